@@ -1,0 +1,222 @@
+//! Frames as text: the only place that knows that the wire is JSON.
+//!
+//! Every frame is `{"v":1,"t":"<type>",…}`. Unknown members are ignored; missing or wrongly typed ones are errors that name their place;
+//! an unknown type is ignored unless the frame says `"critical":true`.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::frame::{AgentFrame, Hello, ServerFrame};
+use crate::limits::{AGENT_TEXT_BYTES, EVENTS_PER_FRAME, JOBS_IN_HAND, PROTOCOL_VERSION, REPORT_CHUNK_BYTES};
+use crate::strict_json;
+
+/// What a text turned out to be.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decoded<F> {
+    /// A frame.
+    Frame(F),
+    /// A frame of a type that this build does not know and may ignore.
+    Ignored,
+}
+
+/// The text is not a frame; the session ends with 4400.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidFrame {
+    /// Not JSON, or beyond its bounds.
+    #[error(transparent)]
+    Json(#[from] strict_json::InvalidJson),
+    /// Not an object, or without a usable `v` or `t`.
+    #[error("not an envelope: {0}")]
+    Envelope(&'static str),
+    /// Of a type that must not be ignored, and is not known.
+    #[error("unknown critical frame type")]
+    UnknownCritical,
+    /// A member is missing, of the wrong type, or out of bounds.
+    #[error("frame {frame}: {path}: {message}")]
+    Member {
+        /// The frame's type.
+        frame: &'static str,
+        /// Where in the frame.
+        path: String,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+/// Writes an agent's frame.
+pub fn encode_agent(frame: &AgentFrame) -> String {
+    match frame {
+        AgentFrame::Hello(body) => encode("hello", body),
+        AgentFrame::Credit(body) => encode("credit", body),
+        AgentFrame::Accept(body) => encode("accept", body),
+        AgentFrame::Refuse(body) => encode("refuse", body),
+        AgentFrame::Event(body) => encode("event", body),
+        AgentFrame::Report(body) => encode("report", body),
+        AgentFrame::Keepalive(body) => encode("keepalive", body),
+    }
+}
+
+/// Writes a control plane's frame.
+pub fn encode_server(frame: &ServerFrame) -> String {
+    match frame {
+        ServerFrame::Welcome(body) => encode("welcome", body),
+        ServerFrame::Run(body) => encode("run", body),
+        ServerFrame::Cancel(body) => encode("cancel", body),
+        ServerFrame::Ack(body) => encode("ack", body),
+        ServerFrame::Keepalive(body) => encode("keepalive", body),
+        ServerFrame::Goaway(body) => encode("goaway", body),
+    }
+}
+
+/// Reads what an agent sent.
+///
+/// # Errors
+/// [`InvalidFrame`] where it is no frame within the bounds.
+pub fn decode_agent(text: &str) -> Result<Decoded<AgentFrame>, InvalidFrame> {
+    let envelope = Envelope::open(text)?;
+    let frame = match envelope.kind.as_str() {
+        "hello" => AgentFrame::Hello(Box::new(check_hello(envelope.read("hello")?)?)),
+        "credit" => AgentFrame::Credit(envelope.read("credit")?),
+        "accept" => AgentFrame::Accept(envelope.read("accept")?),
+        "refuse" => {
+            let mut refuse: crate::frame::Refuse = envelope.read("refuse")?;
+            refuse.message = shorten(refuse.message);
+            AgentFrame::Refuse(refuse)
+        }
+        "event" => {
+            let event: crate::frame::Event = envelope.read("event")?;
+            bound("event", "findings", event.findings.len(), EVENTS_PER_FRAME)?;
+            AgentFrame::Event(event)
+        }
+        "report" => {
+            let chunk: crate::frame::ReportChunk = envelope.read("report")?;
+            bound("report", "data", chunk.data.len(), REPORT_CHUNK_BYTES)?;
+            AgentFrame::Report(chunk)
+        }
+        "keepalive" => AgentFrame::Keepalive(envelope.read("keepalive")?),
+        _ => return envelope.ignore(),
+    };
+    Ok(Decoded::Frame(frame))
+}
+
+/// Reads what a control plane sent.
+///
+/// # Errors
+/// [`InvalidFrame`] where it is no frame within the bounds.
+pub fn decode_server(text: &str) -> Result<Decoded<ServerFrame>, InvalidFrame> {
+    let envelope = Envelope::open(text)?;
+    let frame = match envelope.kind.as_str() {
+        "welcome" => ServerFrame::Welcome(envelope.read("welcome")?),
+        "run" => ServerFrame::Run(envelope.read("run")?),
+        "cancel" => ServerFrame::Cancel(envelope.read("cancel")?),
+        "ack" => ServerFrame::Ack(envelope.read("ack")?),
+        "keepalive" => ServerFrame::Keepalive(envelope.read("keepalive")?),
+        "goaway" => ServerFrame::Goaway(envelope.read("goaway")?),
+        _ => return envelope.ignore(),
+    };
+    Ok(Decoded::Frame(frame))
+}
+
+/// Writes a report as the text that travels in chunks and is stored.
+pub fn encode_report(report: &crate::report::Report) -> String {
+    to_text(report)
+}
+
+/// Reads a report that arrived whole.
+///
+/// # Errors
+/// [`InvalidFrame`] names the member that is missing or of the wrong type.
+pub fn decode_report(text: &str) -> Result<crate::report::Report, InvalidFrame> {
+    read("report body", strict_json::parse(text)?)
+}
+
+struct Envelope {
+    kind: String,
+    critical: bool,
+    members: Map<String, Value>,
+}
+
+impl Envelope {
+    fn open(text: &str) -> Result<Self, InvalidFrame> {
+        let Value::Object(mut members) = strict_json::parse(text)? else {
+            return Err(InvalidFrame::Envelope("must be an object"));
+        };
+        if members.remove("v").and_then(|version| version.as_u64()) != Some(u64::from(PROTOCOL_VERSION)) {
+            return Err(InvalidFrame::Envelope("v must be 1"));
+        }
+        let Some(Value::String(kind)) = members.remove("t") else {
+            return Err(InvalidFrame::Envelope("t must be a string"));
+        };
+        let critical = match members.remove("critical") {
+            None | Some(Value::Bool(false)) => false,
+            Some(Value::Bool(true)) => true,
+            Some(_) => return Err(InvalidFrame::Envelope("critical must be true or false")),
+        };
+        Ok(Self { kind, critical, members })
+    }
+
+    fn read<T: DeserializeOwned>(self, frame: &'static str) -> Result<T, InvalidFrame> {
+        read(frame, Value::Object(self.members))
+    }
+
+    fn ignore<F>(&self) -> Result<Decoded<F>, InvalidFrame> {
+        if self.critical { Err(InvalidFrame::UnknownCritical) } else { Ok(Decoded::Ignored) }
+    }
+}
+
+fn read<T: DeserializeOwned>(frame: &'static str, value: Value) -> Result<T, InvalidFrame> {
+    serde_path_to_error::deserialize(value).map_err(|error| InvalidFrame::Member { frame, path: error.path().to_string(), message: error.inner().to_string() })
+}
+
+fn check_hello(mut hello: Hello) -> Result<Hello, InvalidFrame> {
+    bound("hello", "versions", hello.versions.len(), 16)?;
+    bound("hello", "capabilities", hello.capabilities.len(), 256)?;
+    bound("hello", "in_hand", hello.in_hand.len(), JOBS_IN_HAND)?;
+    if hello.outbox.first_seq > hello.outbox.next_seq {
+        return Err(InvalidFrame::Member { frame: "hello", path: "outbox.first_seq".to_owned(), message: "must not be above next_seq".to_owned() });
+    }
+    for text in [&mut hello.agent_version, &mut hello.host.hostname, &mut hello.host.os, &mut hello.host.kernel, &mut hello.host.architecture] {
+        *text = shorten(std::mem::take(text));
+    }
+    for capability in &mut hello.capabilities {
+        capability.reason = capability.reason.take().map(shorten);
+        capability.remedy = capability.remedy.take().map(shorten);
+    }
+    Ok(hello)
+}
+
+fn bound(frame: &'static str, path: &str, found: usize, limit: usize) -> Result<(), InvalidFrame> {
+    if found <= limit {
+        return Ok(());
+    }
+    Err(InvalidFrame::Member { frame, path: path.to_owned(), message: format!("holds {found}, at most {limit} are allowed") })
+}
+
+/// Keeps what people may see of an agent's text: at most [`AGENT_TEXT_BYTES`], no control characters.
+fn shorten(text: String) -> String {
+    let mut kept = String::new();
+    for character in text.chars().filter(|character| !character.is_control()) {
+        if kept.len() + character.len_utf8() > AGENT_TEXT_BYTES {
+            break;
+        }
+        kept.push(character);
+    }
+    kept
+}
+
+fn encode<T: Serialize>(kind: &'static str, body: &T) -> String {
+    #[derive(Serialize)]
+    struct Tagged<'a, T> {
+        v: u16,
+        t: &'static str,
+        #[serde(flatten)]
+        body: &'a T,
+    }
+    to_text(&Tagged { v: PROTOCOL_VERSION, t: kind, body })
+}
+
+#[expect(clippy::expect_used, reason = "frames and reports hold no map with non-text keys and no failing serialiser, the only causes of an error")]
+fn to_text<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("frames and reports always have a JSON form")
+}

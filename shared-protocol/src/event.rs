@@ -1,0 +1,15 @@
+//! Partial findings while a job runs: small, typed, best effort. The report holds every finding again.
+
+use serde::{Deserialize, Serialize};
+
+mod ping;
+
+pub use ping::PingEvent;
+
+/// One partial finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "probe", rename_all = "snake_case")]
+pub enum ProbeEvent {
+    /// Of a ping.
+    Ping(PingEvent),
+}

@@ -1,0 +1,93 @@
+//! The final answer of a job: verdict, findings, timings, clock quality; one file of findings a probe.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::fault::{ErrorCode, Fault, Status};
+use crate::time::UnixMicros;
+
+mod ping;
+
+pub use ping::{PingFindings, PingPacket, PingSocket, PingStatistics, RoundTripStatistics};
+
+/// The complete answer of a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Version of this shape; 1.
+    pub schema_version: u16,
+    /// The probe's verdict.
+    pub status: Status,
+    /// Whose fault it is that it is not `ok`.
+    pub fault: Fault,
+    /// What went wrong, where something did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ReportError>,
+    /// When the probe began, by the agent's wall clock.
+    pub started_at_us: UnixMicros,
+    /// How long it took, by the agent's monotonic clock, microseconds.
+    pub duration_us: u64,
+    /// How far the agent's wall clock can be trusted.
+    pub clock: ClockQuality,
+    /// The addresses that the target's name had, in the order used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resolved: Vec<IpAddr>,
+    /// What the owner's policy said.
+    pub policy: PolicyVerdict,
+    /// What the probe found; absent where it could not begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub findings: Option<Findings>,
+    /// Whether findings were left out to keep the report within its limit.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
+}
+
+/// What went wrong in a probe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportError {
+    /// The stable code.
+    pub code: ErrorCode,
+    /// One sentence for people.
+    pub message: String,
+    /// The kernel's error number, where it was the kernel that refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errno: Option<i32>,
+}
+
+/// How far the agent's wall clock can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ClockQuality {
+    /// Agent's wall clock minus the control plane's, microseconds; absent before the first `welcome`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset_us: Option<i64>,
+    /// How long ago that was measured, seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_s: Option<u64>,
+}
+
+/// What the owner's policy said about a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyVerdict {
+    /// Whether it may run.
+    pub verdict: Verdict,
+    /// The rule that decided.
+    pub rule: String,
+}
+
+/// Yes or no of a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It may run.
+    Allowed,
+    /// It may not.
+    Denied,
+}
+
+/// What a probe found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "probe", rename_all = "snake_case")]
+pub enum Findings {
+    /// Of a ping.
+    Ping(PingFindings),
+}

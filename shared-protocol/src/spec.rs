@@ -1,0 +1,153 @@
+//! What a probe is asked to do: the options of each probe with their bounds and defaults, one file a probe.
+//!
+//! The bounds stand here once and are enforced three times: by the API, by the server before dispatch, by the agent before it runs.
+//! Out of bounds is refused, never clamped: a report must mean what was asked.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+
+use crate::strict_json;
+use crate::target::Target;
+use crate::tier::TierLimits;
+
+mod fields;
+mod ping;
+
+pub use fields::InvalidField;
+pub use ping::PingSpec;
+
+/// The kinds of diagnostic an agent can run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProbeKind {
+    /// ICMP echo (RFC 792, RFC 4443).
+    Ping,
+}
+
+impl ProbeKind {
+    /// Every kind this build knows.
+    pub const ALL: [Self; 1] = [Self::Ping];
+
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ping => "ping",
+        }
+    }
+}
+
+impl fmt::Display for ProbeKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// Which addresses of a name may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum AddressFamily {
+    /// Whichever the name has, IPv6 first.
+    #[default]
+    #[serde(rename = "auto")]
+    Auto,
+    /// IPv4 only.
+    #[serde(rename = "4")]
+    V4,
+    /// IPv6 only.
+    #[serde(rename = "6")]
+    V6,
+}
+
+/// A probe with its target and options, within their bounds by construction.
+///
+/// On the wire an object with the probe's name in `probe` and its options beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProbeSpec {
+    /// ICMP echo.
+    Ping(PingSpec),
+}
+
+impl ProbeSpec {
+    /// Reads a spec from JSON text.
+    ///
+    /// # Errors
+    /// [`InvalidField`] names the first field that is not acceptable; the empty name is the document itself.
+    pub fn parse(text: &str) -> Result<Self, InvalidField> {
+        let value = strict_json::parse(text).map_err(|error| InvalidField::new("", error.to_string()))?;
+        Self::from_value(value)
+    }
+
+    /// Reads a spec from a JSON value.
+    ///
+    /// # Errors
+    /// [`InvalidField`] names the first field that is not acceptable.
+    pub fn from_value(value: Value) -> Result<Self, InvalidField> {
+        let mut fields = fields::Fields::new(value)?;
+        let spec = match fields.choice("probe", &["ping"], None)?.as_str() {
+            _ping => Self::Ping(PingSpec::read(&mut fields)?),
+        };
+        fields.finish()?;
+        Ok(spec)
+    }
+
+    /// Which probe it is.
+    pub const fn kind(&self) -> ProbeKind {
+        match self {
+            Self::Ping(_) => ProbeKind::Ping,
+        }
+    }
+
+    /// What it is aimed at.
+    pub const fn target(&self) -> &Target {
+        match self {
+            Self::Ping(spec) => &spec.target,
+        }
+    }
+
+    /// The longest time the probe can take.
+    pub fn timeout(&self) -> Duration {
+        match self {
+            Self::Ping(spec) => spec.timeout(),
+        }
+    }
+
+    /// Expected agent-seconds, 1 to [`crate::limits::COST_MAX`]: what the queue charges and credit counts.
+    pub fn cost(&self) -> u32 {
+        match self {
+            Self::Ping(spec) => spec.cost(),
+        }
+    }
+
+    /// Whether a tier includes this spec.
+    ///
+    /// # Errors
+    /// [`InvalidField`] names the option that the tier does not include.
+    pub fn check_tier(&self, limits: &TierLimits) -> Result<(), InvalidField> {
+        match self {
+            Self::Ping(spec) => spec.check_tier(limits),
+        }
+    }
+}
+
+impl Serialize for ProbeSpec {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Tagged<'a, T> {
+            probe: ProbeKind,
+            #[serde(flatten)]
+            options: &'a T,
+        }
+        match self {
+            Self::Ping(options) => Tagged { probe: ProbeKind::Ping, options }.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ProbeSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        Self::from_value(value).map_err(serde::de::Error::custom)
+    }
+}
