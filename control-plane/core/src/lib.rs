@@ -1,1 +1,11 @@
-//! Room in preparation.
+//! Decisions of the control plane, as plain functions and structures: who may do what, which job is next, what is admitted.
+//!
+//! Imports `shared-protocol` only; no I/O, no clock, no randomness: all three come in as arguments.
+//!
+//! ```
+//! use control_core::authorize::{Action, Principal, Resource, authorize};
+//!
+//! assert!(authorize(&Principal::Anonymous, Action::AgentRead, Resource::OwnTenant).is_err());
+//! ```
+
+pub mod authorize;

@@ -1,0 +1,98 @@
+//! Measurements: what a tenant asks for.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use shared_protocol::report::{Findings, Report};
+use utoipa::ToSchema;
+
+use crate::job::Job;
+use crate::timestamp::Timestamp;
+
+/// Asks for a measurement: one probe on a selection of agents.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateMeasurement {
+    /// The probe with its target and options.
+    #[schema(value_type = Object, example = json!({"probe": "ping", "target": "127.0.0.1", "count": 4}))]
+    pub spec: Value,
+    /// Which agents run it.
+    #[serde(default)]
+    pub selection: Selection,
+    /// Seconds from acceptance after which nobody wants the answer, 1 to 86,400; 600 without it.
+    #[serde(default)]
+    pub deadline_s: Option<u32>,
+}
+
+/// Which agents run a measurement; every condition given must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Selection {
+    /// These agents, by id or name; they are used even while offline.
+    #[serde(default)]
+    pub agents: Vec<String>,
+    /// Online agents with all of these labels.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// At most this many of them; 1 without it, where no agents are named.
+    #[serde(default)]
+    pub count: Option<u32>,
+}
+
+/// A measurement.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Measurement {
+    /// Its id.
+    pub id: String,
+    /// The probe with its target and options, defaults filled in.
+    #[schema(value_type = Object)]
+    pub spec: Value,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// When nobody wants the answer any more.
+    pub deadline_at: Timestamp,
+    /// When the first of its jobs is expected to start; absent once all have an end.
+    pub estimated_start: Option<Timestamp>,
+    /// `open` while a job has no end, then `ended`.
+    pub state: String,
+    /// One job for each chosen agent.
+    pub jobs: Vec<Job>,
+}
+
+/// A measurement with what has come of it so far: the answer to `?wait=`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct MeasurementWithReports {
+    /// The measurement.
+    #[serde(flatten)]
+    pub measurement: Measurement,
+    /// The reports there are.
+    pub reports: Vec<JobReport>,
+}
+
+/// The report of one job.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct JobReport {
+    /// The job.
+    pub job: String,
+    /// The measurement.
+    pub measurement: String,
+    /// The agent.
+    pub agent: String,
+    /// When the control plane stored it.
+    pub received_at: Timestamp,
+    /// When the probe began, by the agent's wall clock.
+    pub started_at: Timestamp,
+    /// Came after the job had already ended without it.
+    pub late: bool,
+    /// Verdict, fault, timings, findings.
+    #[schema(value_type = Object)]
+    pub report: Report,
+}
+
+impl JobReport {
+    /// The probe's findings, where it could begin.
+    pub const fn findings(&self) -> Option<&Findings> {
+        self.report.findings.as_ref()
+    }
+}
