@@ -101,8 +101,14 @@ mod tests {
 
     #[test]
     fn job_01_every_spelling_of_the_metadata_address_is_forbidden() {
-        assert_class(AddressClass::Forbidden("link_local_or_metadata"), &["169.254.169.254", "169.254.170.2", "fe80::1"]);
-        assert_class(AddressClass::Forbidden("v4_mapped"), &["::ffff:169.254.169.254", "::ffff:a9fe:a9fe", "::ffff:1.1.1.1"]);
+        assert_class(
+            AddressClass::Forbidden("link_local_or_metadata"),
+            &["169.254.169.254", "169.254.170.2", "fe80::1"],
+        );
+        assert_class(
+            AddressClass::Forbidden("v4_mapped"),
+            &["::ffff:169.254.169.254", "::ffff:a9fe:a9fe", "::ffff:1.1.1.1"],
+        );
         assert_class(AddressClass::Forbidden("nat64"), &["64:ff9b::a9fe:a9fe", "64:ff9b:1::a9fe:a9fe"]);
         assert_class(AddressClass::Forbidden("6to4"), &["2002:a9fe:a9fe::"]);
         assert_class(AddressClass::Forbidden("teredo"), &["2001:0:1:2:3:4:5601:5601"]);
@@ -110,7 +116,10 @@ mod tests {
 
     #[test]
     fn job_02_cloud_metadata_addresses_are_forbidden() {
-        assert_class(AddressClass::Forbidden("metadata"), &["fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "192.0.0.192"]);
+        assert_class(
+            AddressClass::Forbidden("metadata"),
+            &["fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "192.0.0.192"],
+        );
     }
 
     #[test]
@@ -125,7 +134,22 @@ mod tests {
 
     #[test]
     fn job_09_private_ranges_end_where_their_rfc_says() {
-        assert_class(AddressClass::Private, &["10.0.0.0", "172.16.0.1", "172.31.255.255", "192.168.0.1", "100.64.0.1", "fc00::1", "fdff::1"]);
-        assert_class(AddressClass::Public, &["9.255.255.255", "11.0.0.0", "172.15.255.255", "172.32.0.0", "192.167.0.1", "100.128.0.0", "2606:4700::1", "1.1.1.1"]);
+        assert_class(
+            AddressClass::Private,
+            &["10.0.0.0", "172.16.0.1", "172.31.255.255", "192.168.0.1", "100.64.0.1", "fc00::1", "fdff::1"],
+        );
+        assert_class(
+            AddressClass::Public,
+            &[
+                "9.255.255.255",
+                "11.0.0.0",
+                "172.15.255.255",
+                "172.32.0.0",
+                "192.167.0.1",
+                "100.128.0.0",
+                "2606:4700::1",
+                "1.1.1.1",
+            ],
+        );
     }
 }

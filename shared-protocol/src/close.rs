@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::limits::SUPPORTED_VERSIONS;
+
 /// Why a session ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CloseReason {
@@ -84,11 +86,12 @@ impl CloseReason {
         }
     }
 
-    /// The text of the close frame: the reason's name, and `retry_after_ms=N` where it has one.
+    /// The text of the close frame: the reason's name, and what the peer can act on: `retry_after_ms=N`, `supported=<versions>`.
     pub fn text(self) -> String {
         let name = self.name();
         match self {
             Self::Restart { retry_after_ms: Some(after) } | Self::Busy { retry_after_ms: Some(after) } => format!("{name} retry_after_ms={after}"),
+            Self::NoCommonVersion => format!("{name} supported={}", SUPPORTED_VERSIONS.map(|version| version.to_string()).join(",")),
             _ => name.to_owned(),
         }
     }
@@ -142,10 +145,16 @@ impl CloseReason {
     pub fn disposition(self) -> Disposition {
         match self {
             Self::Revoked => Disposition::Fatal,
-            Self::Unknown | Self::Suspended | Self::IdentityConflict => Disposition::After { earliest: Duration::from_secs(300), latest: Duration::from_secs(900) },
+            Self::Unknown | Self::Suspended | Self::IdentityConflict => Disposition::After {
+                earliest: Duration::from_secs(300),
+                latest: Duration::from_secs(900),
+            },
             Self::Restart { retry_after_ms: Some(after) } | Self::Busy { retry_after_ms: Some(after) } => {
                 let after = Duration::from_millis(u64::from(after)).clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX);
-                Disposition::After { earliest: after, latest: after + after / 4 }
+                Disposition::After {
+                    earliest: after,
+                    latest: after + after / 4,
+                }
             }
             Self::Done
             | Self::GoingAway
@@ -209,7 +218,13 @@ mod tests {
     #[test]
     fn net_13_retry_after_is_clamped() {
         let after = |text: &str| CloseReason::from_close_frame(1012, text).disposition();
-        assert_eq!(after("restart retry_after_ms=0"), Disposition::After { earliest: Duration::from_secs(1), latest: Duration::from_millis(1_250) });
+        assert_eq!(
+            after("restart retry_after_ms=0"),
+            Disposition::After {
+                earliest: Duration::from_secs(1),
+                latest: Duration::from_millis(1_250)
+            }
+        );
         assert!(matches!(after("restart retry_after_ms=4294967295"), Disposition::After { earliest, .. } if earliest == Duration::from_secs(900)));
         for garbage in ["restart retry_after_ms=-1", "restart retry_after_ms=1e9", "retry_after_ms=", "restart"] {
             assert_eq!(after(garbage), Disposition::Backoff, "{garbage}");

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::frame::{AgentFrame, Hello, ServerFrame};
-use crate::limits::{AGENT_TEXT_BYTES, EVENTS_PER_FRAME, JOBS_IN_HAND, PROTOCOL_VERSION, REPORT_CHUNK_BYTES};
+use crate::limits::{AGENT_TEXT_BYTES, EVENTS_PER_FRAME, JOBS_IN_HAND, PROTOCOL_VERSION, REPORT_CHUNK_BYTES, SUPPORTED_VERSIONS};
 use crate::strict_json;
 
 /// What a text turned out to be.
@@ -29,6 +29,9 @@ pub enum InvalidFrame {
     /// Not an object, or without a usable `v` or `t`.
     #[error("not an envelope: {0}")]
     Envelope(&'static str),
+    /// Of another version of the protocol.
+    #[error("not of a protocol version spoken here")]
+    Version,
     /// Of a type that must not be ignored, and is not known.
     #[error("unknown critical frame type")]
     UnknownCritical,
@@ -142,8 +145,11 @@ impl Envelope {
         let Value::Object(mut members) = strict_json::parse(text)? else {
             return Err(InvalidFrame::Envelope("must be an object"));
         };
-        if members.remove("v").and_then(|version| version.as_u64()) != Some(u64::from(PROTOCOL_VERSION)) {
-            return Err(InvalidFrame::Envelope("v must be 1"));
+        let Some(version) = members.remove("v").and_then(|version| version.as_u64()) else {
+            return Err(InvalidFrame::Envelope("v must be a number"));
+        };
+        if !SUPPORTED_VERSIONS.iter().any(|supported| u64::from(*supported) == version) {
+            return Err(InvalidFrame::Version);
         }
         let Some(Value::String(kind)) = members.remove("t") else {
             return Err(InvalidFrame::Envelope("t must be a string"));
@@ -161,12 +167,20 @@ impl Envelope {
     }
 
     fn ignore<F>(&self) -> Result<Decoded<F>, InvalidFrame> {
-        if self.critical { Err(InvalidFrame::UnknownCritical) } else { Ok(Decoded::Ignored) }
+        if self.critical {
+            Err(InvalidFrame::UnknownCritical)
+        } else {
+            Ok(Decoded::Ignored)
+        }
     }
 }
 
 fn read<T: DeserializeOwned>(frame: &'static str, value: Value) -> Result<T, InvalidFrame> {
-    serde_path_to_error::deserialize(value).map_err(|error| InvalidFrame::Member { frame, path: error.path().to_string(), message: error.inner().to_string() })
+    serde_path_to_error::deserialize(value).map_err(|error| InvalidFrame::Member {
+        frame,
+        path: error.path().to_string(),
+        message: error.inner().to_string(),
+    })
 }
 
 fn check_hello(mut hello: Hello) -> Result<Hello, InvalidFrame> {
@@ -174,9 +188,19 @@ fn check_hello(mut hello: Hello) -> Result<Hello, InvalidFrame> {
     bound("hello", "capabilities", hello.capabilities.len(), 256)?;
     bound("hello", "in_hand", hello.in_hand.len(), JOBS_IN_HAND)?;
     if hello.outbox.first_seq > hello.outbox.next_seq {
-        return Err(InvalidFrame::Member { frame: "hello", path: "outbox.first_seq".to_owned(), message: "must not be above next_seq".to_owned() });
+        return Err(InvalidFrame::Member {
+            frame: "hello",
+            path: "outbox.first_seq".to_owned(),
+            message: "must not be above next_seq".to_owned(),
+        });
     }
-    for text in [&mut hello.agent_version, &mut hello.host.hostname, &mut hello.host.os, &mut hello.host.kernel, &mut hello.host.architecture] {
+    for text in [
+        &mut hello.agent_version,
+        &mut hello.host.hostname,
+        &mut hello.host.os,
+        &mut hello.host.kernel,
+        &mut hello.host.architecture,
+    ] {
         *text = shorten(std::mem::take(text));
     }
     for capability in &mut hello.capabilities {
@@ -190,7 +214,11 @@ fn bound(frame: &'static str, path: &str, found: usize, limit: usize) -> Result<
     if found <= limit {
         return Ok(());
     }
-    Err(InvalidFrame::Member { frame, path: path.to_owned(), message: format!("holds {found}, at most {limit} are allowed") })
+    Err(InvalidFrame::Member {
+        frame,
+        path: path.to_owned(),
+        message: format!("holds {found}, at most {limit} are allowed"),
+    })
 }
 
 /// Keeps what people may see of an agent's text: at most [`AGENT_TEXT_BYTES`], no control characters.
@@ -213,10 +241,17 @@ fn encode<T: Serialize>(kind: &'static str, body: &T) -> String {
         #[serde(flatten)]
         body: &'a T,
     }
-    to_text(&Tagged { v: PROTOCOL_VERSION, t: kind, body })
+    to_text(&Tagged {
+        v: PROTOCOL_VERSION,
+        t: kind,
+        body,
+    })
 }
 
-#[expect(clippy::expect_used, reason = "frames and reports hold no map with non-text keys and no failing serialiser, the only causes of an error")]
+#[expect(
+    clippy::expect_used,
+    reason = "frames and reports hold no map with non-text keys and no failing serialiser, the only causes of an error"
+)]
 fn to_text<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("frames and reports always have a JSON form")
 }

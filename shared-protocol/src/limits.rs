@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// The protocol version spoken by this build; frames carry it as `v`.
 pub const PROTOCOL_VERSION: u16 = 1;
+/// Every protocol version this build speaks, best first; a peer that speaks none of them is closed with 4406.
+pub const SUPPORTED_VERSIONS: [u16; 1] = [PROTOCOL_VERSION];
 /// The WebSocket subprotocol of a session.
 pub const SUBPROTOCOL: &str = "probeops.v1";
 /// The path of a session on the agent port.
@@ -65,9 +67,9 @@ pub const MESSAGE_BURST: u32 = 400;
 /// Shortest deadline of a job, relative to its acceptance.
 pub const DEADLINE_MIN: Duration = Duration::from_secs(1);
 /// Deadline of a job whose measurement names none.
-pub const DEADLINE_DEFAULT: Duration = Duration::from_secs(600);
+pub const DEADLINE_DEFAULT: Duration = Duration::from_mins(10);
 /// Longest deadline of a job.
-pub const DEADLINE_MAX: Duration = Duration::from_secs(86_400);
+pub const DEADLINE_MAX: Duration = Duration::from_hours(24);
 /// Time after the deadline at which a job without a report is ended by the server.
 pub const DEADLINE_GRACE: Duration = Duration::from_secs(30);
 /// Highest cost of one job, agent-seconds; the lowest is 1.

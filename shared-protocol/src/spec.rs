@@ -140,7 +140,11 @@ impl Serialize for ProbeSpec {
             options: &'a T,
         }
         match self {
-            Self::Ping(options) => Tagged { probe: ProbeKind::Ping, options }.serialize(serializer),
+            Self::Ping(options) => Tagged {
+                probe: ProbeKind::Ping,
+                options,
+            }
+            .serialize(serializer),
         }
     }
 }

@@ -15,7 +15,9 @@ use crate::limits::{JSON_DEPTH, JSON_ELEMENTS, JSON_STRING_BYTES};
 /// [`InvalidJson`] with the place and the reason.
 pub fn parse(text: &str) -> Result<Value, InvalidJson> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = Bounded { depth: JSON_DEPTH }.deserialize(&mut deserializer).map_err(|error| InvalidJson(error.to_string()))?;
+    let value = Bounded { depth: JSON_DEPTH }
+        .deserialize(&mut deserializer)
+        .map_err(|error| InvalidJson(error.to_string()))?;
     deserializer.end().map_err(|error| InvalidJson(error.to_string()))?;
     Ok(value)
 }
@@ -117,7 +119,20 @@ mod tests {
         let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
         let long = format!("\"{}\"", "a".repeat(JSON_STRING_BYTES + 1));
         let wide = format!("[{}1]", "1,".repeat(JSON_ELEMENTS));
-        for bad in [deep.as_str(), &long, &wide, "1e400", "NaN", r#"{"a":1,"a":2}"#, r#""\ud800""#, "\u{feff}{}", "{} {}", "", "{\"a\":1", "{'a':1}"] {
+        for bad in [
+            deep.as_str(),
+            &long,
+            &wide,
+            "1e400",
+            "NaN",
+            r#"{"a":1,"a":2}"#,
+            r#""\ud800""#,
+            "\u{feff}{}",
+            "{} {}",
+            "",
+            "{\"a\":1",
+            "{'a':1}",
+        ] {
             assert!(parse(bad).is_err(), "{}", bad.get(..40).unwrap_or(bad));
         }
     }
@@ -127,6 +142,9 @@ mod tests {
         let nested = format!("{}1{}", "[".repeat(JSON_DEPTH), "]".repeat(JSON_DEPTH));
         assert!(parse(&nested).is_ok());
         assert!(parse(&format!("[{nested}]")).is_err());
-        assert_eq!(parse(r#"{"a":[1,-2,0.5,true,null,"x"]}"#).unwrap().to_string(), r#"{"a":[1,-2,0.5,true,null,"x"]}"#);
+        assert_eq!(
+            parse(r#"{"a":[1,-2,0.5,true,null,"x"]}"#).unwrap().to_string(),
+            r#"{"a":[1,-2,0.5,true,null,"x"]}"#
+        );
     }
 }

@@ -118,7 +118,10 @@ fn parse_name(text: &str) -> Result<Target, InvalidTarget> {
     }
     // What ends in a number would be read as an IPv4 address by one resolver and as a name by another (WHATWG URL, "ends in a number").
     let last = text.rsplit('.').next().unwrap_or_default();
-    let hexadecimal = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X")).is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    let hexadecimal = last
+        .strip_prefix("0x")
+        .or_else(|| last.strip_prefix("0X"))
+        .is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
     if hexadecimal || last.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(InvalidTarget::Address4);
     }
@@ -148,7 +151,19 @@ mod tests {
 
     #[test]
     fn job_01_odd_spellings_of_addresses_are_refused() {
-        for text in ["0xA9FEA9FE", "2852039166", "0251.0376.0251.0376", "169.254.43518", "169.254.169.254.", "127.1", "0x7f.1", "01.2.3.4", "1.2.3.4.5", "256.1.1.1", "1.2.3.0x4"] {
+        for text in [
+            "0xA9FEA9FE",
+            "2852039166",
+            "0251.0376.0251.0376",
+            "169.254.43518",
+            "169.254.169.254.",
+            "127.1",
+            "0x7f.1",
+            "01.2.3.4",
+            "1.2.3.4.5",
+            "256.1.1.1",
+            "1.2.3.0x4",
+        ] {
             assert!(matches!(Target::parse(text), Err(InvalidTarget::Address4 | InvalidTarget::Label)), "{text}");
         }
         for text in ["[::1]", "[::ffff:169.254.169.254]", "fe80::1%eth0", "::1:", "127.0.0.1:80", "http://x", ":"] {
@@ -158,7 +173,21 @@ mod tests {
 
     #[test]
     fn job_07_what_is_no_name_is_refused() {
-        for text in [";id", "$(id)", "`id`", "a\nb", "a\0b", "%0a", "a b", "😀", "bücher.example", "user@host", "a/b", "a\\b", "раураl.example"] {
+        for text in [
+            ";id",
+            "$(id)",
+            "`id`",
+            "a\nb",
+            "a\0b",
+            "%0a",
+            "a b",
+            "😀",
+            "bücher.example",
+            "user@host",
+            "a/b",
+            "a\\b",
+            "раураl.example",
+        ] {
             assert_eq!(Target::parse(text), Err(InvalidTarget::Character), "{text:?}");
         }
         for text in ["-f", "--help", "example.test.", "a..b", ".", ".a", "a-.b"] {

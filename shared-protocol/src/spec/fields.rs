@@ -19,7 +19,10 @@ pub struct InvalidField {
 impl InvalidField {
     /// Says what is wrong with a field.
     pub fn new(field: &str, message: impl Into<String>) -> Self {
-        Self { field: field.to_owned(), message: message.into() }
+        Self {
+            field: field.to_owned(),
+            message: message.into(),
+        }
     }
 }
 
@@ -29,7 +32,11 @@ pub(super) struct Fields {
 
 impl Fields {
     pub(super) fn new(value: Value) -> Result<Self, InvalidField> {
-        if let Value::Object(members) = value { Ok(Self { members }) } else { Err(InvalidField::new("", "must be an object")) }
+        if let Value::Object(members) = value {
+            Ok(Self { members })
+        } else {
+            Err(InvalidField::new("", "must be an object"))
+        }
     }
 
     pub(super) fn target(&mut self, name: &str) -> Result<Target, InvalidField> {

@@ -36,7 +36,17 @@ pub struct PingSpec {
 impl PingSpec {
     /// A ping of a target with every option at its default.
     pub fn new(target: Target) -> Self {
-        Self { target, af: AddressFamily::Auto, count: 4, interval_ms: 200, payload_bytes: 56, ttl: 64, df: false, dscp: 0, wait_ms: 1_000 }
+        Self {
+            target,
+            af: AddressFamily::Auto,
+            count: 4,
+            interval_ms: 200,
+            payload_bytes: 56,
+            ttl: 64,
+            df: false,
+            dscp: 0,
+            wait_ms: 1_000,
+        }
     }
 
     pub(super) fn read(fields: &mut Fields) -> Result<Self, InvalidField> {
@@ -86,7 +96,10 @@ impl PingSpec {
 
     fn within_run_time(self) -> Result<Self, InvalidField> {
         if self.run_time() > RUN_TIME_MAX {
-            return Err(InvalidField::new("interval_ms", "count and interval_ms together must not take more than 300 seconds"));
+            return Err(InvalidField::new(
+                "interval_ms",
+                "count and interval_ms together must not take more than 300 seconds",
+            ));
         }
         Ok(self)
     }
