@@ -1,1 +1,35 @@
-//! Room in preparation.
+//! How each probe is done, and the only sockets towards targets.
+//!
+//! [`table::run`] takes a `ProbeSpec` and gives a `Report`; while it runs it tells partial findings. Every address is put to the
+//! owner's policy ([`net::gate::Gate`]) before a packet leaves, and every packet waits for its place under the owner's rates.
+//!
+//! It imports `shared-protocol` and never the agent: the policy comes in as a trait, the events leave by a channel. Algorithms are
+//! plain state machines ([`ping`]); only [`net`] opens a socket.
+//!
+//! ```no_run
+//! # async fn example(gate: std::sync::Arc<dyn agent_probes::net::gate::Gate>) -> Option<()> {
+//! use std::sync::Arc;
+//!
+//! use agent_probes::net::icmp::{IcmpEngine, IcmpSockets};
+//! use agent_probes::net::resolver::Resolver;
+//! use agent_probes::table::{self, ProbeContext};
+//! use shared_protocol::spec::ProbeSpec;
+//!
+//! let sockets = IcmpSockets::open(); // while privilege lasts; needs no runtime
+//! let context = ProbeContext {
+//!     engine: Arc::new(IcmpEngine::start(sockets).ok()?),
+//!     gate,
+//!     resolver: Resolver::from_system().ok()?,
+//!     clock: Default::default(),
+//! };
+//! let spec = ProbeSpec::parse(r#"{"probe":"ping","target":"127.0.0.1"}"#).ok()?;
+//! let (events, _receiver) = tokio::sync::mpsc::channel(64);
+//! let report = table::run(&spec, &context, events, Default::default()).await;
+//! # Some(())
+//! # }
+//! ```
+
+mod clock;
+pub mod net;
+mod ping;
+pub mod table;

@@ -1,0 +1,45 @@
+//! What the agent's owner allows: asked for every address before a packet leaves for it, and how fast packets may leave.
+
+use std::net::IpAddr;
+
+/// The owner's policy, as far as the sockets need it.
+///
+/// Called for every packet: an answer must come from memory.
+pub trait Gate: Send + Sync {
+    /// Whether packets may be sent to an address.
+    ///
+    /// # Errors
+    /// [`Denial`] with the rule that forbids it.
+    fn check_address(&self, address: IpAddr) -> Result<(), Denial>;
+
+    /// How fast packets may leave.
+    fn pace(&self) -> Pace;
+}
+
+/// Why the owner's policy says no.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Denial {
+    /// Name of the rule, as it stands in the report's policy verdict.
+    pub rule: String,
+    /// One sentence for people.
+    pub message: String,
+}
+
+/// The owner's packet rates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Packets a second over all targets; 0 lets none leave.
+    pub max_pps: u32,
+    /// Packets a second to one target; 0 lets none leave.
+    pub per_target_pps: u32,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            max_pps: 2_000,
+            per_target_pps: 100,
+        }
+    }
+}

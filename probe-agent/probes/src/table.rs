@@ -1,0 +1,37 @@
+//! The single match from a spec to the probe that does it.
+
+use std::sync::Arc;
+
+use shared_protocol::event::ProbeEvent;
+use shared_protocol::report::{ClockQuality, Report};
+use shared_protocol::spec::ProbeSpec;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::net::gate::Gate;
+use crate::net::icmp::IcmpEngine;
+use crate::net::resolver::Resolver;
+use crate::ping;
+
+/// What every probe needs from its agent.
+#[derive(Clone)]
+pub struct ProbeContext {
+    /// The shared ICMP sockets.
+    pub engine: Arc<IcmpEngine>,
+    /// The owner's policy.
+    pub gate: Arc<dyn Gate>,
+    /// Turns names into addresses.
+    pub resolver: Resolver,
+    /// How far the agent's wall clock can be trusted; copied into the report.
+    pub clock: ClockQuality,
+}
+
+/// Runs one probe to its report. It never fails: what went wrong is in the report.
+///
+/// Events are best effort: one for which `events` has no room is dropped, the report holds every finding again.
+/// `cancel` ends the probe at once with the error `cancelled`; the findings so far are in the report.
+pub async fn run(spec: &ProbeSpec, context: &ProbeContext, events: mpsc::Sender<ProbeEvent>, cancel: CancellationToken) -> Report {
+    match spec {
+        ProbeSpec::Ping(options) => ping::run(options, context, &events, &cancel).await,
+    }
+}
