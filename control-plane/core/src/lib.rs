@@ -8,4 +8,9 @@
 //! assert!(authorize(&Principal::Anonymous, Action::AgentRead, Resource::OwnTenant).is_err());
 //! ```
 
+pub mod admission;
 pub mod authorize;
+pub mod deadline;
+pub mod lease;
+pub mod queue;
+pub mod selection;

@@ -1,0 +1,35 @@
+//! How many jobs of each tenant are in flight over all agents, against the cap of its tier.
+
+use std::collections::BTreeMap;
+
+use shared_protocol::id::TenantId;
+use shared_protocol::tier::Tier;
+
+#[derive(Debug, Default)]
+pub(super) struct TenantsInFlight {
+    counts: BTreeMap<TenantId, u32>,
+}
+
+impl TenantsInFlight {
+    pub(super) fn enter(&mut self, tenant: TenantId) {
+        let count = self.counts.entry(tenant).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    pub(super) fn leave(&mut self, tenant: TenantId) {
+        if let Some(count) = self.counts.get_mut(&tenant) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.counts.remove(&tenant);
+            }
+        }
+    }
+
+    pub(super) fn count(&self, tenant: TenantId) -> u32 {
+        self.counts.get(&tenant).copied().unwrap_or(0)
+    }
+
+    pub(super) fn may_start(&self, tenant: TenantId, tier: Tier) -> bool {
+        self.count(tenant) < tier.limits().in_flight
+    }
+}
