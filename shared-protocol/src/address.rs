@@ -49,8 +49,8 @@ const fn v4(octets: [u8; 4], prefix: u32, class: AddressClass) -> Range {
 }
 
 const fn v6(segments: [u16; 8], prefix: u32, class: AddressClass) -> Range {
-    let [a, b, c, d, e, f, g, h] = segments;
-    (Ipv6Addr::new(a, b, c, d, e, f, g, h).to_bits(), prefix, class)
+    let [s0, s1, s2, s3, s4, s5, s6, s7] = segments;
+    (Ipv6Addr::new(s0, s1, s2, s3, s4, s5, s6, s7).to_bits(), prefix, class)
 }
 
 // The first range that holds the address decides, so narrower ranges stand first.

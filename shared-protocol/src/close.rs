@@ -92,7 +92,21 @@ impl CloseReason {
         match self {
             Self::Restart { retry_after_ms: Some(after) } | Self::Busy { retry_after_ms: Some(after) } => format!("{name} retry_after_ms={after}"),
             Self::NoCommonVersion => format!("{name} supported={}", SUPPORTED_VERSIONS.map(|version| version.to_string()).join(",")),
-            _ => name.to_owned(),
+            Self::Done
+            | Self::GoingAway
+            | Self::Restart { retry_after_ms: None }
+            | Self::Busy { retry_after_ms: None }
+            | Self::UnsupportedData
+            | Self::TooBig
+            | Self::BadEnvelope
+            | Self::Unknown
+            | Self::Revoked
+            | Self::Silent
+            | Self::ProtocolOrder
+            | Self::Replaced
+            | Self::IdentityConflict
+            | Self::Suspended
+            | Self::TooFast => name.to_owned(),
         }
     }
 
@@ -146,8 +160,8 @@ impl CloseReason {
         match self {
             Self::Revoked => Disposition::Fatal,
             Self::Unknown | Self::Suspended | Self::IdentityConflict => Disposition::After {
-                earliest: Duration::from_secs(300),
-                latest: Duration::from_secs(900),
+                earliest: Duration::from_mins(5),
+                latest: Duration::from_mins(15),
             },
             Self::Restart { retry_after_ms: Some(after) } | Self::Busy { retry_after_ms: Some(after) } => {
                 let after = Duration::from_millis(u64::from(after)).clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX);
@@ -175,7 +189,7 @@ impl CloseReason {
 /// Shortest time a peer can ask to be left alone.
 const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
 /// Longest time a peer can ask to be left alone.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(900);
+const RETRY_AFTER_MAX: Duration = Duration::from_mins(15);
 
 #[cfg(test)]
 mod tests {
@@ -225,7 +239,7 @@ mod tests {
                 latest: Duration::from_millis(1_250)
             }
         );
-        assert!(matches!(after("restart retry_after_ms=4294967295"), Disposition::After { earliest, .. } if earliest == Duration::from_secs(900)));
+        assert!(matches!(after("restart retry_after_ms=4294967295"), Disposition::After { earliest, .. } if earliest == Duration::from_mins(15)));
         for garbage in ["restart retry_after_ms=-1", "restart retry_after_ms=1e9", "retry_after_ms=", "restart"] {
             assert_eq!(after(garbage), Disposition::Backoff, "{garbage}");
         }

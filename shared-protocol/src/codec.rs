@@ -84,7 +84,7 @@ pub fn decode_agent(text: &str) -> Result<Decoded<AgentFrame>, InvalidFrame> {
         "accept" => AgentFrame::Accept(envelope.read("accept")?),
         "refuse" => {
             let mut refuse: crate::frame::Refuse = envelope.read("refuse")?;
-            refuse.message = shorten(refuse.message);
+            refuse.message = shorten(&refuse.message);
             AgentFrame::Refuse(refuse)
         }
         "event" => {
@@ -201,11 +201,11 @@ fn check_hello(mut hello: Hello) -> Result<Hello, InvalidFrame> {
         &mut hello.host.kernel,
         &mut hello.host.architecture,
     ] {
-        *text = shorten(std::mem::take(text));
+        *text = shorten(text);
     }
     for capability in &mut hello.capabilities {
-        capability.reason = capability.reason.take().map(shorten);
-        capability.remedy = capability.remedy.take().map(shorten);
+        capability.reason = capability.reason.as_deref().map(shorten);
+        capability.remedy = capability.remedy.as_deref().map(shorten);
     }
     Ok(hello)
 }
@@ -222,7 +222,7 @@ fn bound(frame: &'static str, path: &str, found: usize, limit: usize) -> Result<
 }
 
 /// Keeps what people may see of an agent's text: at most [`AGENT_TEXT_BYTES`], no control characters.
-fn shorten(text: String) -> String {
+fn shorten(text: &str) -> String {
     let mut kept = String::new();
     for character in text.chars().filter(|character| !character.is_control()) {
         if kept.len() + character.len_utf8() > AGENT_TEXT_BYTES {

@@ -59,7 +59,7 @@ pub struct Hello {
     pub host: HostFacts,
     /// Reports not yet acknowledged.
     pub outbox: OutboxState,
-    /// Jobs accepted and without a report.
+    /// Jobs accepted whose report is not yet acknowledged: running, or the report waits in the outbox.
     pub in_hand: Vec<JobRef>,
 }
 
@@ -124,7 +124,7 @@ pub struct OutboxState {
 /// Cumulative agent-seconds of work granted in this session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credit {
-    /// The sum of all grants since `hello`.
+    /// The sum of all grants since `hello`: capacity less what was running then, and the cost of each job that ended since.
     pub granted: u64,
 }
 

@@ -75,8 +75,8 @@ enum Phase {
 impl AgentSession {
     /// Starts a session on a fresh connection; `hello` is what [`AgentSession::poll_transmit`] gives first.
     ///
-    /// `capacity` is the work taken at once, agent-seconds. `hello.in_hand` must be read before `hello.outbox` is: a job that finishes in
-    /// between then stands in both, where the other way round it would stand in neither and count as lost.
+    /// `capacity` is the work taken at once, agent-seconds. `hello.in_hand` names the jobs accepted whose report is not acknowledged: those
+    /// running, then those in the outbox, read in this order, so that one which finishes in between is not missed and counted as lost.
     pub fn new(hello: Hello, capacity: u32, jitter: Jitter, now: MonotonicMicros) -> Self {
         Self {
             phase: Phase::Dialled,
@@ -88,7 +88,7 @@ impl AgentSession {
             keepalives: 0,
             running: 0,
             outbox_depth: 0,
-            hand: Hand::new(capacity, &hello.in_hand),
+            hand: Hand::new(capacity),
             answers: VecDeque::new(),
             events: Events::default(),
             uplink: Uplink::new(&hello.outbox),
@@ -98,12 +98,13 @@ impl AgentSession {
         }
     }
 
-    /// Takes from the session before, of the same process, what outlives a connection: costs and numbering of the jobs in hand, their
-    /// findings not yet sent, and which jobs were done already. Called right after [`AgentSession::new`].
+    /// Takes from the session before, of the same process, what outlives a connection: the jobs that still run with their costs, their
+    /// findings not yet sent, and which jobs were done already. Called right after [`AgentSession::new`]. While no session stands, the last
+    /// one goes on taking [`AgentSession::event`] and [`AgentSession::finished`].
     pub fn carry_over(&mut self, previous: Self) {
         self.hand.carry_over(previous.hand);
         let hand = &self.hand;
-        self.events.carry_over(previous.events, |job| hand.holds(job));
+        self.events.carry_over(previous.events, |job| hand.is_awaited(job));
     }
 
     /// Takes a text frame.
@@ -185,8 +186,7 @@ impl AgentSession {
             job: refuse.job,
             attempt: refuse.attempt,
         };
-        if self.hand.holds(job) {
-            self.hand.leave(job);
+        if self.hand.leave(job).is_some() {
             self.answer(AgentFrame::Refuse(refuse));
         }
     }
@@ -199,7 +199,7 @@ impl AgentSession {
 
     /// Takes a partial finding of a job in hand: the first leaves at once, later ones together each 100 ms; the oldest go when too many wait.
     pub fn event(&mut self, job: JobRef, finding: ProbeEvent, now: MonotonicMicros) {
-        if self.hand.holds(job) {
+        if self.hand.is_awaited(job) {
             self.events.push(job, finding, now);
         }
     }
@@ -216,7 +216,8 @@ impl AgentSession {
         }
     }
 
-    /// Sets what keepalives tell about the agent's load.
+    /// Sets what keepalives tell about the agent's load; jobs are refused as `agent_busy` where running jobs and reports not yet
+    /// acknowledged are more than one `hello` could name.
     pub fn set_load(&mut self, running: u32, outbox_depth: u64) {
         self.running = running;
         self.outbox_depth = outbox_depth;
@@ -236,7 +237,7 @@ impl AgentSession {
         match (self.phase, frame) {
             (Phase::Dialled, ServerFrame::Welcome(welcome)) => self.handle_welcome(welcome, now),
             (Phase::Welcomed, ServerFrame::Run(run)) => self.handle_run(run),
-            (Phase::Welcomed, ServerFrame::Cancel(cancel)) => self.effect(AgentEffect::Cancel(cancel.jobs)),
+            (Phase::Welcomed, ServerFrame::Cancel(cancel)) => self.drop_jobs(cancel.jobs),
             (Phase::Welcomed, ServerFrame::Ack(ack)) => self.handle_ack(ack),
             (_, ServerFrame::Keepalive(_)) => {}
             (_, ServerFrame::Goaway(goaway)) => self.effect(AgentEffect::Goaway(goaway)),
@@ -262,11 +263,9 @@ impl AgentSession {
         dropped.extend(&welcome.drop);
         dropped.sort_unstable();
         dropped.dedup();
-        let hand = &self.hand;
-        self.events.retain(|job| hand.holds(job));
         self.effect(AgentEffect::Welcomed(welcome));
         if !dropped.is_empty() {
-            self.effect(AgentEffect::Cancel(dropped));
+            self.drop_jobs(dropped);
         }
         if let Acknowledged::UpTo(up_to) = acknowledged {
             self.effect(AgentEffect::Acked { up_to });
@@ -278,13 +277,20 @@ impl AgentSession {
             job: run.job,
             attempt: run.attempt,
         };
-        match self.hand.offer(job, run.cost) {
+        match self.hand.offer(job, run.cost, self.outbox_depth) {
             Offer::Take => self.effect(AgentEffect::Run(run)),
             Offer::AcceptAgain => self.answer(AgentFrame::Accept(job)),
             Offer::Known => {}
             Offer::NoCredit => self.answer(refusal(job, RefuseReason::NoCredit, "the job came without credit")),
             Offer::Busy => self.answer(refusal(job, RefuseReason::AgentBusy, "the agent holds as many jobs as it may")),
         }
+    }
+
+    fn drop_jobs(&mut self, jobs: Vec<JobId>) {
+        self.hand.drop_jobs(&jobs);
+        let hand = &self.hand;
+        self.events.retain(|job| hand.is_awaited(job));
+        self.effect(AgentEffect::Cancel(jobs));
     }
 
     fn handle_ack(&mut self, ack: Ack) {

@@ -41,7 +41,7 @@ pub struct ServerSession {
 pub enum ServerEffect {
     /// An agent presents itself; answer with [`ServerSession::welcome`] or [`ServerSession::close`].
     Hello(Box<Hello>),
-    /// The agent takes work up to this sum of costs, jobs re-adopted counting first; never less than before.
+    /// The agent takes jobs as long as the costs of all `run`s of this session add up to at most this; never less than before.
     Credit {
         /// The sum, agent-seconds.
         granted: u64,
@@ -239,7 +239,7 @@ impl ServerSession {
             (Phase::Welcomed, AgentFrame::Accept(job)) => self.effect(ServerEffect::Accepted(job)),
             (Phase::Welcomed, AgentFrame::Refuse(refuse)) => self.handle_refuse(refuse),
             (Phase::Welcomed, AgentFrame::Event(event)) => self.handle_event(event),
-            (Phase::Welcomed, AgentFrame::Report(chunk)) => self.handle_report(chunk),
+            (Phase::Welcomed, AgentFrame::Report(chunk)) => self.handle_report(&chunk),
             _ => self.close(CloseReason::ProtocolOrder),
         }
     }
@@ -285,7 +285,7 @@ impl ServerSession {
         }
     }
 
-    fn handle_report(&mut self, chunk: ReportChunk) {
+    fn handle_report(&mut self, chunk: &ReportChunk) {
         match self.reassembly.push(chunk) {
             Ok(Some(whole)) => {
                 self.intake.take_back(whole.job);

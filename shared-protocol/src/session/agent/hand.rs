@@ -1,7 +1,8 @@
 //! The jobs an agent has in hand and the credit they use: what is granted, what was spent, what comes back.
 //!
 //! Both ends count alike: every `run` spends its cost, whatever becomes of it, and every job that leaves the hand (finished, refused,
-//! taken twice) has its cost granted again. So the sums never drift apart, and credit never goes back.
+//! taken twice) has its cost granted again. So the sums never drift apart, and credit never goes back. A session starts with the
+//! capacity less what still runs from the session before.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -9,12 +10,15 @@ use crate::id::{JobId, JobRef};
 use crate::limits::JOBS_IN_HAND;
 
 /// Jobs in hand, by the way they came.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Hand {
     held: BTreeMap<JobRef, Held>,
     /// The last jobs that left, oldest first: a job handed out twice is run once.
     recent: VecDeque<JobRef>,
+    /// Capacity and all costs that came back.
     granted: u64,
+    /// Costs of the jobs that were running when the session began.
+    owed: u64,
     announced: u64,
     spent: u64,
 }
@@ -42,50 +46,44 @@ struct Held {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Named in `hello`; counts once `welcome` re-adopts it.
-    Listed,
-    /// As before, and it left the runner in the meantime.
-    ListedAndFinished,
-    /// Offered; the runner has not answered yet.
+    /// The runner has not answered yet.
     Offered,
     /// The runner has it.
     Accepted,
+    /// The runner has it still, but nobody waits for it.
+    Dropped,
 }
 
 impl Hand {
-    pub(super) fn new(capacity: u32, listed: &[JobRef]) -> Self {
-        let entry = |job: &JobRef| {
-            let held = Held {
-                cost: COST_UNKNOWN,
-                stage: Stage::Listed,
-            };
-            (*job, held)
-        };
+    pub(super) fn new(capacity: u32) -> Self {
         Self {
-            held: listed.iter().map(entry).collect(),
+            held: BTreeMap::new(),
+            recent: VecDeque::new(),
             granted: u64::from(capacity),
-            ..Self::default()
+            owed: 0,
+            announced: 0,
+            spent: 0,
         }
     }
 
-    /// Takes the costs of the jobs listed, and the memory of those done, from the session before.
+    /// Takes the jobs that run, and the memory of those done, from the session before.
     pub(super) fn carry_over(&mut self, previous: Self) {
-        for (job, held) in &mut self.held {
-            if let Some(known) = previous.held.get(job) {
-                held.cost = known.cost;
-            }
-        }
+        self.held = previous.held;
+        self.held.retain(|_, held| held.stage != Stage::Offered);
+        self.owed = self.held.values().map(|held| u64::from(held.cost)).sum();
         self.recent = previous.recent;
     }
 
-    pub(super) fn offer(&mut self, job: JobRef, cost: u32) -> Offer {
+    /// Takes a job that is handed out; `unacknowledged` reports are in hand too.
+    pub(super) fn offer(&mut self, job: JobRef, cost: u32, unacknowledged: u64) -> Offer {
         self.spent = self.spent.saturating_add(u64::from(cost));
+        let in_hand = self.held.len().saturating_add(usize::try_from(unacknowledged).unwrap_or(usize::MAX));
         let offer = match self.held.get(&job) {
             Some(held) if held.stage == Stage::Accepted => Offer::AcceptAgain,
             Some(_) => Offer::Known,
             None if self.recent.contains(&job) => Offer::Known,
             None if self.spent > self.announced => Offer::NoCredit,
-            None if self.held.len() >= JOBS_IN_HAND => Offer::Busy,
+            None if in_hand >= JOBS_IN_HAND => Offer::Busy,
             None => Offer::Take,
         };
         if offer == Offer::Take {
@@ -104,72 +102,55 @@ impl Hand {
         Some(job)
     }
 
-    /// Notes that a job left the hand.
-    pub(super) fn leave(&mut self, job: JobRef) {
-        let Some(held) = self.held.get_mut(&job) else { return };
-        match held.stage {
-            // Whether its cost was spent is known when `welcome` comes.
-            Stage::Listed => held.stage = Stage::ListedAndFinished,
-            Stage::ListedAndFinished => {}
-            Stage::Offered | Stage::Accepted => {
-                let cost = held.cost;
-                self.held.remove(&job);
-                self.grant(cost);
-                self.remember(job);
-            }
+    /// Notes that a job left the hand; `None` where it was not in it.
+    pub(super) fn leave(&mut self, job: JobRef) -> Option<JobRef> {
+        let held = self.held.remove(&job)?;
+        self.grant(held.cost);
+        if self.recent.len() == JOBS_IN_HAND {
+            self.recent.pop_front();
         }
+        self.recent.push_back(job);
+        Some(job)
     }
 
-    /// Learns which of the jobs listed stay; returns those that nobody waits for.
+    /// Learns which jobs stay; returns those running that nobody waits for.
     pub(super) fn settle(&mut self, readopted: &[JobRef]) -> Vec<JobId> {
-        for job in readopted {
-            let Some(held) = self.held.get_mut(job) else { continue };
-            let finished = held.stage == Stage::ListedAndFinished;
-            if !matches!(held.stage, Stage::Listed | Stage::ListedAndFinished) {
-                continue;
-            }
-            held.stage = Stage::Accepted;
-            self.spent = self.spent.saturating_add(u64::from(held.cost));
-            if finished {
-                self.leave(*job);
+        let stays: std::collections::BTreeSet<_> = readopted.iter().collect();
+        let mut dropped = Vec::new();
+        for (job, held) in &mut self.held {
+            if !stays.contains(job) {
+                held.stage = Stage::Dropped;
+                dropped.push(job.job);
             }
         }
-        let mut dropped = Vec::new();
-        self.held.retain(|job, held| match held.stage {
-            Stage::Offered | Stage::Accepted => true,
-            Stage::ListedAndFinished => false,
-            Stage::Listed => {
-                dropped.push(job.job);
-                false
-            }
-        });
         dropped
     }
 
-    pub(super) fn holds(&self, job: JobRef) -> bool {
-        self.held.contains_key(&job)
+    /// Notes that nobody waits for these jobs any more; they stay in hand until the runner lets go of them.
+    pub(super) fn drop_jobs(&mut self, jobs: &[JobId]) {
+        for (job, held) in &mut self.held {
+            if jobs.contains(&job.job) {
+                held.stage = Stage::Dropped;
+            }
+        }
+    }
+
+    /// Whether somebody waits for the job's findings.
+    pub(super) fn is_awaited(&self, job: JobRef) -> bool {
+        self.held.get(&job).is_some_and(|held| held.stage != Stage::Dropped)
     }
 
     /// The sum to announce, where it grew since the last time.
     pub(super) fn announce(&mut self) -> Option<u64> {
-        if self.granted == self.announced {
+        let granted = self.granted.saturating_sub(self.owed);
+        if granted == self.announced {
             return None;
         }
-        self.announced = self.granted;
-        Some(self.granted)
+        self.announced = granted;
+        Some(granted)
     }
 
     fn grant(&mut self, cost: u32) {
         self.granted = self.granted.saturating_add(u64::from(cost));
     }
-
-    fn remember(&mut self, job: JobRef) {
-        if self.recent.len() == JOBS_IN_HAND {
-            self.recent.pop_front();
-        }
-        self.recent.push_back(job);
-    }
 }
-
-/// Cost of a listed job whose session before this one was not carried over: the least there is.
-const COST_UNKNOWN: u32 = 1;

@@ -42,7 +42,7 @@ impl Reassembly {
     ///
     /// # Errors
     /// The reason to end the session where pieces come out of order, of two reports at once, beyond the window, or add up to too much.
-    pub(super) fn push(&mut self, chunk: ReportChunk) -> Result<Option<Whole>, CloseReason> {
+    pub(super) fn push(&mut self, chunk: &ReportChunk) -> Result<Option<Whole>, CloseReason> {
         if chunk.seq <= self.last {
             return Ok(None);
         }
