@@ -130,6 +130,7 @@ const DRAIN_RATE_ASSUMED: f64 = 1.0;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shared_protocol::limits::DEADLINE_DEFAULT;
     use shared_protocol::time::UnixMicros;
 
     fn candidate(backlog: u64, drain_rate: Option<f64>) -> Candidate {
@@ -151,7 +152,7 @@ mod tests {
             open_jobs_of_tenant: 0,
             open_jobs_total: 0,
             spec,
-            deadline: Duration::from_secs(600),
+            deadline: DEADLINE_DEFAULT,
             chosen,
         }
     }

@@ -236,3 +236,10 @@ enum Place {
     /// Past its deadline; waits for [`Queue::expired`] only.
     Overdue,
 }
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod sample;
+#[cfg(test)]
+mod tests;
