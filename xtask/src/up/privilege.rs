@@ -1,0 +1,68 @@
+//! Whether this user may send ICMP, and what to do if not.
+
+use anyhow::{Context as _, Result};
+
+/// What is worse than it could be, with the one command that mends it; `None` if nothing is.
+pub(super) fn degraded() -> Result<Option<String>> {
+    let status = std::fs::read_to_string("/proc/self/status").context("reading /proc/self/status")?;
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ping_group_range").unwrap_or_default();
+    Ok(judge(&status, &range))
+}
+
+fn judge(status: &str, ping_group_range: &str) -> Option<String> {
+    if may_open_raw_sockets(status) || group_may_ping(status, ping_group_range) {
+        return None;
+    }
+    Some(format!(
+        "no right to raw sockets, and none to ICMP sockets: pings will not run until you call  {REMEDY}"
+    ))
+}
+
+fn may_open_raw_sockets(status: &str) -> bool {
+    let effective = field(status, "CapEff:").next().and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(0);
+    effective & (1 << CAP_NET_RAW) != 0
+}
+
+/// icmp(7): a datagram ICMP socket is open to the groups in this range.
+fn group_may_ping(status: &str, range: &str) -> bool {
+    let mut bounds = range.split_whitespace().filter_map(|bound| bound.parse::<u64>().ok());
+    let (Some(low), Some(high)) = (bounds.next(), bounds.next()) else {
+        return false;
+    };
+    let groups = field(status, "Gid:")
+        .chain(field(status, "Groups:"))
+        .filter_map(|group| group.parse::<u64>().ok());
+    groups.into_iter().any(|group| (low..=high).contains(&group))
+}
+
+fn field<'a>(status: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
+    status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().split_whitespace()
+}
+
+/// capabilities(7).
+const CAP_NET_RAW: u32 = 13;
+const REMEDY: &str = "sudo sysctl -w net.ipv4.ping_group_range=\"0 2147483647\"";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(capabilities: &str) -> String {
+        format!("Name:\tx\nGid:\t1000\t1000\t1000\t1000\nGroups:\t27 1000 \nCapEff:\t{capabilities}\n")
+    }
+
+    #[test]
+    fn a_user_with_raw_sockets_or_in_the_range_is_not_degraded() {
+        assert_eq!(judge(&status("0000000000002000"), "1\t0"), None);
+        assert_eq!(judge(&status("0000000000000000"), "0\t2147483647"), None);
+        assert_eq!(judge(&status("0000000000000000"), "27 27"), None);
+    }
+
+    #[test]
+    fn a_user_with_neither_gets_the_one_command_that_mends_it() {
+        for range in ["1\t0", "", "5 6"] {
+            let told = judge(&status("0000000000001000"), range).unwrap();
+            assert!(told.contains("sudo sysctl -w net.ipv4.ping_group_range") && !told.contains('\n'), "{told}");
+        }
+    }
+}
