@@ -1,0 +1,203 @@
+//! One recorded frame of each type: later builds must still read every one and write it alike, and refuse each with a member spoiled.
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+    use shared_protocol::codec::{Decoded, InvalidFrame, decode_agent, decode_server, encode_agent, encode_server};
+
+    const AGENT: [(&str, &str); 7] = [
+        ("hello", include_str!("golden/v1/hello.json")),
+        ("credit", include_str!("golden/v1/credit.json")),
+        ("accept", include_str!("golden/v1/accept.json")),
+        ("refuse", include_str!("golden/v1/refuse.json")),
+        ("event", include_str!("golden/v1/event.json")),
+        ("report", include_str!("golden/v1/report.json")),
+        ("agent-keepalive", include_str!("golden/v1/agent-keepalive.json")),
+    ];
+    const SERVER: [(&str, &str); 6] = [
+        ("welcome", include_str!("golden/v1/welcome.json")),
+        ("run", include_str!("golden/v1/run.json")),
+        ("cancel", include_str!("golden/v1/cancel.json")),
+        ("ack", include_str!("golden/v1/ack.json")),
+        ("server-keepalive", include_str!("golden/v1/server-keepalive.json")),
+        ("goaway", include_str!("golden/v1/goaway.json")),
+    ];
+    /// Members that may be absent or null.
+    const OPTIONAL: [&str; 7] = [
+        "/capabilities/0/reason",
+        "/capabilities/0/remedy",
+        "/findings/1/rtt_us",
+        "/findings/1/user_rtt_us",
+        "/findings/1/reply_ttl",
+        "/findings/1/bytes",
+        "/answers",
+    ];
+
+    /// Reads a frame of either side and writes it again.
+    fn through_codec(name: &str, text: &str) -> Result<Option<Value>, InvalidFrame> {
+        let written = if AGENT.iter().any(|(agent, _)| *agent == name) {
+            match decode_agent(text)? {
+                Decoded::Frame(frame) => encode_agent(&frame),
+                Decoded::Ignored => return Ok(None),
+            }
+        } else {
+            match decode_server(text)? {
+                Decoded::Frame(frame) => encode_server(&frame),
+                Decoded::Ignored => return Ok(None),
+            }
+        };
+        Ok(Some(serde_json::from_str(&written).unwrap()))
+    }
+
+    fn golden() -> impl Iterator<Item = (&'static str, Value)> {
+        AGENT.into_iter().chain(SERVER).map(|(name, text)| (name, serde_json::from_str(text).unwrap()))
+    }
+
+    /// The JSON pointers of all members, outermost first; not those inside a job's spec, which the frame does not look into.
+    fn members(value: &Value, at: &str, found: &mut Vec<String>) {
+        let children: Vec<(String, &Value)> = match value {
+            Value::Object(map) => map.iter().map(|(name, value)| (format!("{at}/{name}"), value)).collect(),
+            Value::Array(items) => items.iter().enumerate().map(|(index, value)| (format!("{at}/{index}"), value)).collect(),
+            _ => Vec::new(),
+        };
+        for (pointer, child) in children {
+            if value.is_object() {
+                found.push(pointer.clone());
+            }
+            if pointer != "/spec" {
+                members(child, &pointer, found);
+            }
+        }
+    }
+
+    fn without(mut frame: Value, pointer: &str) -> Value {
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        frame.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(name);
+        frame
+    }
+
+    fn with(mut frame: Value, pointer: &str, value: Value) -> Value {
+        *frame.pointer_mut(pointer).unwrap() = value;
+        frame
+    }
+
+    #[track_caller]
+    fn assert_refused_at(name: &str, frame: &Value, pointer: &str) {
+        let error = through_codec(name, &frame.to_string()).expect_err(&format!("{name} without a good {pointer}"));
+        let member = pointer.rsplit('/').next().unwrap();
+        let told = error.to_string();
+        let parent = pointer.trim_start_matches('/').split('/').next().unwrap();
+        // A tagged union reads its members as a whole, so its errors name the element that holds them.
+        assert!(told.contains(member) || told.contains(parent), "{name} {pointer}: {told}");
+    }
+
+    #[test]
+    fn every_recorded_frame_is_still_read_and_written_alike() {
+        for (name, frame) in golden() {
+            assert_eq!(through_codec(name, &frame.to_string()).unwrap(), Some(frame), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_recorded_frame_carries_members_of_the_future() {
+        for (name, frame) in golden() {
+            let mut newer = frame.clone();
+            newer
+                .as_object_mut()
+                .unwrap()
+                .insert("from_the_future".to_owned(), serde_json::json!({"a": [1]}));
+            assert_eq!(through_codec(name, &newer.to_string()).unwrap(), Some(frame), "{name}");
+        }
+    }
+
+    #[test]
+    fn frm_09_a_missing_null_or_wrongly_typed_member_is_refused_with_its_place() {
+        let mut checked = 0;
+        for (name, frame) in golden() {
+            let mut pointers = Vec::new();
+            members(&frame, "", &mut pointers);
+            for pointer in pointers {
+                let wrong = match frame.pointer(&pointer).unwrap() {
+                    Value::Object(_) | Value::Array(_) => Value::from(true),
+                    _ => serde_json::json!({"not": "this"}),
+                };
+                // A spec is kept as it came; the runner reads it.
+                if pointer != "/spec" {
+                    assert_refused_at(name, &with(frame.clone(), &pointer, wrong), &pointer);
+                }
+                if OPTIONAL.contains(&pointer.as_str()) {
+                    continue;
+                }
+                if pointer != "/outbox/set_aside" {
+                    assert_refused_at(name, &without(frame.clone(), &pointer), &pointer);
+                }
+                if pointer != "/spec" {
+                    assert_refused_at(name, &with(frame.clone(), &pointer, Value::Null), &pointer);
+                }
+                checked += 1;
+            }
+        }
+        assert!(checked > 70, "only {checked} members");
+    }
+
+    #[test]
+    fn frm_09_numbers_out_of_range_are_refused() {
+        for (name, pointer, value) in [
+            ("accept", "/attempt", "-1"),
+            ("accept", "/attempt", "4294967296"),
+            ("ack", "/up_to", "9007199254740992"),
+            ("ack", "/up_to", "9223372036854775808"),
+            ("report", "/seq", "1.5"),
+            ("report", "/seq", "-1"),
+            ("credit", "/granted", "18446744073709551616"),
+        ] {
+            let (_, frame) = golden().find(|(golden, _)| *golden == name).unwrap();
+            let spoiled = with(frame, pointer, serde_json::from_str(value).unwrap());
+            assert_refused_at(name, &spoiled, pointer);
+        }
+    }
+
+    #[test]
+    fn frm_10_an_unknown_type_is_ignored_unless_it_is_critical() {
+        for name in ["hello", "welcome"] {
+            assert_eq!(through_codec(name, r#"{"v":1,"t":"novelty","x":1}"#), Ok(None));
+            assert_eq!(through_codec(name, r#"{"v":1,"t":"novelty","critical":false}"#), Ok(None));
+            assert_eq!(
+                through_codec(name, r#"{"v":1,"t":"novelty","critical":true}"#),
+                Err(InvalidFrame::UnknownCritical)
+            );
+            assert!(matches!(
+                through_codec(name, r#"{"v":1,"t":"novelty","critical":1}"#),
+                Err(InvalidFrame::Envelope(_))
+            ));
+        }
+    }
+
+    #[test]
+    fn frm_17_an_envelope_of_another_version_is_told_apart() {
+        for (name, frame) in golden() {
+            for version in [0, 2, 999] {
+                let other = with(frame.clone(), "/v", Value::from(version));
+                assert_eq!(through_codec(name, &other.to_string()), Err(InvalidFrame::Version), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn frm_08_hostile_json_is_refused_by_the_codec() {
+        let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
+        for bad in [
+            deep.as_str(),
+            "NaN",
+            "1e400",
+            r#"{"v":1,"v":1,"t":"credit","granted":1}"#,
+            r#"{"v":1,"t":"\ud800"}"#,
+            "\u{feff}{}",
+            "[]",
+            "",
+            "null",
+        ] {
+            assert!(decode_agent(bad).is_err() && decode_server(bad).is_err(), "{bad:.40}");
+        }
+    }
+}
