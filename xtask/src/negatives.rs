@@ -68,11 +68,7 @@ fn catalogue(text: &str) -> BTreeSet<String> {
 /// The ids a source file's function names begin with: `fn frm_01_frm_02_…` carries two.
 fn carried_ids(text: &str, catalogue: &BTreeSet<String>) -> BTreeSet<String> {
     let groups: BTreeSet<&str> = catalogue.iter().filter_map(|id| id.split('-').next()).collect();
-    let names = text
-        .lines()
-        .filter_map(|line| line.trim_start().split("fn ").nth(1))
-        .filter_map(|rest| rest.split(['(', '<']).next());
-    names.flat_map(|name| leading_ids(name, &groups)).collect()
+    text.lines().filter_map(function_name).flat_map(|name| leading_ids(name, &groups)).collect()
 }
 
 /// The name of the function a line declares; a `fn` inside other text is none.

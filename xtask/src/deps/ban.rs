@@ -30,7 +30,7 @@ fn of_name<'a>(graph: &'a Graph, name: &str) -> impl Iterator<Item = &'a Package
 }
 
 /// The same list stands in deny.toml for `cargo deny`; a test compares the two.
-const BANNED: [(&str, &str); 27] = [
+const BANNED: [(&str, &str); 26] = [
     ("async-std", "RUSTSEC-2025-0052: discontinued; tokio is the one runtime"),
     ("atty", "RUSTSEC-2021-0145: unmaintained; std::io::IsTerminal"),
     ("backoff", "RUSTSEC-2025-0012: unmaintained; backon"),
@@ -42,7 +42,6 @@ const BANNED: [(&str, &str); 27] = [
     ("hyper-tls", "one TLS: rustls"),
     ("include_dir", "no release since 2024-06"),
     ("instant", "RUSTSEC-2024-0384: unmaintained"),
-    ("lazy_static", "std::sync::LazyLock"),
     ("madsim", "patches tokio globally"),
     ("native-tls", "one TLS: rustls"),
     ("openssl", "one TLS: rustls"),

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
-use cargo_metadata::{CargoOpt, DependencyKind, Metadata, MetadataCommand, PackageId};
+use anyhow::{Context as _, Result, bail};
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
+
+use crate::tool;
 
 /// The workspace as cargo resolves it, with only what is really used.
 #[derive(Debug, Default)]
@@ -40,18 +42,20 @@ pub(super) struct Package {
 /// Every edge of the resolved graph, by package.
 type Edges<'a> = BTreeMap<&'a PackageId, Vec<(&'a PackageId, Vec<DependencyKind>)>>;
 
+/// By name and version.
+type Built = BTreeMap<(String, String), BTreeSet<String>>;
+
 impl Graph {
     pub(super) fn load(root: &Path) -> Result<Self> {
         let metadata = MetadataCommand::new()
             .manifest_path(root.join("Cargo.toml"))
-            .features(CargoOpt::AllFeatures)
             .other_options(vec!["--locked".to_owned()])
             .exec()
             .context("cargo metadata (if Cargo.lock is behind the manifests: cargo update --workspace)")?;
-        Self::from_metadata(&metadata)
+        Self::from_metadata(&metadata, &built(root)?)
     }
 
-    fn from_metadata(metadata: &Metadata) -> Result<Self> {
+    fn from_metadata(metadata: &Metadata, built: &Built) -> Result<Self> {
         let resolve = metadata.resolve.as_ref().context("cargo metadata resolved nothing")?;
         let names: BTreeMap<&PackageId, &str> = metadata.packages.iter().map(|package| (&package.id, package.name.as_str())).collect();
         let edges: Edges<'_> = resolve
@@ -76,7 +80,7 @@ impl Graph {
                     .map(|dep| dep.name.clone())
                     .collect()
             };
-            let reached = reach(&edges, &package.id, Follow::Normal)
+            let reached = reach(&edges, &package.id)
                 .into_iter()
                 .filter_map(|id| names.get(id).map(|name| (*name).to_owned()))
                 .collect();
@@ -88,23 +92,17 @@ impl Graph {
             (package.name.to_string(), member)
         });
         let members = members.collect();
-        let used: BTreeSet<&PackageId> = metadata.workspace_members.iter().flat_map(|id| reach(&edges, id, Follow::Everything)).collect();
-        let features: BTreeMap<&PackageId, BTreeSet<String>> = resolve
-            .nodes
-            .iter()
-            .map(|node| (&node.id, node.features.iter().map(ToString::to_string).collect()))
-            .collect();
-        let packages = metadata
-            .packages
-            .iter()
-            .filter(|package| used.contains(&package.id) || metadata.workspace_members.contains(&package.id))
-            .map(|package| Package {
+        let ours = |package: &cargo_metadata::Package| metadata.workspace_members.contains(&package.id);
+        let packages = metadata.packages.iter().filter_map(|package| {
+            let features = built.get(&(package.name.to_string(), package.version.to_string()));
+            (features.is_some() || ours(package)).then(|| Package {
                 name: package.name.to_string(),
                 version: package.version.to_string(),
                 source: package.source.as_ref().map(|source| source.repr.clone()),
                 licence: package.license.clone(),
-                features: features.get(&package.id).cloned().unwrap_or_default(),
-            });
+                features: features.cloned().unwrap_or_default(),
+            })
+        });
         Ok(Self {
             members,
             packages: packages.collect(),
@@ -112,24 +110,69 @@ impl Graph {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Follow {
-    /// What ends up in the built crate.
-    Normal,
-    /// Also what builds and tests it.
-    Everything,
-}
-
-fn reach<'a>(edges: &Edges<'a>, from: &'a PackageId, follow: Follow) -> BTreeSet<&'a PackageId> {
+/// What ends up in the built crate.
+fn reach<'a>(edges: &Edges<'a>, from: &'a PackageId) -> BTreeSet<&'a PackageId> {
     let mut reached = BTreeSet::new();
     let mut waiting = vec![from];
     while let Some(id) = waiting.pop() {
         for (next, kinds) in edges.get(id).into_iter().flatten() {
-            let followed = follow == Follow::Everything || kinds.contains(&DependencyKind::Normal);
-            if followed && reached.insert(*next) {
+            if kinds.contains(&DependencyKind::Normal) && reached.insert(*next) {
                 waiting.push(next);
             }
         }
     }
     reached
+}
+
+/// What is really built, by name and version, with its features. `cargo metadata` also names crates that only a feature nobody turned on would bring.
+fn built(root: &Path) -> Result<Built> {
+    let output = tool::cargo(root)
+        .args([
+            "tree",
+            "--locked",
+            "--workspace",
+            "--edges",
+            "normal,build,dev",
+            "--target",
+            "all",
+            "--prefix",
+            "none",
+            "--format",
+            "{p};{f}",
+        ])
+        .output()
+        .context("calling cargo tree")?;
+    if !output.status.success() {
+        bail!("cargo tree: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(read_tree(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// Reads lines `name v1.2.3 (where);feature,feature (*)`.
+fn read_tree(text: &str) -> Built {
+    let mut built = Built::new();
+    for line in text.lines() {
+        let Some((package, features)) = line.split_once(';') else { continue };
+        let mut words = package.split_whitespace();
+        let (Some(name), Some(version)) = (words.next(), words.next()) else {
+            continue;
+        };
+        let of_package = built.entry((name.to_owned(), version.trim_start_matches('v').to_owned())).or_default();
+        let features = features.trim_end_matches(" (*)").split(',').filter(|feature| !feature.is_empty());
+        of_package.extend(features.map(str::to_owned));
+    }
+    built
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_built_is_read_with_its_features() {
+        let built = read_tree("rustls v0.23.46;aws_lc_rs,std (*)\nours v0.1.0 (/x/y);\nrustls v0.23.46;tls12\n\n");
+        assert_eq!(built.len(), 2);
+        let features = &built[&("rustls".to_owned(), "0.23.46".to_owned())];
+        assert_eq!(features.iter().map(String::as_str).collect::<Vec<_>>(), ["aws_lc_rs", "std", "tls12"]);
+    }
 }
