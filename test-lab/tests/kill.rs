@@ -1,0 +1,83 @@
+//! Kills the control plane and the agents under load, again and again: nothing that was accepted is lost, nothing ends twice.
+
+use std::sync::Arc;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use test_lab::ledger::{Ledger, jobs_of};
+use test_lab::load::{Destination, Load};
+use test_lab::stand::Stand;
+
+const AGENTS: usize = 2;
+const KILLS: usize = 20;
+const KILLS_LONG: usize = 1_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kil_01_kil_02_every_accepted_job_has_exactly_one_end_whatever_is_killed() {
+    let seed = std::env::var("PROBEOPS_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(20_261_121);
+    let kills = if std::env::var_os("PROBEOPS_LONG").is_some() { KILLS_LONG } else { KILLS };
+    println!("seed {seed} (give it back as PROBEOPS_SEED)");
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut stand = Stand::start().await.unwrap();
+    let names: Vec<String> = (0..AGENTS).map(|number| format!("agent-{number}")).collect();
+    for name in &names {
+        stand.add_agent(name).await.unwrap();
+    }
+    let ledger = Arc::new(Ledger::default());
+    let destination = Destination { url: stand.url(""), key: stand.key.clone(), agents: names.clone() };
+    let load = Load::start(&destination, 4, &ledger).unwrap();
+
+    let (mut server_kills, mut agent_kills) = (0, 0);
+    for _ in 0..kills {
+        load.until_accepted(random.random_range(1..15)).await;
+        if random.random_bool(0.5) {
+            stand.kill_server().await.unwrap();
+            server_kills += 1;
+            stand.start_server().await.unwrap();
+        } else {
+            let victim = random.random_range(0..AGENTS);
+            stand.kill_agent(victim).await.unwrap();
+            agent_kills += 1;
+            // Sometimes nobody is there for a while, sometimes it comes back at once.
+            if random.random_bool(0.5) {
+                load.until_accepted(random.random_range(1..10)).await;
+            }
+            stand.start_agent(victim).unwrap();
+        }
+        read_ends(&stand, &ledger).await;
+    }
+    load.finish().await.unwrap();
+    for name in &names {
+        stand.until_online(name).await.unwrap();
+    }
+    while !ledger.open_measurements().is_empty() {
+        read_ends(&stand, &ledger).await;
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    stand.kill_server().await.unwrap();
+
+    let verdict = ledger.judge(&stand.data_dir().join("probeops.db")).await.unwrap();
+    println!(
+        "kills={} (server {server_kills}, agent {agent_kills}) accepted={} ended={} lost={} double={} ends={:?}",
+        server_kills + agent_kills,
+        verdict.accepted,
+        verdict.ended,
+        verdict.lost,
+        verdict.double,
+        verdict.ends
+    );
+    assert_eq!((verdict.lost, verdict.double), (0, 0));
+    assert_eq!(verdict.accepted, verdict.ended);
+    let completed = verdict.ends.get("completed").copied().unwrap_or_default();
+    assert!(completed * 2 > verdict.accepted, "most jobs were completed all the same: {:?}", verdict.ends);
+}
+
+/// Reads what became of the open jobs, page by page; a control plane that is just coming up is asked again next time.
+async fn read_ends(stand: &Stand, ledger: &Ledger) {
+    for measurement in ledger.open_measurements() {
+        let Ok(found) = stand.get(&format!("/api/v1/measurements/{measurement}")).await else { return };
+        for job in jobs_of(&found) {
+            ledger.seen(job, &measurement);
+        }
+    }
+}
