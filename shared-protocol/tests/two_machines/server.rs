@@ -119,7 +119,9 @@ impl Server {
         if now >= self.commit_at {
             self.commit(now, ledger);
         }
-        self.store.expire(local.micros(), ledger);
+        if self.store.expire(local.micros(), ledger) && now > HEALED {
+            ledger.violate("a job waited for its deadline although everything was well again".to_owned());
+        }
         self.lapse(local.micros());
         self.dispatch();
         for index in 0..self.connections.len() {
@@ -262,5 +264,7 @@ impl Server {
 
 /// Without a session for so long, leases lapse.
 const LAPSE: u64 = 20 * SECOND;
+/// By now everything works again and has had time for every job.
+const HEALED: u64 = crate::world::STORM + 300 * SECOND;
 /// Three keepalives are 45 s; a session older in silence than this was overlooked.
 const DEAD: u64 = 60 * SECOND;

@@ -170,12 +170,16 @@ impl Store {
         row.cancel_requested
     }
 
-    pub(crate) fn expire(&mut self, server_now: u64, ledger: &mut Ledger) {
+    /// Ends the jobs past their deadline; says whether there were any.
+    pub(crate) fn expire(&mut self, server_now: u64, ledger: &mut Ledger) -> bool {
+        let mut any = false;
         for (job, row) in &mut self.jobs {
             if row.ends_by <= server_now && !matches!(row.state, State::Ended(_)) {
                 row.end(*job, End::Expired, ledger);
+                any = true;
             }
         }
+        any
     }
 
     /// No session for too long: what was handed out is handed out again, and the next attempt fences this one.

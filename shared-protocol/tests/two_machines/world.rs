@@ -165,7 +165,7 @@ impl World {
 }
 
 /// How long jobs and faults come.
-const STORM: u64 = 120 * SECOND;
+pub(crate) const STORM: u64 = 120 * SECOND;
 /// How long everything has to come to its end after that.
 const HEALING: u64 = 900 * SECOND;
 /// More steps than any honest run takes.
