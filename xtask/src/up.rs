@@ -35,7 +35,7 @@ pub(crate) fn run(root: &Path, arguments: &UpArgs) -> Result<ExitCode> {
     let data = DataDir::open(&arguments.data_dir)?;
     data.refuse_if_running()?;
     announce(root, arguments, &data, &voice);
-    voice.step("check", |voice| check(arguments, voice))?;
+    voice.step("check", |voice| check(root, arguments, voice))?;
     voice.step("build", |_| build(root, cli::install(arguments.no_install)))?;
 
     // From here on Ctrl-C is an event to wait for, so that nothing is left behind.
@@ -86,7 +86,7 @@ fn announce(root: &Path, arguments: &UpArgs, data: &DataDir, voice: &Voice) {
     voice.say(&format!("  keeps      its state in {}", data.path().display()));
 }
 
-fn check(arguments: &UpArgs, voice: &mut Voice) -> Result<()> {
+fn check(root: &Path, arguments: &UpArgs, voice: &mut Voice) -> Result<()> {
     tool::require(
         "cc",
         "links, and builds the C parts of aws-lc and SQLite",
@@ -94,8 +94,8 @@ fn check(arguments: &UpArgs, voice: &mut Voice) -> Result<()> {
     )?;
     port::refuse_if_busy(arguments.listen, "--listen")?;
     port::refuse_if_busy(arguments.agent_listen, "--agent-listen")?;
-    if let Some(degraded) = privilege::degraded()? {
-        voice.say(&format!("  degraded: {degraded}"));
+    if let Some(degraded) = privilege::degraded(&workspace::built_binary(root, "probe-agent"))? {
+        voice.say(&format!("  degraded: {}", degraded.sentence()));
         voice.set_degraded(degraded);
     }
     Ok(())

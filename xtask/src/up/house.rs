@@ -1,5 +1,6 @@
 //! The running control plane and agent, and how they come up and go down.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use super::child::{self, Running};
-use super::data::{Addresses, DataDir};
+use super::data::{Addresses, DataDir, Memory};
 use super::operator::Operator;
 use super::signal::Signals;
 use super::voice::Voice;
@@ -60,11 +61,7 @@ impl<'a> House<'a> {
     /// Starts the control plane and waits until it is ready.
     pub(super) fn start_server(&mut self, arguments: &UpArgs) -> Result<()> {
         let mut memory = self.data.memory()?;
-        let agent_listen = match (arguments.agent_listen.port(), memory.agent_port) {
-            // The agent was told a port; any free one means that one, if it can be had.
-            (0, Some(port)) => std::net::SocketAddr::new(arguments.agent_listen.ip(), port),
-            _ => arguments.agent_listen,
-        };
+        let agent_listen = self.agent_address(arguments.agent_listen, &memory)?;
         let mut call = vec!["run".to_owned(), "--data-dir".to_owned(), self.data.path().display().to_string()];
         call.extend([
             "--listen".to_owned(),
@@ -72,7 +69,9 @@ impl<'a> House<'a> {
             "--agent-listen".to_owned(),
             agent_listen.to_string(),
         ]);
-        call.extend(["--agent-name".to_owned(), agent_listen.ip().to_string()]);
+        if !agent_listen.ip().is_loopback() {
+            call.extend(["--agent-name".to_owned(), agent_listen.ip().to_string()]);
+        }
         let program = self.program("control-plane")?;
         let server = Running::start("control plane", &program, &call, &self.data.logs().join("control-plane.log"))?;
         let pid = server.id();
@@ -81,6 +80,19 @@ impl<'a> House<'a> {
         self.address = addresses.http;
         memory.agent_port = addresses.agent.rsplit(':').next().and_then(|port| port.parse().ok());
         self.data.remember(&memory)
+    }
+
+    /// An agent dials what it was told when it was enrolled: any free port means that one, and another one is a mistake.
+    fn agent_address(&self, wanted: SocketAddr, memory: &Memory) -> Result<SocketAddr> {
+        match memory.agent_port.filter(|_| memory.enrolled) {
+            Some(port) if wanted.port() == 0 => Ok(SocketAddr::new(wanted.ip(), port)),
+            Some(port) if wanted.port() != port => bail!(
+                "the agent was enrolled to dial port {port}: use --agent-listen {}:{port}, or another --data-dir (this one is {})",
+                wanted.ip(),
+                self.data.path().display()
+            ),
+            Some(_) | None => Ok(wanted),
+        }
     }
 
     fn ready(&self, pid: u32) -> Option<Addresses> {

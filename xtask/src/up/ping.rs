@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::house::House;
 use super::http;
 use super::outcome::Outcome;
+use super::privilege::Degraded;
 use super::voice::Voice;
 
 /// Pings this machine from the agent with `probectl`, every packet appearing as it comes, and fetches what was stored.
@@ -28,7 +29,7 @@ pub(super) fn run(house: &House<'_>, agent: &Value, voice: &Voice) -> Result<Out
         &format!("/api/v1/measurements/{}/reports", id_of(&measurement).context("the measurement has no id")?),
     )?;
     let reports = reports.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
-    if !status.success() && voice.degraded().is_none() {
+    if !status.success() && !matches!(voice.degraded(), Some(Degraded::NoPing(_))) {
         bail!("the first ping did not succeed: probectl ended with {status}");
     }
     Ok(Outcome {
@@ -36,7 +37,7 @@ pub(super) fn run(house: &House<'_>, agent: &Value, voice: &Voice) -> Result<Out
         agent: agent.clone(),
         measurement,
         reports,
-        degraded: voice.degraded().map(str::to_owned),
+        degraded: voice.degraded().map(|degraded| degraded.sentence().to_owned()),
     })
 }
 

@@ -1,21 +1,46 @@
 //! Whether this user may send ICMP, and what to do if not.
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result};
 
-/// What is worse than it could be, with the one command that mends it; `None` if nothing is.
-pub(super) fn degraded() -> Result<Option<String>> {
-    let status = std::fs::read_to_string("/proc/self/status").context("reading /proc/self/status")?;
-    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ping_group_range").unwrap_or_default();
-    Ok(judge(&status, &range))
+/// What is worse than it could be, and the one command that mends it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Degraded {
+    /// Pings go over datagram sockets.
+    Datagram(String),
+    /// Pings do not run.
+    NoPing(String),
 }
 
-fn judge(status: &str, ping_group_range: &str) -> Option<String> {
-    if may_open_raw_sockets(status) || group_may_ping(status, ping_group_range) {
+impl Degraded {
+    pub(super) fn sentence(&self) -> &str {
+        match self {
+            Self::Datagram(sentence) | Self::NoPing(sentence) => sentence,
+        }
+    }
+}
+
+/// What this user lacks for the best pings; `None` if nothing.
+pub(super) fn degraded(agent: &Path) -> Result<Option<Degraded>> {
+    let status = std::fs::read_to_string("/proc/self/status").context("reading /proc/self/status")?;
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ping_group_range").unwrap_or_default();
+    Ok(judge(&status, &range, agent))
+}
+
+fn judge(status: &str, ping_group_range: &str, agent: &Path) -> Option<Degraded> {
+    if may_open_raw_sockets(status) {
         return None;
     }
-    Some(format!(
-        "no right to raw sockets, and none to ICMP sockets: pings will not run until you call  {REMEDY}"
-    ))
+    if group_may_ping(status, ping_group_range) {
+        let remedy = format!("sudo setcap cap_net_raw+ep {}", agent.display());
+        return Some(Degraded::Datagram(format!(
+            "no right to raw sockets, so pings go over datagram sockets; once built: {remedy}"
+        )));
+    }
+    Some(Degraded::NoPing(format!(
+        "no right to raw sockets nor to datagram ICMP sockets, so pings will not run until you call: {REMEDY}"
+    )))
 }
 
 fn may_open_raw_sockets(status: &str) -> bool {
@@ -51,18 +76,34 @@ mod tests {
         format!("Name:\tx\nGid:\t1000\t1000\t1000\t1000\nGroups:\t27 1000 \nCapEff:\t{capabilities}\n")
     }
 
+    fn judged(capabilities: &str, range: &str) -> Option<Degraded> {
+        judge(&status(capabilities), range, Path::new("/x/probe-agent"))
+    }
+
     #[test]
-    fn a_user_with_raw_sockets_or_in_the_range_is_not_degraded() {
-        assert_eq!(judge(&status("0000000000002000"), "1\t0"), None);
-        assert_eq!(judge(&status("0000000000000000"), "0\t2147483647"), None);
-        assert_eq!(judge(&status("0000000000000000"), "27 27"), None);
+    fn a_user_with_raw_sockets_is_not_degraded() {
+        assert_eq!(judged("0000000000002000", "1\t0"), None);
+    }
+
+    #[test]
+    fn a_group_in_the_range_pings_over_datagram_sockets() {
+        for range in ["0\t2147483647", "27 27"] {
+            let told = judged("0000000000000000", range);
+            assert!(
+                matches!(&told, Some(Degraded::Datagram(sentence)) if sentence.ends_with("sudo setcap cap_net_raw+ep /x/probe-agent")),
+                "{told:?}"
+            );
+        }
     }
 
     #[test]
     fn a_user_with_neither_gets_the_one_command_that_mends_it() {
         for range in ["1\t0", "", "5 6"] {
-            let told = judge(&status("0000000000001000"), range).unwrap();
-            assert!(told.contains("sudo sysctl -w net.ipv4.ping_group_range") && !told.contains('\n'), "{told}");
+            let told = judged("0000000000001000", range);
+            assert!(
+                matches!(&told, Some(Degraded::NoPing(sentence)) if sentence.contains("sudo sysctl -w net.ipv4.ping_group_range")),
+                "{told:?}"
+            );
         }
     }
 }

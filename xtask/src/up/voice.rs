@@ -3,6 +3,7 @@
 use anyhow::Result;
 use serde::Serialize;
 
+use super::privilege::Degraded;
 use crate::clock::Stopwatch;
 
 /// Who reads standard output.
@@ -18,7 +19,7 @@ pub(super) enum Audience {
 pub(super) struct Voice {
     audience: Audience,
     steps: Vec<Step>,
-    degraded: Option<String>,
+    degraded: Option<Degraded>,
 }
 
 /// One step and its time.
@@ -67,11 +68,11 @@ impl Voice {
         &self.steps
     }
 
-    pub(super) fn set_degraded(&mut self, what: String) {
+    pub(super) fn set_degraded(&mut self, what: Degraded) {
         self.degraded = Some(what);
     }
 
-    pub(super) fn degraded(&self) -> Option<&str> {
-        self.degraded.as_deref()
+    pub(super) fn degraded(&self) -> Option<&Degraded> {
+        self.degraded.as_ref()
     }
 }
