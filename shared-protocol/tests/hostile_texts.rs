@@ -1,6 +1,6 @@
 //! Whatever text arrives, neither machine panics, hangs, or goes on after it said that the session is over.
 //!
-//! The short version of frm_25: recorded frames with bits flipped, pieces cut out or doubled, and arbitrary text.
+//! The short version of FRM-25: recorded frames with bits flipped, pieces cut out or doubled, and arbitrary text.
 
 #[cfg(test)]
 mod tests {

@@ -288,8 +288,7 @@ mod tests {
     #[test]
     fn what_jobs_pay_for_is_not_limited() {
         let mut session = welcomed();
-        let mut seq = 42;
-        for round in 0..2_000_u64 {
+        for (seq, round) in (42..).zip(0..2_000_u64) {
             let number = u8::try_from(round % 200).unwrap();
             session.run(run(job(number)));
             sent(&mut session);
@@ -303,7 +302,6 @@ mod tests {
                 assert!(!hear(&mut session, &frame).is_empty(), "{frame} in round {round}");
             }
             session.ack(ack(seq));
-            seq += 1;
         }
         assert!(session.poll_timeout().is_some());
     }

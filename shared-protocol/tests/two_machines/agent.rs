@@ -158,7 +158,7 @@ impl Agent {
         let local = self.local(now);
         for (job, running) in &mut self.running {
             if now >= running.next_finding_at {
-                running.next_finding_at = now + dice.within(1..400) * MILLISECOND;
+                running.next_finding_at = now + dice.within(1..1_500) * MILLISECOND;
                 if let Some(session) = &mut self.session {
                     session.event(*job, finding(running.findings), local);
                     running.findings += 1;
@@ -173,7 +173,7 @@ impl Agent {
             .collect();
         for job in done {
             let running = self.running.remove(&job).unwrap();
-            let length = if dice.one_in(6) { dice.within(0..60_000) } else { dice.within(0..200) };
+            let length = if dice.one_in(12) { dice.within(0..50_000) } else { dice.within(0..200) };
             let cancelled = running.cancelled;
             let body = format!("{job:?} cancelled={cancelled} {}", "é\n".repeat(usize::try_from(length).unwrap() / 3));
             ledger.report_written(self.next_seq, job, &body);

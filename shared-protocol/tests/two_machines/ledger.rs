@@ -88,9 +88,8 @@ impl Ledger {
     }
 
     pub(crate) fn closed(&mut self, who: &str, reason: CloseReason) {
-        match reason {
-            CloseReason::Silent | CloseReason::Replaced => {}
-            offence => self.violate(format!("{who} ended a session with {offence:?}")),
+        if !matches!(reason, CloseReason::Silent | CloseReason::Replaced) {
+            self.violate(format!("{who} ended a session with {reason:?}"));
         }
     }
 

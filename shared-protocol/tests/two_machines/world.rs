@@ -137,31 +137,34 @@ impl World {
             Deed::CrashServer => self.server.crash(now, &mut self.links, dice),
             Deed::JumpAgentClock => self.agent.ahead += dice.within(1..90_000) * MILLISECOND,
             Deed::JumpServerClock => self.server.ahead += dice.within(1..90_000) * MILLISECOND,
-            Deed::Cut | Deed::HalfOpen | Deed::Stall => self.harm_link(deed),
+            Deed::Cut => self.with_link(Link::cut),
+            Deed::HalfOpen => self.with_link(half_open),
+            Deed::Stall => self.with_link(stall),
         }
     }
 
-    fn harm_link(&mut self, deed: Deed) {
-        let (now, dice) = (self.now, &mut self.dice);
-        let Some(link) = self.links.last_mut() else { return };
-        match deed {
-            Deed::Cut => link.cut(now, dice),
-            Deed::HalfOpen => {
-                let which = dice.within(0..3);
-                if which != 0 {
-                    link.to_agent.die(dice);
-                }
-                if which != 1 {
-                    link.to_server.die(dice);
-                }
-            }
-            _ => {
-                let until = now + dice.within(1..70_000) * MILLISECOND;
-                let pipe = if dice.one_in(2) { &mut link.to_agent } else { &mut link.to_server };
-                pipe.stall(until);
-            }
+    /// Harms the newest connection.
+    fn with_link(&mut self, harm: fn(&mut Link, u64, &mut Dice)) {
+        if let Some(link) = self.links.last_mut() {
+            harm(link, self.now, &mut self.dice);
         }
     }
+}
+
+fn half_open(link: &mut Link, _now: u64, dice: &mut Dice) {
+    let which = dice.within(0..3);
+    if which != 0 {
+        link.to_agent.die(dice);
+    }
+    if which != 1 {
+        link.to_server.die(dice);
+    }
+}
+
+fn stall(link: &mut Link, now: u64, dice: &mut Dice) {
+    let until = now + dice.within(1..70_000) * MILLISECOND;
+    let pipe = if dice.one_in(2) { &mut link.to_agent } else { &mut link.to_server };
+    pipe.stall(until);
 }
 
 /// How long jobs and faults come.
