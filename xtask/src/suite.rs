@@ -24,6 +24,8 @@ pub(crate) fn run(root: &Path, arguments: &TestArgs) -> Result<ExitCode> {
     if arguments.filter.is_none() {
         before_the_tests(root, &mut steps);
     }
+    // Tests that start the programs themselves find them beside their own.
+    steps.run("build", || tool::build_programs(root, Install::Allowed).map(|()| Verdict::Clean));
     steps.run("tests", || {
         let summary = nextest::run(root, arguments)?;
         let verdict = summary.verdict();
