@@ -1,1 +1,47 @@
-//! Room in preparation.
+//! All SQL of the project: one file for each aggregate, its statements as constants at the file's foot.
+//!
+//! Imports `control-core`, `shared-protocol` and sqlx; nothing but `control-services` imports it. Every function that touches a tenant's data
+//! takes a [`control_core::authorize::TenantScope`] first, the control plane's own work a [`control_core::authorize::SystemScope`].
+//! It reads no clock: instants come in as arguments. Writes go through one task that commits many operations at once and answers each
+//! only after the commit is on disk.
+//!
+//! ```no_run
+//! use control_core::authorize::SystemScope;
+//! use control_store::{Store, StoreOptions, tenants};
+//! # async fn example(new: tenants::NewTenant) -> Result<(), control_store::StoreError> {
+//! let store = Store::open("probeops.db".as_ref(), StoreOptions::default()).await?;
+//! let tenant = new.id;
+//! store.write(move |tx| Box::pin(async move { tenants::create(tx, SystemScope::for_own_work(), &new).await })).await?;
+//! let found = tenants::find(&mut store.reader().await?, SystemScope::for_own_work(), tenant).await?;
+//! assert!(found.is_some());
+//! store.close().await;
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod agents;
+pub mod audit;
+pub mod certificates;
+mod dialect;
+mod error;
+mod idempotency;
+pub mod jobs;
+pub mod join_tokens;
+pub mod keys;
+mod lock;
+mod metrics;
+mod page;
+pub mod reports;
+mod row;
+mod schema;
+pub mod sessions;
+mod store;
+pub mod tenants;
+mod tx;
+mod writer;
+
+pub use error::{StoreError, Unavailable};
+pub use metrics::StoreMetrics;
+pub use page::Page;
+pub use store::{Store, StoreOptions};
+pub use tx::{BoxFuture, Read, Reader, Tx};

@@ -1,0 +1,151 @@
+//! The one place where a job gets its end.
+
+use control_core::authorize::SystemScope;
+use serde::Serialize;
+use shared_protocol::end::{End, RefuseReason};
+use shared_protocol::id::{AgentId, Attempt, JobId, JobRef, MeasurementId, TenantId};
+use shared_protocol::tier::Tier;
+use shared_protocol::time::UnixMicros;
+
+use super::{OpenJob, OpenState, open_columns, open_job};
+use crate::dialect::{rows, uuid};
+use crate::error::StoreError;
+use crate::row;
+use crate::tx::{self, Tx};
+
+/// A job that was just given its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedJob {
+    /// The job.
+    pub job: JobId,
+    /// Its measurement.
+    pub measurement: MeasurementId,
+    /// The agent it was for.
+    pub agent: AgentId,
+    /// The tenant that asked.
+    pub tenant: TenantId,
+    /// The tenant's tier at creation.
+    pub tier: Tier,
+    /// Expected agent-seconds.
+    pub cost: u32,
+    /// Where it stood before.
+    pub was: OpenState,
+    /// How often it was handed out.
+    pub attempt: Attempt,
+    /// Its end.
+    pub end: End,
+    /// Why, where the end does not say it.
+    pub reason: Option<String>,
+    /// When.
+    pub ended_at: UnixMicros,
+}
+
+/// Ends a job, unless it has an end already or was handed out again since the attempt that is meant.
+pub async fn end(
+    tx: &mut Tx,
+    _: SystemScope,
+    job: JobId,
+    attempt: Option<Attempt>,
+    end: End,
+    reason: Option<&str>,
+    at: UnixMicros,
+) -> Result<Option<EndedJob>, StoreError> {
+    let statement = sqlx::query(OPEN_ONE).bind(job.uuid()).bind(attempt.map(|attempt| attempt.0));
+    let gone = tx::all(tx, statement, open_job).await?;
+    Ok(close(tx, gone, end, reason, at).await?.into_iter().next())
+}
+
+/// Ends jobs, whatever their attempt; those that have an end already are left out.
+pub async fn end_all(tx: &mut Tx, _: SystemScope, jobs: &[JobId], end: End, reason: Option<&str>, at: UnixMicros) -> Result<Vec<EndedJob>, StoreError> {
+    let gone = tx::all(tx, sqlx::query(OPEN_MANY).bind(row::json(jobs)?), open_job).await?;
+    close(tx, gone, end, reason, at).await
+}
+
+/// Ends a job that the agent to which it was leased will not run.
+pub async fn refuse(tx: &mut Tx, _: SystemScope, agent: AgentId, job: JobRef, reason: RefuseReason, at: UnixMicros) -> Result<Option<EndedJob>, StoreError> {
+    let statement = sqlx::query(OPEN_LEASED).bind(job.job.uuid()).bind(job.attempt.0).bind(agent.uuid());
+    let gone = tx::all(tx, statement, open_job).await?;
+    Ok(close(tx, gone, End::Refused, Some(reason.as_str()), at).await?.into_iter().next())
+}
+
+/// Takes a job out of `job_open` that stands with this agent in this attempt; the caller closes it.
+pub(crate) async fn take_handed_out(tx: &mut Tx, agent: AgentId, job: JobId, attempt: Attempt) -> Result<Vec<OpenJob>, StoreError> {
+    let statement = sqlx::query(OPEN_HANDED_OUT).bind(job.uuid()).bind(attempt.0).bind(agent.uuid());
+    tx::all(tx, statement, open_job).await
+}
+
+/// Writes the end of jobs whose rows were just taken out of `job_open`: only who took a row out may call this.
+pub(crate) async fn close(tx: &mut Tx, gone: Vec<OpenJob>, end: End, reason: Option<&str>, at: UnixMicros) -> Result<Vec<EndedJob>, StoreError> {
+    #[derive(Serialize)]
+    struct Closed {
+        id: JobId,
+        attempt: u32,
+        cancel_requested_at: Option<i64>,
+    }
+    if gone.is_empty() {
+        return Ok(Vec::new());
+    }
+    let batch: Vec<_> = gone
+        .iter()
+        .map(|job| Closed {
+            id: job.job,
+            attempt: job.attempt.0,
+            cancel_requested_at: job.cancel_requested_at.map(UnixMicros::micros),
+        })
+        .collect();
+    let statement = sqlx::query(WRITE_END)
+        .bind(row::json(&batch)?)
+        .bind(end.as_str())
+        .bind(reason.map(str::to_owned))
+        .bind(at.micros());
+    tx::execute(tx, statement).await?;
+    Ok(gone.into_iter().map(|job| ended(job, end, reason, at)).collect())
+}
+
+fn ended(job: OpenJob, end: End, reason: Option<&str>, at: UnixMicros) -> EndedJob {
+    EndedJob {
+        job: job.job,
+        measurement: job.measurement,
+        agent: job.agent,
+        tenant: job.tenant,
+        tier: job.tier,
+        cost: job.cost,
+        was: job.state,
+        attempt: job.attempt,
+        end,
+        reason: reason.map(str::to_owned),
+        ended_at: at,
+    }
+}
+
+const OPEN_ONE: &str = concat!(
+    "DELETE FROM job_open WHERE id = $1 AND ($2 IS NULL OR attempt = $2) RETURNING ",
+    open_columns!()
+);
+const OPEN_MANY: &str = concat!(
+    "DELETE FROM job_open WHERE id IN (SELECT ",
+    uuid!("value"),
+    " FROM ",
+    rows!("$1"),
+    ") RETURNING ",
+    open_columns!()
+);
+const OPEN_LEASED: &str = concat!(
+    "DELETE FROM job_open WHERE id = $1 AND attempt = $2 AND agent = $3 AND state IN ('leased', 'running') RETURNING ",
+    open_columns!()
+);
+/// Also where it was queued again meanwhile: a report of its latest attempt is as good as any.
+const OPEN_HANDED_OUT: &str = concat!(
+    "DELETE FROM job_open WHERE id = $1 AND attempt = $2 AND attempt > 0 AND agent = $3 RETURNING ",
+    open_columns!()
+);
+const WRITE_END: &str = concat!(
+    "UPDATE job SET outcome = $2, reason = $3, ended_at = $4, attempt = gone.attempt, cancel_requested_at = gone.cancel_requested_at FROM (SELECT ",
+    uuid!("value ->> 'id'"),
+    " AS id, CAST(value ->> 'attempt' AS BIGINT) AS attempt, CAST(value ->> 'cancel_requested_at' AS BIGINT) AS cancel_requested_at FROM ",
+    rows!("$1"),
+    ") AS gone WHERE job.id = gone.id"
+);
+
+#[cfg(test)]
+pub(super) const STATEMENTS: &[&str] = &[OPEN_ONE, OPEN_MANY, OPEN_LEASED, OPEN_HANDED_OUT, WRITE_END];

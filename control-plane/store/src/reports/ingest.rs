@@ -1,0 +1,266 @@
+//! Taking a report in. One transaction stores it, ends its job and moves the outbox on, so that what is acknowledged is on disk.
+
+use control_core::authorize::SystemScope;
+use shared_protocol::end::End;
+use shared_protocol::id::{AgentId, Attempt, Epoch, IncarnationId, JobId, Sequence};
+use shared_protocol::tier::Tier;
+use shared_protocol::time::UnixMicros;
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use crate::error::StoreError;
+use crate::jobs::{self, EndedJob};
+use crate::row::{Columns as _, RowError};
+use crate::tx::{self, Tx};
+
+/// A whole report as it came from an agent.
+#[derive(Debug, Clone)]
+pub struct IncomingReport {
+    /// The agent whose session it came over.
+    pub agent: AgentId,
+    /// That session.
+    pub epoch: Epoch,
+    /// The life of the outbox that it comes from.
+    pub incarnation: IncarnationId,
+    /// Its number there.
+    pub seq: Sequence,
+    /// The job it answers.
+    pub job: JobId,
+    /// Which handing-out of it.
+    pub attempt: Attempt,
+    /// The report's JSON.
+    pub body: String,
+    /// When the probe began, by the agent's clock.
+    pub started_at: UnixMicros,
+    /// Now.
+    pub at: UnixMicros,
+    /// The end that it gives its job: completed, or cancelled where the agent was told to stop.
+    pub end: End,
+    /// Why it cannot be understood, where it cannot.
+    pub readable: Result<(), String>,
+}
+
+/// What became of a report. It is acknowledged in every case but [`IngestOutcome::Fenced`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IngestOutcome {
+    /// It is stored, and its job has its end by it.
+    Stored(EndedJob),
+    /// It is stored beside the end that its job already had.
+    Late,
+    /// It was taken in before.
+    Duplicate,
+    /// It is not stored; the reason is.
+    Discarded(DiscardReason),
+    /// It could not be understood; it is set aside, and its job has failed, unless that had its end already.
+    Quarantined(Option<EndedJob>),
+    /// The session is not the agent's latest, or the agent may not work any more: nothing was changed.
+    Fenced,
+}
+
+/// Why a report is not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DiscardReason {
+    /// No such job of this agent.
+    UnknownJob,
+    /// The job was handed out again since.
+    FencedAttempt,
+    /// Somebody took the job back.
+    Cancelled,
+    /// The job has its end, and there is nothing to add.
+    AlreadyEnded,
+    /// A report of the job is stored already.
+    AlreadyReported,
+}
+
+impl DiscardReason {
+    /// The name in the database and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownJob => "unknown_job",
+            Self::FencedAttempt => "fenced_attempt",
+            Self::Cancelled => "cancelled",
+            Self::AlreadyEnded => "already_ended",
+            Self::AlreadyReported => "already_reported",
+        }
+    }
+}
+
+/// Takes a report in.
+pub async fn ingest(tx: &mut Tx, _: SystemScope, report: &IncomingReport) -> Result<IngestOutcome, StoreError> {
+    let statement = sqlx::query(SESSION).bind(report.agent.uuid()).bind(report.epoch.0);
+    let Some(outbox) = tx::optional(tx, statement, outbox).await? else {
+        return Ok(IngestOutcome::Fenced);
+    };
+    let taken_up_to = outbox
+        .filter(|(incarnation, _)| *incarnation == report.incarnation)
+        .map_or(0, |(_, up_to)| up_to);
+    if report.seq.value() <= taken_up_to {
+        return Ok(IngestOutcome::Duplicate);
+    }
+    if report.seq.value() > taken_up_to + 1 {
+        record_gap(tx, report, taken_up_to + 1).await?;
+    }
+    move_outbox(tx, report).await?;
+    match &report.readable {
+        Ok(()) => store(tx, report).await,
+        Err(why) => quarantine(tx, report, why).await,
+    }
+}
+
+async fn store(tx: &mut Tx, report: &IncomingReport) -> Result<IngestOutcome, StoreError> {
+    if let Some(ended) = end(tx, report, report.end, None).await? {
+        insert(tx, report, ended.tier, Timing::InTime).await?;
+        return Ok(IngestOutcome::Stored(ended));
+    }
+    let statement = sqlx::query(STANDING).bind(report.job.uuid()).bind(report.agent.uuid());
+    match judge(tx::optional(tx, statement, standing).await?, report.attempt) {
+        Ok(retention_class) => {
+            if insert(tx, report, retention_class, Timing::Late).await? {
+                Ok(IngestOutcome::Late)
+            } else {
+                discard(tx, report, DiscardReason::AlreadyReported).await
+            }
+        }
+        Err(reason) => discard(tx, report, reason).await,
+    }
+}
+
+/// The gate: whoever takes the row out of `job_open` writes the end.
+async fn end(tx: &mut Tx, report: &IncomingReport, end: End, reason: Option<&str>) -> Result<Option<EndedJob>, StoreError> {
+    let gone = jobs::take_handed_out(tx, report.agent, report.job, report.attempt).await?;
+    Ok(jobs::close(tx, gone, end, reason, report.at).await?.into_iter().next())
+}
+
+/// Where the job of a report stands that did not pass the gate.
+struct Standing {
+    outcome: Option<End>,
+    reason: Option<String>,
+    attempt: Attempt,
+    retention_class: Tier,
+}
+
+/// Whether a report that did not end its job is kept beside the end, and in which retention class.
+fn judge(standing: Option<Standing>, attempt: Attempt) -> Result<Tier, DiscardReason> {
+    let standing = standing.ok_or(DiscardReason::UnknownJob)?;
+    let outcome = standing.outcome.ok_or(DiscardReason::FencedAttempt)?;
+    if standing.attempt != attempt {
+        return Err(DiscardReason::FencedAttempt);
+    }
+    match outcome {
+        End::Expired => Ok(standing.retention_class),
+        End::Failed if standing.reason.as_deref() == Some(AGENT_LOST) => Ok(standing.retention_class),
+        End::Cancelled => Err(DiscardReason::Cancelled),
+        End::Completed | End::Failed | End::Refused => Err(DiscardReason::AlreadyEnded),
+    }
+}
+
+async fn quarantine(tx: &mut Tx, report: &IncomingReport, why: &str) -> Result<IngestOutcome, StoreError> {
+    let statement = sqlx::query(QUARANTINE)
+        .bind(report.agent.uuid())
+        .bind(report.incarnation.uuid())
+        .bind(sequence(report.seq.value()))
+        .bind(report.job.uuid())
+        .bind(report.attempt.0)
+        .bind(why.to_owned())
+        .bind(report.body.clone())
+        .bind(report.at.micros());
+    tx::execute(tx, statement).await?;
+    Ok(IngestOutcome::Quarantined(end(tx, report, End::Failed, Some(BAD_REPORT)).await?))
+}
+
+async fn discard(tx: &mut Tx, report: &IncomingReport, reason: DiscardReason) -> Result<IngestOutcome, StoreError> {
+    let seq = sequence(report.seq.value());
+    record(tx, report, (seq, seq), Some(report.job), reason.as_str()).await?;
+    Ok(IngestOutcome::Discarded(reason))
+}
+
+/// Reports that the agent gave up leave a gap in the numbers; that is noted, not an error.
+async fn record_gap(tx: &mut Tx, report: &IncomingReport, first: u64) -> Result<(), StoreError> {
+    let last = report.seq.value() - 1;
+    record(tx, report, (sequence(first), sequence(last)), None, GAP).await
+}
+
+async fn record(tx: &mut Tx, report: &IncomingReport, (first, last): (i64, i64), job: Option<JobId>, why: &'static str) -> Result<(), StoreError> {
+    let statement = sqlx::query(DISCARD)
+        .bind(report.agent.uuid())
+        .bind(report.incarnation.uuid())
+        .bind(first)
+        .bind(last)
+        .bind(job.map(JobId::uuid))
+        .bind(why)
+        .bind(report.at.micros());
+    tx::execute(tx, statement).await?;
+    Ok(())
+}
+
+async fn move_outbox(tx: &mut Tx, report: &IncomingReport) -> Result<(), StoreError> {
+    let statement = sqlx::query(MOVE_OUTBOX)
+        .bind(report.agent.uuid())
+        .bind(report.incarnation.uuid())
+        .bind(sequence(report.seq.value()));
+    tx::execute(tx, statement).await?;
+    Ok(())
+}
+
+#[derive(Clone, Copy)]
+enum Timing {
+    InTime,
+    Late,
+}
+
+/// Stores the report; says whether there was none of this job yet.
+async fn insert(tx: &mut Tx, report: &IncomingReport, retention_class: Tier, timing: Timing) -> Result<bool, StoreError> {
+    let late = match timing {
+        Timing::InTime => 0_i64,
+        Timing::Late => 1,
+    };
+    let statement = sqlx::query(INSERT)
+        .bind(retention_class.as_str())
+        .bind(report.job.uuid())
+        .bind(report.attempt.0)
+        .bind(late)
+        .bind(report.started_at.micros())
+        .bind(report.at.micros())
+        .bind(report.body.clone());
+    Ok(tx::execute(tx, statement).await? > 0)
+}
+
+fn sequence(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn outbox(row: &SqliteRow) -> Result<Option<(IncarnationId, u64)>, RowError> {
+    let incarnation = row.uuid_or_none("incarnation")?.map(IncarnationId::from_uuid);
+    Ok(incarnation.zip(row.number_or_none("up_to")?))
+}
+
+fn standing(row: &SqliteRow) -> Result<Standing, RowError> {
+    Ok(Standing {
+        outcome: row.known_or_none("outcome")?,
+        reason: row.try_get("reason")?,
+        attempt: Attempt(row.number_or_none("attempt")?.unwrap_or(0)),
+        retention_class: row.known("retention_class")?,
+    })
+}
+
+/// The reason of a job whose agent lost it.
+const AGENT_LOST: &str = "agent_lost";
+/// The reason of a job whose report could not be understood.
+const BAD_REPORT: &str = "bad_report";
+/// Why numbers are missing that were never sent.
+const GAP: &str = "gap";
+
+const SESSION: &str = "SELECT o.incarnation, o.up_to FROM agent_session s JOIN agent a ON a.id = s.agent
+LEFT JOIN agent_outbox o ON o.agent = s.agent WHERE s.agent = $1 AND s.epoch = $2 AND a.state = 'active'";
+const MOVE_OUTBOX: &str = "INSERT INTO agent_outbox (agent, incarnation, up_to) VALUES ($1, $2, $3)
+ON CONFLICT (agent) DO UPDATE SET incarnation = excluded.incarnation, up_to = excluded.up_to";
+const INSERT: &str = "INSERT INTO report (retention_class, job, attempt, late, started_at, received_at, body)
+VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (retention_class, job) DO NOTHING";
+const STANDING: &str = "SELECT outcome, reason, attempt, retention_class FROM job WHERE id = $1 AND agent = $2";
+const DISCARD: &str = "INSERT INTO report_discarded (agent, incarnation, seq, last_seq, job, why, at) VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (agent, incarnation, seq) DO NOTHING";
+const QUARANTINE: &str = "INSERT INTO report_quarantine (agent, incarnation, seq, job, attempt, why, body, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (agent, incarnation, seq) DO NOTHING";
+
+#[cfg(test)]
+pub(super) const STATEMENTS: &[&str] = &[SESSION, MOVE_OUTBOX, INSERT, STANDING, DISCARD, QUARANTINE];
