@@ -1,2 +1,37 @@
-//! Entry point.
-fn main() {}
+//! The program `probe-agent`: arguments, logs, one runtime thread, an exit code.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use probe_agent::cli::{self, Cli, Command};
+use probe_agent::exit::Failure;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let Cli { command } = Cli::parse();
+    let is_service = matches!(command, Command::Run { .. });
+    start_logs(if is_service { "info" } else { "warn" });
+    // One thread: an idle agent must cost its host next to nothing.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(cli::execute(command)),
+        Err(error) => Err(error.into()),
+    };
+    let Err(error) = result else {
+        return ExitCode::SUCCESS;
+    };
+    let failure = error.failure();
+    if is_service {
+        tracing::error!(%error, will_not_help_to_restart = failure == Failure::Misconfigured, "the agent ends");
+    } else {
+        let _ = writeln!(io::stderr(), "error: {error}");
+    }
+    ExitCode::from(failure.code())
+}
+
+/// JSON lines on standard error; `PROBEOPS_LOG` chooses what is logged, as `debug` or `probe_agent::link=debug`.
+fn start_logs(default: &str) {
+    let filter = EnvFilter::try_from_env("PROBEOPS_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(io::stderr).init();
+}

@@ -1,0 +1,148 @@
+//! `probe-agent probe`: one probe on this host under the owner's policy, without a control plane.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use clap::ValueEnum;
+use serde::Serialize;
+use shared_protocol::event::{PingEvent, ProbeEvent};
+use shared_protocol::fault::Status;
+use shared_protocol::report::{Findings, PingPacket, Report};
+use shared_protocol::spec::{InvalidField, ProbeSpec};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::open_probes;
+use crate::config::Config;
+use crate::exit::Failure;
+use crate::policy::{Policy, Refused};
+use crate::runner::ProbeEngine;
+
+/// How findings are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Lines for people.
+    Text,
+    /// One JSON document a line: `{"event":…}` as they come, then `{"report":…}`.
+    Json,
+}
+
+/// Why there is no good report.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalProbeError {
+    /// The spec is not one.
+    #[error("the spec is not usable: {0}")]
+    Spec(#[from] InvalidField),
+    /// The owner's policy says no.
+    #[error("refused by rule {}: {}", .0.rule, .0)]
+    Refused(#[from] Refused),
+    /// The probes cannot be opened, or findings not printed.
+    #[error("cannot run the probe: {0}")]
+    Io(#[from] io::Error),
+    /// The probe did not succeed; its report was printed.
+    #[error("the probe did not succeed")]
+    Unsuccessful,
+}
+
+impl LocalProbeError {
+    /// What it means for the exit code.
+    pub const fn failure(&self) -> Failure {
+        match self {
+            Self::Spec(_) => Failure::Misconfigured,
+            Self::Refused(_) | Self::Io(_) | Self::Unsuccessful => Failure::Failed,
+        }
+    }
+}
+
+/// Runs one probe and prints what it finds; `stop` ends it early, with its report all the same.
+///
+/// # Errors
+/// [`LocalProbeError`]; a probe that found trouble is one.
+pub async fn probe(spec: &str, config: Config, output: Output, stop: CancellationToken, out: &mut impl Write) -> Result<(), LocalProbeError> {
+    let spec = ProbeSpec::parse(spec)?;
+    let policy = Arc::new(Policy::new(config.policy));
+    let probes = open_probes(&policy)?;
+    policy.check_spec(&spec)?;
+    let (events, mut found) = mpsc::channel(EVENTS);
+    let run = probes.run(&spec, events, stop);
+    tokio::pin!(run);
+    let report = loop {
+        tokio::select! {
+            biased;
+            Some(event) = found.recv() => print_event(&event, output, out)?,
+            report = &mut run => break report,
+        }
+    };
+    while let Ok(event) = found.try_recv() {
+        print_event(&event, output, out)?;
+    }
+    print_report(&report, output, out)?;
+    match report.status {
+        Status::Ok | Status::Degraded => Ok(()),
+        Status::Failed | Status::Timeout => Err(LocalProbeError::Unsuccessful),
+    }
+}
+
+fn print_event(event: &ProbeEvent, output: Output, out: &mut impl Write) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        event: &'a ProbeEvent,
+    }
+    match (output, event) {
+        (Output::Json, _) => print_json(&Line { event }, out),
+        (Output::Text, ProbeEvent::Ping(PingEvent::Resolved { address })) => writeln!(out, "ping {address}"),
+        (Output::Text, ProbeEvent::Ping(PingEvent::Packet(packet))) => writeln!(out, "{}", packet_text(packet)),
+    }
+}
+
+fn packet_text(packet: &PingPacket) -> String {
+    let numbers = [
+        ("rtt_us", packet.rtt_us),
+        ("user_rtt_us", packet.user_rtt_us),
+        ("ttl", packet.reply_ttl.map(u64::from)),
+    ];
+    let mut words = vec![format!("seq {}", packet.seq)];
+    words.extend(numbers.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?))));
+    match (packet.icmp_error, packet.errno, packet.user_rtt_us) {
+        (Some((kind, code)), ..) => words.push(format!("ICMP error {kind}/{code}")),
+        (_, Some(errno), _) => words.push(format!("not sent, errno {errno}")),
+        (_, _, None) => words.push("no answer".to_owned()),
+        (_, _, Some(_)) => {}
+    }
+    words.join("  ")
+}
+
+fn print_report(report: &Report, output: Output, out: &mut impl Write) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        report: &'a Report,
+    }
+    if output == Output::Json {
+        return print_json(&Line { report }, out);
+    }
+    if let Some(error) = &report.error {
+        writeln!(out, "error: {}", error.message)?;
+    }
+    match &report.findings {
+        Some(Findings::Ping(ping)) => {
+            let statistics = &ping.statistics;
+            writeln!(
+                out,
+                "{} sent, {} received, loss {:.0} %",
+                statistics.sent,
+                statistics.received,
+                statistics.loss * 100.0
+            )
+        }
+        None => Ok(()),
+    }
+}
+
+fn print_json(line: &impl Serialize, out: &mut impl Write) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, line)?;
+    writeln!(out)?;
+    out.flush()
+}
+
+/// Most findings that wait to be printed; the report holds them all.
+const EVENTS: usize = 256;

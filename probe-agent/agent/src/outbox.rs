@@ -1,0 +1,280 @@
+//! Reports not yet acknowledged, on disk: a report is offered to the control plane only after it is durable here, and leaves only when it is durable there.
+//!
+//! One SQLite file (WAL, `synchronous=FULL`, one connection, held exclusively, so that a second agent on the same directory is refused).
+//! Every record carries its own checksum, because SQLite's pages do not. A file that cannot be read is set aside under another name, and
+//! a new incarnation begins.
+
+mod damage;
+mod error;
+mod file;
+
+pub use error::OutboxError;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::Deserialize;
+use shared_protocol::frame::OutboxState;
+use shared_protocol::id::{Attempt, IncarnationId, JobId, JobRef, Sequence};
+use shared_protocol::time::UnixMicros;
+use sqlx::sqlite::SqlitePool;
+use uuid::Uuid;
+
+use crate::state_dir::StateDir;
+
+/// What the owner lets the outbox hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OutboxSettings {
+    /// Bytes of reports above which new jobs are refused.
+    pub max_bytes: u64,
+    /// Age of the oldest report above which new jobs are refused, hours.
+    pub max_age_h: u32,
+}
+
+impl Default for OutboxSettings {
+    fn default() -> Self {
+        Self {
+            max_bytes: 256 * 1024 * 1024,
+            max_age_h: 72,
+        }
+    }
+}
+
+/// The agent's outbox; cheap to clone, all clones are one.
+#[derive(Debug, Clone)]
+pub struct Outbox {
+    pool: SqlitePool,
+    incarnation: IncarnationId,
+    settings: OutboxSettings,
+    usage: Arc<Mutex<Usage>>,
+}
+
+/// What the outbox holds, kept beside the file so that nobody waits for a disk to know it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Usage {
+    reports: u64,
+    bytes: u64,
+    oldest: Option<UnixMicros>,
+    last: Sequence,
+    set_aside: u64,
+}
+
+/// Whether new jobs may be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// Their reports can be kept.
+    Free,
+    /// Nothing more should be begun until reports are acknowledged.
+    Full,
+}
+
+/// A report as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredReport {
+    /// Its number in this outbox.
+    pub seq: Sequence,
+    /// The job it answers.
+    pub job: JobRef,
+    /// Its text.
+    pub body: Arc<str>,
+}
+
+impl Outbox {
+    /// Opens the outbox of a state directory, and makes it if there is none or the one there is damaged.
+    ///
+    /// # Errors
+    /// [`OutboxError`] where another agent holds it, a newer agent wrote it, or the directory cannot be used.
+    pub async fn open(state: &StateDir, settings: OutboxSettings, now: UnixMicros, random: [u8; 10]) -> Result<Self, OutboxError> {
+        let opened = file::open(state, IncarnationId::new(now, random), now).await?;
+        let outbox = Self {
+            pool: opened.pool,
+            incarnation: opened.incarnation,
+            settings,
+            usage: Arc::default(),
+        };
+        outbox.recount(opened.set_aside).await?;
+        Ok(outbox)
+    }
+
+    /// What `hello` says about the outbox.
+    ///
+    /// # Errors
+    /// [`OutboxError`] where the file cannot be read.
+    pub async fn state(&self) -> Result<OutboxState, OutboxError> {
+        let first: Option<i64> = sqlx::query_scalar(FIRST).fetch_one(&self.pool).await?;
+        let usage = self.usage();
+        let next_seq = usage.last.next();
+        Ok(OutboxState {
+            incarnation: self.incarnation,
+            first_seq: first.map(sequence).transpose()?.unwrap_or(next_seq),
+            next_seq,
+            set_aside: usage.set_aside,
+        })
+    }
+
+    /// Keeps a report: when this returns, it is on disk.
+    ///
+    /// # Errors
+    /// [`OutboxError`] where it could not be written; nothing was kept then, and the same report may be given again.
+    pub async fn append(&self, job: JobRef, body: &str, now: UnixMicros) -> Result<Sequence, OutboxError> {
+        let bytes = i64::try_from(body.len()).unwrap_or(i64::MAX);
+        let stored: i64 = sqlx::query_scalar(APPEND)
+            .bind(job.job.uuid())
+            .bind(i64::from(job.attempt.0))
+            .bind(now.micros())
+            .bind(bytes)
+            .bind(i64::from(damage::checksum(job, body)))
+            .bind(body)
+            .fetch_one(&self.pool)
+            .await?;
+        let seq = sequence(stored)?;
+        self.with_usage(|usage| {
+            usage.reports += 1;
+            usage.bytes = usage.bytes.saturating_add(bytes.unsigned_abs());
+            usage.oldest = usage.oldest.or(Some(now));
+            usage.last = usage.last.max(seq);
+        });
+        Ok(seq)
+    }
+
+    /// The reports after one, oldest first, at most `limit`. A record whose checksum does not fit is dropped, counted and told in `hello`.
+    ///
+    /// # Errors
+    /// [`OutboxError`] where the file cannot be read.
+    pub async fn read_after(&self, after: Sequence, limit: u32) -> Result<Vec<StoredReport>, OutboxError> {
+        if self.usage().last <= after {
+            return Ok(Vec::new());
+        }
+        let rows: Vec<(i64, Uuid, i64, i64, Vec<u8>)> = sqlx::query_as(READ_AFTER)
+            .bind(stored(after))
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await?;
+        let mut reports = Vec::with_capacity(rows.len());
+        for (seq, job, attempt, checksum, body) in rows {
+            match damage::check(job, attempt, checksum, body) {
+                Some((job, body)) => reports.push(StoredReport {
+                    seq: sequence(seq)?,
+                    job,
+                    body: body.into(),
+                }),
+                None => self.set_record_aside(seq).await?,
+            }
+        }
+        Ok(reports)
+    }
+
+    /// The jobs whose reports are kept, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`OutboxError`] where the file cannot be read.
+    pub async fn jobs(&self, limit: usize) -> Result<Vec<JobRef>, OutboxError> {
+        let rows: Vec<(Uuid, i64)> = sqlx::query_as(JOBS)
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .fetch_all(&self.pool)
+            .await?;
+        let job_ref = |(job, attempt): (Uuid, i64)| {
+            u32::try_from(attempt).ok().map(|attempt| JobRef {
+                job: JobId::from_uuid(job),
+                attempt: Attempt(attempt),
+            })
+        };
+        Ok(rows.into_iter().filter_map(job_ref).collect())
+    }
+
+    /// Forgets the reports that the control plane has on disk.
+    ///
+    /// # Errors
+    /// [`OutboxError`] where the file cannot be written; they are sent again then, and known there.
+    pub async fn acknowledged(&self, up_to: Sequence) -> Result<(), OutboxError> {
+        sqlx::query(FORGET).bind(stored(up_to)).execute(&self.pool).await?;
+        self.recount(self.usage().set_aside).await
+    }
+
+    /// Whether new jobs may be taken. Reports of jobs already taken are kept in any case.
+    pub fn room(&self, now: UnixMicros) -> Room {
+        let usage = self.usage();
+        let max_age = Duration::from_secs(u64::from(self.settings.max_age_h) * 3_600);
+        if usage.bytes >= self.settings.max_bytes || usage.oldest.is_some_and(|oldest| now.since(oldest) > max_age) {
+            Room::Full
+        } else {
+            Room::Free
+        }
+    }
+
+    /// How many reports are kept.
+    pub fn depth(&self) -> u64 {
+        self.usage().reports
+    }
+
+    /// The last report kept so far, acknowledged or not.
+    pub fn last(&self) -> Sequence {
+        self.usage().last
+    }
+
+    /// Drops one report that the control plane cannot read, and counts it; `hello` tells the count.
+    ///
+    /// # Errors
+    /// [`OutboxError`] where the file cannot be written.
+    pub async fn set_aside(&self, seq: Sequence) -> Result<(), OutboxError> {
+        self.set_record_aside(stored(seq)).await
+    }
+
+    /// Closes the file in order.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    async fn set_record_aside(&self, seq: i64) -> Result<(), OutboxError> {
+        tracing::error!(seq, "a report in the outbox cannot be read and was set aside");
+        sqlx::query(DROP_DAMAGED).bind(seq).execute(&self.pool).await?;
+        sqlx::query(COUNT_DAMAGED).execute(&self.pool).await?;
+        self.recount(self.usage().set_aside + 1).await
+    }
+
+    async fn recount(&self, set_aside: u64) -> Result<(), OutboxError> {
+        let (reports, bytes, oldest, last): (i64, i64, Option<i64>, i64) = sqlx::query_as(USAGE).fetch_one(&self.pool).await?;
+        let last = sequence(last)?;
+        self.with_usage(|usage| {
+            *usage = Usage {
+                reports: reports.unsigned_abs(),
+                bytes: bytes.unsigned_abs(),
+                oldest: oldest.map(UnixMicros::from_micros),
+                // An append that finished meanwhile may have counted itself already.
+                last: usage.last.max(last),
+                set_aside,
+            };
+        });
+        Ok(())
+    }
+
+    fn usage(&self) -> Usage {
+        *self.usage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with_usage(&self, change: impl FnOnce(&mut Usage)) {
+        change(&mut self.usage.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+fn sequence(stored: i64) -> Result<Sequence, OutboxError> {
+    let number = u64::try_from(stored).map_err(|_| OutboxError::Damaged)?;
+    Sequence::new(number).map_err(|_| OutboxError::Damaged)
+}
+
+fn stored(seq: Sequence) -> i64 {
+    i64::try_from(seq.value()).unwrap_or(i64::MAX)
+}
+
+const FIRST: &str = "SELECT MIN(seq) FROM report";
+const APPEND: &str = "INSERT INTO report (job, attempt, at_us, bytes, checksum, body) VALUES ($1, $2, $3, $4, $5, $6) RETURNING seq";
+const READ_AFTER: &str = "SELECT seq, job, attempt, checksum, CAST(body AS BLOB) FROM report WHERE seq > $1 ORDER BY seq LIMIT $2";
+const JOBS: &str = "SELECT job, attempt FROM report ORDER BY seq LIMIT $1";
+const FORGET: &str = "DELETE FROM report WHERE seq <= $1";
+const DROP_DAMAGED: &str = "DELETE FROM report WHERE seq = $1";
+const COUNT_DAMAGED: &str = "UPDATE life SET set_aside = set_aside + 1";
+const USAGE: &str = "SELECT COUNT(*), COALESCE(SUM(bytes), 0), MIN(at_us), COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'report'), 0) FROM report";
+
+#[cfg(test)]
+mod tests;
