@@ -59,11 +59,12 @@ mod tests {
         std::iter::from_fn(|| session.poll_effect()).collect()
     }
 
+    /// The last sum announced.
     fn granted(frames: &[AgentFrame]) -> Option<u64> {
-        let credits = frames
+        frames
             .iter()
-            .filter_map(|frame| if let AgentFrame::Credit(credit) = frame { Some(credit.granted) } else { None });
-        credits.last()
+            .rev()
+            .find_map(|frame| if let AgentFrame::Credit(credit) = frame { Some(credit.granted) } else { None })
     }
 
     fn hear(session: &mut AgentSession, frame: &Value) -> Vec<AgentEffect> {
