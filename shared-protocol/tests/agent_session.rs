@@ -12,7 +12,7 @@ mod tests {
     use shared_protocol::event::{PingEvent, ProbeEvent};
     use shared_protocol::frame::{AgentFrame, Refuse};
     use shared_protocol::id::{Attempt, JobRef, Sequence};
-    use shared_protocol::limits::{EVENTS_PER_FRAME, HELLO_TIMEOUT, REPORT_CHUNK_BYTES, REPORT_WINDOW};
+    use shared_protocol::limits::{EVENTS_PER_FRAME, HELLO_TIMEOUT, JOBS_IN_HAND, REPORT_CHUNK_BYTES, REPORT_WINDOW};
     use shared_protocol::session::{AgentEffect, AgentSession, Jitter};
     use shared_protocol::time::MonotonicMicros;
 
@@ -187,6 +187,55 @@ mod tests {
         assert_eq!(sent(&mut session).len(), REPORT_WINDOW);
         hear(&mut session, &ack(42));
         assert_eq!(session.wants_reports_after(), Some(seq(next - 1)));
+    }
+
+    #[test]
+    fn the_report_at_which_a_session_ends_is_known() {
+        let mut session = welcomed();
+        assert_eq!(session.report_in_flight(), None);
+        session.report(seq(42), job(1, 1), Arc::from("{}"));
+        session.report(seq(43), job(1, 1), Arc::from("x".repeat(2 * REPORT_CHUNK_BYTES)));
+        assert_eq!(session.report_in_flight(), None, "nothing was sent");
+        session.poll_transmit(START);
+        assert_eq!(session.report_in_flight(), Some(seq(42)));
+        session.poll_transmit(START);
+        hear(&mut session, &ack(42));
+        assert_eq!(session.report_in_flight(), Some(seq(43)), "half of it was");
+    }
+
+    #[test]
+    fn a_hello_names_each_job_once_and_no_more_than_it_may() {
+        let Ok(Decoded::Frame(AgentFrame::Hello(mut hello))) = decode_agent(include_str!("golden/v1/hello.json")) else {
+            panic!("a hello")
+        };
+        hello.in_hand = (1..=2_000).flat_map(|attempt| [job(1, attempt), job(1, attempt)]).collect();
+        let mut session = AgentSession::new(*hello, CAPACITY, Jitter::from_seed(1), START);
+        let frames = sent(&mut session);
+        let [AgentFrame::Hello(hello)] = &frames[..] else { panic!("{frames:?}") };
+        assert_eq!(hello.in_hand.len(), JOBS_IN_HAND);
+        assert_eq!(hello.in_hand.last(), Some(&job(1, 1_024)));
+    }
+
+    #[test]
+    fn frm_24_a_session_that_is_closed_at_once_does_not_count_as_welcomed() {
+        let mut session = dialled();
+        session.handle_text("?", START);
+        assert_closed(&effects(&mut session), CloseReason::BadEnvelope);
+        session.handle_text(include_str!("golden/v1/welcome.json"), START);
+        assert!(!session.is_welcomed());
+        assert_eq!(effects(&mut session), []);
+    }
+
+    #[test]
+    fn an_agent_with_as_many_reports_waiting_as_hello_can_name_takes_no_job() {
+        let mut session = welcomed();
+        session.set_load(0, 1_024);
+        assert_eq!(hear(&mut session, &run(job(1, 1), 1)), []);
+        assert!(
+            sent(&mut session)
+                .iter()
+                .any(|frame| matches!(frame, AgentFrame::Refuse(refuse) if refuse.reason == RefuseReason::AgentBusy))
+        );
     }
 
     #[test]

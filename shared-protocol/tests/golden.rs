@@ -110,6 +110,21 @@ mod tests {
         }
     }
 
+    /// The reader's copy in the documentation is the recorded one.
+    #[test]
+    fn every_recorded_frame_stands_in_the_documentation() {
+        let text = include_str!("../../docs/protocol.md");
+        let blocks = text.split("```json").skip(1).map(|block| block.split("```").next().unwrap());
+        let examples: Vec<Value> = blocks
+            .flat_map(|block| serde_json::Deserializer::from_str(block).into_iter::<Value>())
+            .map(|example| example.unwrap())
+            .collect();
+        for (name, frame) in golden() {
+            assert!(examples.contains(&frame), "{name} differs from docs/protocol.md");
+        }
+        assert_eq!(examples.len(), golden().count());
+    }
+
     #[test]
     fn frm_09_a_missing_null_or_wrongly_typed_member_is_refused_with_its_place() {
         let mut checked = 0;

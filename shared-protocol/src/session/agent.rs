@@ -1,6 +1,6 @@
 //! The agent's end of one session.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::close::CloseReason;
@@ -77,7 +77,11 @@ impl AgentSession {
     ///
     /// `capacity` is the work taken at once, agent-seconds. `hello.in_hand` names the jobs accepted whose report is not acknowledged: those
     /// running, then those in the outbox, read in this order, so that one which finishes in between is not missed and counted as lost.
-    pub fn new(hello: Hello, capacity: u32, jitter: Jitter, now: MonotonicMicros) -> Self {
+    /// A job named twice counts once; of more than one `hello` may name, the last are left out.
+    pub fn new(mut hello: Hello, capacity: u32, jitter: Jitter, now: MonotonicMicros) -> Self {
+        let mut named = BTreeSet::new();
+        hello.in_hand.retain(|job| named.insert(*job));
+        hello.in_hand.truncate(JOBS_IN_HAND);
         Self {
             phase: Phase::Dialled,
             versions: hello.versions.clone(),
@@ -214,6 +218,12 @@ impl AgentSession {
         if self.phase == Phase::Welcomed {
             self.uplink.feed(seq, job, body);
         }
+    }
+
+    /// The oldest report sent, whole or in part, and not acknowledged. One at which the control plane ends the session with 4400 again and
+    /// again cannot be sent: the outbox sets it aside.
+    pub fn report_in_flight(&self) -> Option<Sequence> {
+        self.uplink.in_flight()
     }
 
     /// Sets what keepalives tell about the agent's load; jobs are refused as `agent_busy` where running jobs and reports not yet

@@ -93,6 +93,12 @@ impl Uplink {
         });
     }
 
+    /// The oldest report sent, whole or in part, and not acknowledged.
+    pub(super) fn in_flight(&self) -> Option<Sequence> {
+        let begun = self.queued.front().filter(|report| report.n > 0).map(|report| report.seq);
+        self.in_flight.front().copied().or(begun)
+    }
+
     /// The next piece.
     pub(super) fn pop(&mut self) -> Option<ReportChunk> {
         let report = self.queued.front_mut()?;
