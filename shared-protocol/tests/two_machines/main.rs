@@ -51,26 +51,63 @@ mod tests {
         kept_seeds().into_iter().chain(0..count).collect()
     }
 
-    #[test]
-    fn every_job_has_one_end_and_no_report_is_lost_or_doubled_whatever_breaks() {
-        let (mut faults, mut sessions, mut findings) = (0_u64, 0_u64, 0_u64);
-        let seeds = seeds();
-        for seed in &seeds {
-            match run(*seed, Mutation::None) {
+    #[derive(Default)]
+    struct Tally {
+        faults: u64,
+        sessions: u64,
+        findings: u64,
+        failed: Vec<(u64, String)>,
+    }
+
+    fn run_all(seeds: impl Iterator<Item = u64>) -> Tally {
+        let mut tally = Tally::default();
+        for seed in seeds {
+            match run(seed, Mutation::None) {
                 Ok(ledger) => {
-                    faults += u64::from(ledger.faults);
-                    sessions += u64::from(ledger.sessions);
-                    findings += ledger.findings;
+                    tally.faults += u64::from(ledger.faults);
+                    tally.sessions += u64::from(ledger.sessions);
+                    tally.findings += ledger.findings;
                 }
-                Err(violation) => panic!(
-                    "seed {seed}: {}; replay: PROBEOPS_SEED={seed} cargo nextest run -p shared-protocol --test two_machines; keep it in tests/two_machines.seeds",
-                    violation.0
-                ),
+                Err(violation) => tally.failed.push((seed, violation.0)),
             }
         }
-        println!("{} seeds, {faults} faults, {sessions} sessions, {findings} findings", seeds.len());
+        tally
+    }
+
+    #[test]
+    fn every_job_has_one_end_and_no_report_is_lost_or_doubled_whatever_breaks() {
+        let seeds = seeds();
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+        let tallies: Vec<Tally> = std::thread::scope(|scope| {
+            let share = |first| seeds.iter().copied().skip(first).step_by(threads);
+            let workers: Vec<_> = (0..threads).map(|first| scope.spawn(move || run_all(share(first)))).collect();
+            workers.into_iter().map(|worker| worker.join().expect("a run does not panic")).collect()
+        });
+        let mut total = Tally::default();
+        for tally in tallies {
+            total.faults += tally.faults;
+            total.sessions += tally.sessions;
+            total.findings += tally.findings;
+            total.failed.extend(tally.failed);
+        }
+        if let Some((seed, violation)) = total.failed.iter().min() {
+            panic!(
+                "{} of {} seeds failed; seed {seed}: {violation}; replay: PROBEOPS_SEED={seed} cargo nextest run -p shared-protocol --test two_machines; \
+                 keep it in tests/two_machines.seeds",
+                total.failed.len(),
+                seeds.len()
+            );
+        }
+        println!(
+            "{} seeds, {} faults, {} sessions, {} findings",
+            seeds.len(),
+            total.faults,
+            total.sessions,
+            total.findings
+        );
+        let enough = u64::try_from(seeds.len()).unwrap();
         assert!(
-            seeds.len() == 1 || (faults > 0 && findings > 0 && sessions > u64::try_from(seeds.len()).unwrap()),
+            seeds.len() == 1 || (total.faults > enough && total.findings > enough && total.sessions > enough),
             "the runs exercise something"
         );
     }
