@@ -12,6 +12,14 @@ pub(crate) struct Moment {
     pub wall_offset_ns: i64,
 }
 
+impl Moment {
+    /// The wall clock of this reading, nanoseconds.
+    pub(crate) fn wall_ns(&self) -> i64 {
+        let monotonic_ns = i64::try_from(self.monotonic.micros()).unwrap_or(i64::MAX).saturating_mul(1_000);
+        self.wall_offset_ns.saturating_add(monotonic_ns)
+    }
+}
+
 /// Monotonic time.
 pub(crate) fn monotonic() -> MonotonicMicros {
     MonotonicMicros::from_micros(nanoseconds(ClockId::CLOCK_MONOTONIC).unsigned_abs() / 1_000)

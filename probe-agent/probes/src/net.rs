@@ -4,4 +4,4 @@ pub mod gate;
 pub mod icmp;
 mod pacer;
 pub mod resolver;
-mod route;
+pub(crate) mod route;

@@ -1,35 +1,261 @@
-//! ping stub
-use shared_protocol::event::ProbeEvent;
-use shared_protocol::fault::{ErrorCode, Fault, Status};
-use shared_protocol::report::{PolicyVerdict, Report, ReportError, Verdict};
-use shared_protocol::spec::PingSpec;
+//! ICMP echo: resolve, put every address to the owner's policy, exchange requests and replies with one of them, judge.
+
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::time::Duration;
+
+use shared_protocol::event::{PingEvent, ProbeEvent};
+use shared_protocol::fault::{ErrorCode, Fault};
+use shared_protocol::report::{Findings, PingFindings, PolicyVerdict, Report, Verdict as PolicyAnswer};
+use shared_protocol::spec::{AddressFamily, PingSpec};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+mod exchange;
+mod statistics;
+mod verdict;
+
+use exchange::{Exchange, Plan, SendFailure};
+use verdict::Verdict;
+
 use crate::clock;
+use crate::net::gate::Denial;
+use crate::net::icmp::{Arrival, Departure, EchoRequest, Family, Fragmentation, IcmpFlow, SendError};
+use crate::net::route;
 use crate::table::ProbeContext;
 
-pub(crate) async fn run(spec: &PingSpec, context: &ProbeContext, _events: &mpsc::Sender<ProbeEvent>, _cancel: &CancellationToken) -> Report {
-    let _ = context.resolver.resolve(&spec.target, spec.af).await;
-    let _ = (clock::moment(), clock::monotonic());
+/// Runs a ping to its report.
+pub(crate) async fn run(spec: &PingSpec, context: &ProbeContext, events: &mpsc::Sender<ProbeEvent>, cancel: &CancellationToken) -> Report {
+    let started_at_us = clock::wall();
+    let begun = clock::monotonic();
+    let mut run = Run {
+        spec,
+        context,
+        events,
+        resolved: Vec::new(),
+        findings: None,
+        left_out: 0,
+    };
+    let outcome = tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(Stop::Cancelled),
+        outcome = run.resolve() => outcome,
+    };
+    let outcome = match outcome {
+        Ok(address) => run.exchange(address, cancel).await,
+        Err(stop) => Err(stop),
+    };
+    let denied = match &outcome {
+        Err(Stop::Denied(denial)) => Some(denial.rule.clone()),
+        Err(Stop::Cancelled | Stop::Failed(_)) | Ok(_) => None,
+    };
+    let verdict = outcome.unwrap_or_else(Stop::into_verdict);
     Report {
         schema_version: 1,
-        status: Status::Failed,
-        fault: Fault::Agent,
-        error: Some(ReportError {
-            code: ErrorCode::Internal,
-            message: "not there yet".to_owned(),
-            errno: None,
-        }),
-        started_at_us: clock::wall(),
-        duration_us: 0,
+        status: verdict.status,
+        fault: verdict.fault,
+        error: verdict.error,
+        started_at_us,
+        duration_us: u64::try_from(clock::monotonic().since(begun).as_micros()).unwrap_or(u64::MAX),
         clock: context.clock,
-        resolved: Vec::new(),
-        policy: PolicyVerdict {
-            verdict: Verdict::Allowed,
-            rule: String::new(),
+        resolved: run.resolved,
+        policy: match denied {
+            Some(rule) => PolicyVerdict {
+                verdict: PolicyAnswer::Denied,
+                rule,
+            },
+            None => PolicyVerdict {
+                verdict: PolicyAnswer::Allowed,
+                rule: ALLOWED_RULE.to_owned(),
+            },
         },
-        findings: None,
-        truncated: false,
+        findings: run.findings.map(Findings::Ping),
+        truncated: run.left_out > 0,
     }
 }
+
+/// A ping under way, with what it has so far.
+struct Run<'a> {
+    spec: &'a PingSpec,
+    context: &'a ProbeContext,
+    events: &'a mpsc::Sender<ProbeEvent>,
+    resolved: Vec<IpAddr>,
+    findings: Option<PingFindings>,
+    left_out: u32,
+}
+
+/// Why a ping ended before its plan.
+#[derive(Debug)]
+enum Stop {
+    Cancelled,
+    Denied(Denial),
+    Failed(Verdict),
+}
+
+impl Run<'_> {
+    /// Finds the address to ping. Every address of the target must be allowed, whichever is used: a name that points at a forbidden
+    /// address as well is not trusted with the others.
+    async fn resolve(&mut self) -> Result<IpAddr, Stop> {
+        let addresses = self
+            .context
+            .resolver
+            .resolve(&self.spec.target)
+            .await
+            .map_err(|error| Stop::failed(Fault::Resolver, error.code(), error.to_string()))?;
+        for address in &addresses {
+            self.context.gate.check_address(*address).map_err(Stop::Denied)?;
+        }
+        self.resolved = addresses.into_iter().filter(|address| is_of(*address, self.spec.af)).collect();
+        let no_address = || Stop::failed(Fault::Resolver, ErrorCode::DnsNoAddress, "the target has no address of the wanted family");
+        let first = *self.resolved.first().ok_or_else(no_address)?;
+        // Of several, the first that the host can reach at all, as RFC 6724 has it; a single one is tried whatever the routes say.
+        let reachable = |address: &IpAddr| self.context.engine.socket(Family::of(*address)).is_some() && route::exists(*address);
+        let address = if self.resolved.len() == 1 {
+            first
+        } else {
+            self.resolved.iter().copied().find(reachable).unwrap_or(first)
+        };
+        self.tell(PingEvent::Resolved { address });
+        Ok(address)
+    }
+
+    async fn exchange(&mut self, address: IpAddr, cancel: &CancellationToken) -> Result<Verdict, Stop> {
+        let engine = &self.context.engine;
+        let Some(socket) = engine.socket(Family::of(address)) else {
+            return Err(Stop::failed(
+                Fault::Agent,
+                ErrorCode::PermissionMissing,
+                "the agent has no ICMP socket for this address family",
+            ));
+        };
+        let drops_before = engine.drops();
+        let request = request(self.spec).ok_or_else(|| Stop::failed(Fault::Agent, ErrorCode::Internal, "the options are out of bounds"))?;
+        let (flow, mut arrivals) = engine.flow(address, rand::random(), request);
+        let now = clock::monotonic();
+        let mut exchange = Exchange::new(
+            Plan {
+                target: address,
+                count: self.spec.count,
+                interval: Duration::from_millis(self.spec.interval_ms.into()),
+                wait: Duration::from_millis(self.spec.wait_ms.into()),
+                deadline: now.plus(self.spec.timeout()),
+            },
+            now,
+        );
+        let stop = tokio::select! {
+            biased;
+            () = cancel.cancelled() => Some(Stop::Cancelled),
+            driven = self.drive(&mut exchange, &flow, &mut arrivals) => driven.err(),
+        };
+        let findings = PingFindings {
+            address,
+            socket,
+            packets: exchange.packets(),
+            statistics: exchange.statistics(),
+            agent_drops: u32::try_from(engine.drops().saturating_sub(drops_before)).unwrap_or(u32::MAX),
+        };
+        let verdict = verdict::judge(&findings, exchange.unsent(), self.spec.count);
+        self.left_out = exchange.left_out();
+        self.findings = Some(findings);
+        stop.map_or(Ok(verdict), Err)
+    }
+
+    /// Lets the exchange run between socket and clock until it is over.
+    async fn drive(&self, exchange: &mut Exchange, flow: &IcmpFlow, arrivals: &mut mpsc::Receiver<Arrival>) -> Result<(), Stop> {
+        let mut sending: Option<(u32, Sending<'_>)> = None;
+        loop {
+            while let Ok(arrival) = arrivals.try_recv() {
+                exchange.handle_answer(arrival.index, arrival.what);
+            }
+            let now = clock::monotonic();
+            exchange.handle_timeout(now);
+            while let Some(packet) = exchange.poll_event() {
+                self.tell(PingEvent::Packet(packet));
+            }
+            if exchange.is_finished() {
+                return Ok(());
+            }
+            if sending.is_none()
+                && let Some(index) = exchange.poll_send(now)
+            {
+                sending = Some((index, Box::pin(flow.send(index, self.context.gate.as_ref()))));
+            }
+            tokio::select! {
+                biased;
+                Some(arrival) = arrivals.recv() => exchange.handle_answer(arrival.index, arrival.what),
+                (index, outcome) = finish(&mut sending) => {
+                    sending = None;
+                    settle_send(exchange, index, outcome)?;
+                }
+                () = tokio::time::sleep(exchange.poll_timeout().since(now)) => {}
+            }
+        }
+    }
+
+    /// Tells a partial finding, if the channel has room: the report holds it again.
+    fn tell(&self, event: PingEvent) {
+        if self.events.try_send(ProbeEvent::Ping(event)).is_err() {
+            tracing::trace!("event dropped: the channel is full or closed");
+        }
+    }
+}
+
+impl Stop {
+    fn failed(fault: Fault, code: ErrorCode, message: impl Into<String>) -> Self {
+        Self::Failed(Verdict::failed(fault, code, message))
+    }
+
+    fn into_verdict(self) -> Verdict {
+        match self {
+            Self::Cancelled => Verdict::failed(Fault::Control, ErrorCode::Cancelled, "the job was taken back while it ran"),
+            Self::Denied(denial) => Verdict::failed(Fault::Policy, ErrorCode::PolicyDenied, denial.message),
+            Self::Failed(verdict) => verdict,
+        }
+    }
+}
+
+type Sending<'a> = Pin<Box<dyn Future<Output = Result<Departure, SendError>> + Send + 'a>>;
+
+/// Waits for the request that is leaving; for ever when none is.
+async fn finish(sending: &mut Option<(u32, Sending<'_>)>) -> (u32, Result<Departure, SendError>) {
+    match sending {
+        Some((index, sending)) => (*index, sending.await),
+        None => std::future::pending().await,
+    }
+}
+
+fn settle_send(exchange: &mut Exchange, index: u32, outcome: Result<Departure, SendError>) -> Result<(), Stop> {
+    let failure = match outcome {
+        Ok(departure) => {
+            exchange.handle_sent(index, departure.moment);
+            return Ok(());
+        }
+        Err(SendError::Denied(denial)) => return Err(Stop::Denied(denial)),
+        Err(SendError::Kernel(errno)) => SendFailure::Kernel(std::io::Error::from(errno).raw_os_error().unwrap_or_default()),
+        Err(SendError::NoRoom) => SendFailure::NoRoom,
+        Err(SendError::NoSocket | SendError::NumbersExhausted) => SendFailure::NoSocket,
+    };
+    exchange.handle_send_failed(index, failure);
+    Ok(())
+}
+
+fn request(spec: &PingSpec) -> Option<EchoRequest> {
+    Some(EchoRequest {
+        payload_bytes: usize::try_from(spec.payload_bytes).ok()?,
+        ttl: u8::try_from(spec.ttl).ok()?,
+        dscp: u8::try_from(spec.dscp).ok()?,
+        fragmentation: if spec.df { Fragmentation::Forbidden } else { Fragmentation::Allowed },
+        first: rand::random(),
+    })
+}
+
+const fn is_of(address: IpAddr, family: AddressFamily) -> bool {
+    match family {
+        AddressFamily::Auto => true,
+        AddressFamily::V4 => address.is_ipv4(),
+        AddressFamily::V6 => address.is_ipv6(),
+    }
+}
+
+/// What a report names as the rule where none forbade anything.
+const ALLOWED_RULE: &str = "owner_policy";

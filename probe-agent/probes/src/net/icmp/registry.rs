@@ -1,0 +1,199 @@
+//! Whose answer is this: flows with their cookies, and every echo number in use. Pure.
+//!
+//! A flow is one probe's exchange with one address. A reply belongs to it when identifier, sequence, cookie and sender all match;
+//! an error when the request it quotes does, as far as it is quoted.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use super::packet::{COOKIE_BYTES, Echo, Family, Message};
+
+/// Names a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct FlowId(u64);
+
+/// The numbers by which an answer finds its request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct EchoNumber {
+    pub family: Family,
+    pub identifier: u16,
+    pub sequence: u16,
+}
+
+/// What a flow is known by; `T` is where its answers go.
+#[derive(Debug)]
+pub(crate) struct Flow<T> {
+    pub target: IpAddr,
+    pub cookie: [u8; COOKIE_BYTES],
+    /// How much of the cookie its requests have room for.
+    pub cookie_bytes: usize,
+    pub outlet: T,
+}
+
+/// All flows and the echo numbers they use.
+#[derive(Debug)]
+pub(crate) struct Registry<T> {
+    next: u64,
+    flows: HashMap<FlowId, Entry<T>>,
+    numbers: HashMap<EchoNumber, (FlowId, u32)>,
+}
+
+#[derive(Debug)]
+struct Entry<T> {
+    flow: Flow<T>,
+    numbers: Vec<EchoNumber>,
+}
+
+impl<T> Registry<T> {
+    pub(crate) fn new() -> Self {
+        Self {
+            next: 0,
+            flows: HashMap::new(),
+            numbers: HashMap::new(),
+        }
+    }
+
+    /// Begins a flow.
+    pub(crate) fn open(&mut self, flow: Flow<T>) -> FlowId {
+        self.next = self.next.wrapping_add(1);
+        let id = FlowId(self.next);
+        self.flows.insert(id, Entry { flow, numbers: Vec::new() });
+        id
+    }
+
+    /// Gives request `index` of a flow a number that no other request in flight has: the wished one, or the next free sequence.
+    /// `None` when all sequences of the identifier are in use, or the flow is closed.
+    pub(crate) fn reserve(&mut self, id: FlowId, index: u32, wished: EchoNumber) -> Option<EchoNumber> {
+        let entry = self.flows.get_mut(&id)?;
+        let number = (0..=u16::MAX)
+            .map(|step| EchoNumber {
+                sequence: wished.sequence.wrapping_add(step),
+                ..wished
+            })
+            .find(|number| !self.numbers.contains_key(number))?;
+        self.numbers.insert(number, (id, index));
+        entry.numbers.push(number);
+        Some(number)
+    }
+
+    /// Finds the request that a message answers; `None` when it is not ours.
+    pub(crate) fn find(&self, source: IpAddr, message: &Message<'_>) -> Option<(FlowId, u32)> {
+        match message {
+            Message::Reply(echo) => {
+                let (id, index, flow) = self.look_up(Family::of(source), echo)?;
+                let cookie = flow.cookie.get(..flow.cookie_bytes)?;
+                (flow.target == source && echo.data.starts_with(cookie)).then_some((id, index))
+            }
+            Message::Error { destination, request, .. } => {
+                let (id, index, flow) = self.look_up(Family::of(*destination), request)?;
+                let quoted = flow.cookie_bytes.min(request.data.len());
+                (flow.target == *destination && flow.cookie.get(..quoted) == request.data.get(..quoted)).then_some((id, index))
+            }
+        }
+    }
+
+    /// Where the answers of a flow go.
+    pub(crate) fn outlet(&self, id: FlowId) -> Option<&T> {
+        self.flows.get(&id).map(|entry| &entry.flow.outlet)
+    }
+
+    /// Ends a flow; its numbers are free again.
+    pub(crate) fn close(&mut self, id: FlowId) {
+        if let Some(entry) = self.flows.remove(&id) {
+            for number in entry.numbers {
+                self.numbers.remove(&number);
+            }
+        }
+    }
+
+    fn look_up(&self, family: Family, echo: &Echo<'_>) -> Option<(FlowId, u32, &Flow<T>)> {
+        let number = EchoNumber {
+            family,
+            identifier: echo.identifier,
+            sequence: echo.sequence,
+        };
+        let (id, index) = self.numbers.get(&number)?;
+        let entry = self.flows.get(id)?;
+        Some((*id, *index, &entry.flow))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COOKIE: [u8; COOKIE_BYTES] = *b"0123456789abcdef";
+
+    fn flow(target: &str, cookie_bytes: usize) -> Flow<()> {
+        Flow {
+            target: target.parse().unwrap(),
+            cookie: COOKIE,
+            cookie_bytes,
+            outlet: (),
+        }
+    }
+
+    fn number(identifier: u16, sequence: u16) -> EchoNumber {
+        EchoNumber {
+            family: Family::V4,
+            identifier,
+            sequence,
+        }
+    }
+
+    fn reply(identifier: u16, sequence: u16, data: &[u8]) -> Message<'_> {
+        Message::Reply(Echo { identifier, sequence, data })
+    }
+
+    #[test]
+    fn job_19_only_identifier_sequence_cookie_and_source_together_match() {
+        let mut registry = Registry::new();
+        let id = registry.open(flow("127.0.0.9", 16));
+        registry.reserve(id, 0, number(5, 6)).unwrap();
+        let target = "127.0.0.9".parse().unwrap();
+        assert_eq!(registry.find(target, &reply(5, 6, &COOKIE)), Some((id, 0)));
+        assert_eq!(registry.find(target, &reply(4, 6, &COOKIE)), None);
+        assert_eq!(registry.find(target, &reply(5, 7, &COOKIE)), None);
+        assert_eq!(registry.find(target, &reply(5, 6, b"0123456789abcdeX")), None);
+        assert_eq!(registry.find(target, &reply(5, 6, &COOKIE[..15])), None, "cut short");
+        assert_eq!(registry.find("127.0.0.8".parse().unwrap(), &reply(5, 6, &COOKIE)), None, "from another address");
+        registry.close(id);
+        assert_eq!(registry.find(target, &reply(5, 6, &COOKIE)), None);
+        assert!(registry.numbers.is_empty());
+    }
+
+    #[test]
+    fn an_error_matches_by_what_it_quotes() {
+        let mut registry = Registry::new();
+        let id = registry.open(flow("127.0.0.9", 16));
+        registry.reserve(id, 2, number(5, 6)).unwrap();
+        let error = |destination: &str, data| Message::Error {
+            kind: (3, 1),
+            destination: destination.parse().unwrap(),
+            request: Echo {
+                identifier: 5,
+                sequence: 6,
+                data,
+            },
+        };
+        let router = "127.0.0.1".parse().unwrap();
+        assert_eq!(registry.find(router, &error("127.0.0.9", &COOKIE[..0])), Some((id, 2)));
+        assert_eq!(registry.find(router, &error("127.0.0.9", &COOKIE)), Some((id, 2)));
+        assert_eq!(registry.find(router, &error("127.0.0.9", b"wrong")), None);
+        assert_eq!(registry.find(router, &error("127.0.0.8", &COOKIE)), None);
+    }
+
+    #[test]
+    fn flows_that_share_an_identifier_get_sequences_of_their_own() {
+        let mut registry = Registry::new();
+        let first = registry.open(flow("127.0.0.9", 0));
+        let second = registry.open(flow("127.0.0.9", 0));
+        assert_eq!(registry.reserve(first, 0, number(5, 65_535)), Some(number(5, 65_535)));
+        assert_eq!(registry.reserve(second, 0, number(5, 65_535)), Some(number(5, 0)));
+        assert_eq!(registry.find("127.0.0.9".parse().unwrap(), &reply(5, 0, &[])), Some((second, 0)));
+        for sequence in 1..65_535 {
+            registry.reserve(first, 0, number(5, sequence)).unwrap();
+        }
+        assert_eq!(registry.reserve(second, 1, number(5, 1)), None, "all in use");
+    }
+}

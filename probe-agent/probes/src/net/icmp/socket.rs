@@ -1,0 +1,245 @@
+//! One ICMP socket: opened with what the host allows, sends with per-packet options, receives with kernel timestamps.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, TimestampingFlag, recvmsg, sendmsg, setsockopt, sockopt};
+use shared_protocol::report::PingSocket;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::option::{Fragmentation, set_filter, set_fragmentation};
+use super::packet::{ECHO_HEADER_BYTES, Family};
+
+/// Header fields of one packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HeaderFields {
+    /// Time to live, or hop limit.
+    pub ttl: u8,
+    /// Differentiated services code point.
+    pub dscp: u8,
+}
+
+/// An open ICMP socket.
+#[derive(Debug)]
+pub(super) struct IcmpSocket {
+    socket: Socket,
+    pub family: Family,
+    pub kind: PingSocket,
+    /// The identifier the kernel writes into requests; a raw socket leaves the choice to us.
+    pub identifier: Option<u16>,
+    /// Whether the kernel stamps what this socket sends.
+    pub timestamps: Timestamps,
+}
+
+/// Whether the kernel tells when packets left and came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Timestamps {
+    Kernel,
+    Missing,
+}
+
+/// One message from the socket or from its error queue.
+#[derive(Debug, Default)]
+pub(super) struct Received<'a> {
+    pub bytes: &'a [u8],
+    /// Sender; on the error queue where the request was going.
+    pub peer: Option<IpAddr>,
+    pub ttl: Option<u8>,
+    /// Kernel's timestamp, wall clock, nanoseconds.
+    pub stamped_ns: Option<i64>,
+    /// How many messages the kernel has dropped on this socket since it was opened.
+    pub dropped: Option<u32>,
+    /// What the error queue says.
+    pub queued: Option<Queued>,
+    /// The message was longer than the buffer.
+    pub cut: bool,
+}
+
+/// An entry of the error queue.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Queued {
+    /// A transmit timestamp; the number counts the socket's packets.
+    Transmitted(u32),
+    /// An ICMP error.
+    IcmpError { kind: (u8, u8), from: Option<IpAddr> },
+}
+
+impl IcmpSocket {
+    /// Opens a raw socket. Of the two of a family only the one that allows fragmentation receives: both would be handed every reply.
+    pub(super) fn open_raw(family: Family, fragmentation: Fragmentation) -> io::Result<Self> {
+        let socket = open(family, Type::RAW)?;
+        match fragmentation {
+            Fragmentation::Allowed => set_filter(&socket, family, family.wanted_types())?,
+            Fragmentation::Forbidden => set_filter(&socket, family, std::iter::empty())?,
+        }
+        Self::prepare(socket, family, PingSocket::Raw, None, fragmentation)
+    }
+
+    /// Opens a datagram socket, for which the group must be within `net.ipv4.ping_group_range`.
+    pub(super) fn open_datagram(family: Family, fragmentation: Fragmentation) -> io::Result<Self> {
+        let socket = open(family, Type::DGRAM)?;
+        let any = match family {
+            Family::V4 => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
+            Family::V6 => SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0),
+        };
+        // Binding is what makes the kernel choose the identifier; it shows as the port.
+        socket.bind(&any.into())?;
+        let identifier = socket.local_addr()?.as_socket().map(|address| address.port());
+        match family {
+            Family::V4 => setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?,
+            Family::V6 => setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?,
+        }
+        Self::prepare(socket, family, PingSocket::Datagram, identifier, fragmentation)
+    }
+
+    fn prepare(socket: Socket, family: Family, kind: PingSocket, identifier: Option<u16>, fragmentation: Fragmentation) -> io::Result<Self> {
+        set_fragmentation(&socket, family, fragmentation)?;
+        match family {
+            Family::V4 => setsockopt(&socket, sockopt::Ipv4RecvTtl, &true)?,
+            Family::V6 => setsockopt(&socket, sockopt::Ipv6RecvHopLimit, &true)?,
+        }
+        setsockopt(&socket, sockopt::RxqOvfl, &1)?;
+        if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES).is_err() {
+            // Without CAP_NET_ADMIN the kernel gives up to net.core.rmem_max.
+            socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
+        }
+        let timestamps = match setsockopt(&socket, sockopt::Timestamping, &timestamping()) {
+            Ok(()) => Timestamps::Kernel,
+            Err(_) => Timestamps::Missing,
+        };
+        Ok(Self {
+            socket,
+            family,
+            kind,
+            identifier,
+            timestamps,
+        })
+    }
+
+    /// Sends one message; never waits.
+    pub(super) fn send(&self, message: &[u8], target: IpAddr, fields: HeaderFields) -> Result<(), Errno> {
+        let ttl = i32::from(fields.ttl);
+        // The code point is the upper six bits; the lower two are ECN's (RFC 3168).
+        let traffic_class = fields.dscp << 2;
+        let wide = i32::from(traffic_class);
+        let options = match self.family {
+            Family::V4 => [ControlMessage::Ipv4Ttl(&ttl), ControlMessage::Ipv4Tos(&traffic_class)],
+            Family::V6 => [ControlMessage::Ipv6HopLimit(&ttl), ControlMessage::Ipv6TClass(&wide)],
+        };
+        let address = SockaddrStorage::from(SocketAddr::new(target, 0));
+        let slices = [IoSlice::new(message)];
+        sendmsg(self.socket.as_raw_fd(), &slices, &options, MsgFlags::MSG_DONTWAIT, Some(&address)).map(drop)
+    }
+
+    /// Takes the error that an earlier packet has left on the socket, so that the next call does not report it as its own.
+    pub(super) fn take_pending_error(&self) {
+        // Nothing to do about an error of asking for the error.
+        let _ = self.socket.take_error();
+    }
+
+    /// Makes the kernel count sent packets from 0 again: after a failed send its count is unknown.
+    pub(super) fn restart_count(&self) {
+        for flags in [timestamping() - TimestampingFlag::SOF_TIMESTAMPING_OPT_ID, timestamping()] {
+            // It was accepted when the socket was opened; where it is not now, timestamps fail their plausibility check.
+            let _ = setsockopt(&self.socket, sockopt::Timestamping, &flags);
+        }
+    }
+
+    /// Receives one message; never waits.
+    pub(super) fn receive<'a>(&self, buffer: &'a mut [u8], queue: MsgFlags) -> Result<Received<'a>, Errno> {
+        let mut control = [0_u8; CONTROL_BYTES];
+        let mut received = Received::default();
+        let length;
+        {
+            let mut slices = [IoSliceMut::new(buffer)];
+            let message = recvmsg::<SockaddrStorage>(self.socket.as_raw_fd(), &mut slices, Some(&mut control), queue | MsgFlags::MSG_DONTWAIT)?;
+            length = message.bytes;
+            received.cut = message.flags.contains(MsgFlags::MSG_TRUNC);
+            received.peer = message.address.as_ref().and_then(ip_of);
+            for control in message.cmsgs()? {
+                received.take(&control);
+            }
+        }
+        received.bytes = buffer.get(..length).unwrap_or_default();
+        Ok(received)
+    }
+}
+
+impl AsRawFd for IcmpSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+impl AsFd for IcmpSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Received<'_> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the kernel may add control messages; only these were asked for")]
+    fn take(&mut self, control: &ControlMessageOwned) {
+        match control {
+            ControlMessageOwned::Ipv4Ttl(ttl) | ControlMessageOwned::Ipv6HopLimit(ttl) => self.ttl = u8::try_from(*ttl).ok(),
+            ControlMessageOwned::ScmTimestampsns(stamps) => {
+                let ns = stamps.system.tv_sec().saturating_mul(1_000_000_000).saturating_add(stamps.system.tv_nsec());
+                self.stamped_ns = (ns > 0).then_some(ns);
+            }
+            ControlMessageOwned::RxqOvfl(dropped) => self.dropped = Some(*dropped),
+            ControlMessageOwned::Ipv4RecvErr(error, offender) => {
+                let from = offender.map(|address| IpAddr::from(address.sin_addr.s_addr.to_ne_bytes()));
+                self.queued = queued(error, from);
+            }
+            ControlMessageOwned::Ipv6RecvErr(error, offender) => {
+                let from = offender.map(|address| IpAddr::from(address.sin6_addr.s6_addr));
+                self.queued = queued(error, from);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn queued(error: &libc::sock_extended_err, from: Option<IpAddr>) -> Option<Queued> {
+    match error.ee_origin {
+        libc::SO_EE_ORIGIN_TIMESTAMPING => Some(Queued::Transmitted(error.ee_data)),
+        libc::SO_EE_ORIGIN_ICMP | libc::SO_EE_ORIGIN_ICMP6 => Some(Queued::IcmpError {
+            kind: (error.ee_type, error.ee_code),
+            from,
+        }),
+        _ => None,
+    }
+}
+
+fn open(family: Family, kind: Type) -> io::Result<Socket> {
+    let (domain, protocol) = match family {
+        Family::V4 => (Domain::IPV4, Protocol::ICMPV4),
+        Family::V6 => (Domain::IPV6, Protocol::ICMPV6),
+    };
+    let socket = Socket::new(domain, kind, Some(protocol))?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+fn timestamping() -> TimestampingFlag {
+    TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE
+        | TimestampingFlag::SOF_TIMESTAMPING_TX_SOFTWARE
+        | TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE
+        | TimestampingFlag::SOF_TIMESTAMPING_OPT_ID
+        | TimestampingFlag::SOF_TIMESTAMPING_OPT_TSONLY
+}
+
+fn ip_of(address: &SockaddrStorage) -> Option<IpAddr> {
+    address
+        .as_sockaddr_in()
+        .map(|address| IpAddr::V4(address.ip()))
+        .or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
+}
+
+/// Longest message that is read: the longest echo there is, the longest header of IPv4 (RFC 791) and room to see that more came.
+pub(super) const MESSAGE_BYTES: usize = ECHO_HEADER_BYTES + 8_972 + 60 + 1;
+const CONTROL_BYTES: usize = 512;
+/// What keeps the replies of a burst to thousands of targets while the reader is not scheduled.
+const RECEIVE_BUFFER_BYTES: usize = 8 * 1024 * 1024;

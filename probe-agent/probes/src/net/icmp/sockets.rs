@@ -1,0 +1,133 @@
+//! Opening the ICMP sockets of the process, and saying what is missing where some cannot be had.
+
+use std::io;
+
+use shared_protocol::frame::{Capability, CapabilityLevel};
+use shared_protocol::report::PingSocket;
+use shared_protocol::spec::ProbeKind;
+
+use super::channel::Channel;
+use super::option::Fragmentation;
+use super::packet::Family;
+use super::socket::{IcmpSocket, Timestamps};
+use super::stamping;
+
+/// The ICMP sockets of the process, opened once while privilege lasts.
+#[derive(Debug)]
+pub struct IcmpSockets {
+    v4: Pair,
+    v6: Pair,
+}
+
+/// The two sockets of a family, or why there are none.
+type Pair = Result<[(IcmpSocket, Fragmentation); 2], Refusal>;
+
+#[derive(Debug)]
+struct Refusal {
+    raw: io::Error,
+    datagram: io::Error,
+}
+
+impl IcmpSockets {
+    /// Opens what the host lets us open: raw sockets, else datagram sockets, else none. Needs no runtime, and never fails:
+    /// what is missing is told by [`Self::capabilities`].
+    pub fn open() -> Self {
+        Self {
+            v4: open_best(Family::V4),
+            v6: open_best(Family::V6),
+        }
+        .with_stamps()
+    }
+
+    /// Opens datagram sockets even where raw sockets could be had.
+    pub fn open_unprivileged() -> Self {
+        let open = |family| {
+            open_pair(family, IcmpSocket::open_datagram).map_err(|datagram| Refusal {
+                raw: io::ErrorKind::PermissionDenied.into(),
+                datagram,
+            })
+        };
+        Self {
+            v4: open(Family::V4),
+            v6: open(Family::V6),
+        }
+        .with_stamps()
+    }
+
+    fn with_stamps(self) -> Self {
+        if self.v4.is_ok() || self.v6.is_ok() {
+            match stamping::await_receive_stamps() {
+                Ok(true) => {}
+                Ok(false) => tracing::debug!("the kernel does not stamp received packets yet"),
+                Err(error) => tracing::debug!(%error, "whether the kernel stamps received packets cannot be told"),
+            }
+        }
+        self
+    }
+
+    /// What ping can do with these sockets, and what would mend what it cannot.
+    pub fn capabilities(&self) -> Vec<Capability> {
+        let mut reasons = Vec::new();
+        let mut remedies = Vec::new();
+        let mut missing = 0;
+        for (name, pair) in [("IPv4", &self.v4), ("IPv6", &self.v6)] {
+            match pair {
+                Ok(sockets) => {
+                    if sockets.iter().any(|(socket, _)| socket.kind == PingSocket::Datagram) {
+                        reasons.push(format!("{name} uses datagram sockets, for raw sockets need CAP_NET_RAW"));
+                        remedies.push(REMEDY_RAW);
+                    }
+                    if sockets.iter().any(|(socket, _)| socket.timestamps == Timestamps::Missing) {
+                        reasons.push(format!("{name}: the kernel gives no timestamps"));
+                        remedies.push(REMEDY_TIMESTAMPS);
+                    }
+                }
+                Err(refusal) => {
+                    missing += 1;
+                    reasons.push(format!("{name} has no ICMP socket (raw: {}; datagram: {})", refusal.raw, refusal.datagram));
+                    remedies.push(if is_unsupported(&refusal.raw) { REMEDY_FAMILY } else { REMEDY_RAW });
+                }
+            }
+        }
+        remedies.dedup();
+        let level = match (missing, reasons.is_empty()) {
+            (2, _) => CapabilityLevel::Unavailable,
+            (_, false) => CapabilityLevel::Degraded,
+            (_, true) => CapabilityLevel::Full,
+        };
+        let join = |parts: &[&str]| (!parts.is_empty()).then(|| parts.join("; "));
+        vec![Capability {
+            probe: ProbeKind::Ping,
+            level,
+            reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
+            remedy: join(&remedies),
+        }]
+    }
+
+    pub(super) fn into_channels(self) -> io::Result<Vec<Channel>> {
+        [self.v4, self.v6]
+            .into_iter()
+            .filter_map(Result::ok)
+            .flatten()
+            .map(|(socket, fragmentation)| Channel::new(socket, fragmentation))
+            .collect()
+    }
+}
+
+fn open_best(family: Family) -> Pair {
+    open_pair(family, IcmpSocket::open_raw).or_else(|raw| open_pair(family, IcmpSocket::open_datagram).map_err(|datagram| Refusal { raw, datagram }))
+}
+
+fn open_pair(family: Family, open: fn(Family, Fragmentation) -> io::Result<IcmpSocket>) -> io::Result<[(IcmpSocket, Fragmentation); 2]> {
+    let [allowed, forbidden] =
+        [Fragmentation::Allowed, Fragmentation::Forbidden].map(|fragmentation| open(family, fragmentation).map(|socket| (socket, fragmentation)));
+    Ok([allowed?, forbidden?])
+}
+
+fn is_unsupported(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EAFNOSUPPORT)
+}
+
+const REMEDY_RAW: &str = "sudo setcap cap_net_raw+ep \"$(command -v probe-agent)\" (datagram sockets alone: sudo sysctl -w net.ipv4.ping_group_range=\"0 2147483647\"), then start the agent again";
+const REMEDY_TIMESTAMPS: &str = "a kernel with CONFIG_NETWORK_PHY_TIMESTAMPING or SO_TIMESTAMPING is needed";
+const REMEDY_FAMILY: &str = "switch the family on in the kernel where it is wanted";
