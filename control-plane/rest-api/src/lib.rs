@@ -15,6 +15,7 @@ pub mod key;
 pub mod measurement;
 pub mod page;
 pub mod problem;
+pub mod spec;
 pub mod stream;
 pub mod tenant;
 pub mod timestamp;

@@ -8,6 +8,7 @@ use shared_protocol::report::{Findings, Report};
 use utoipa::ToSchema;
 
 use crate::job::Job;
+use crate::spec::ProbeSpecSchema;
 use crate::timestamp::Timestamp;
 
 /// Asks for a measurement: one probe on a selection of agents.
@@ -15,13 +16,14 @@ use crate::timestamp::Timestamp;
 #[serde(deny_unknown_fields)]
 pub struct CreateMeasurement {
     /// The probe with its target and options.
-    #[schema(value_type = Object, example = json!({"probe": "ping", "target": "127.0.0.1", "count": 4}))]
+    #[schema(value_type = ProbeSpecSchema, example = json!({"probe": "ping", "target": "127.0.0.1", "count": 4}))]
     pub spec: Value,
     /// Which agents run it.
     #[serde(default)]
     pub selection: Selection,
     /// Seconds from acceptance after which nobody wants the answer, 1 to 86,400; 600 without it.
     #[serde(default)]
+    #[schema(minimum = 1, maximum = 86_400, nullable = false)]
     pub deadline_s: Option<u32>,
 }
 
@@ -37,6 +39,7 @@ pub struct Selection {
     pub labels: BTreeMap<String, String>,
     /// At most this many of them; 1 without it, where no agents are named.
     #[serde(default)]
+    #[schema(minimum = 1, nullable = false)]
     pub count: Option<u32>,
 }
 
@@ -46,7 +49,7 @@ pub struct Measurement {
     /// Its id.
     pub id: String,
     /// The probe with its target and options, defaults filled in.
-    #[schema(value_type = Object)]
+    #[schema(value_type = ProbeSpecSchema)]
     pub spec: Value,
     /// When it was accepted.
     pub created_at: Timestamp,

@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 use shared_protocol::event::ProbeEvent;
 use utoipa::ToSchema;
 
-use crate::job::Job;
 use crate::measurement::{JobReport, Measurement};
 
 /// One event of a measurement's stream; `event:` carries the variant's name, `data:` its content.
@@ -14,7 +13,7 @@ pub enum StreamEvent {
     /// The measurement as it stands; sent first, and again where a resume points before what is kept.
     Snapshot(Measurement),
     /// A job changed its state.
-    Job(Job),
+    Job(JobChange),
     /// A partial finding.
     Finding(Finding),
     /// The final answer of one job.
@@ -34,6 +33,21 @@ impl StreamEvent {
             Self::Done(_) => "done",
         }
     }
+}
+
+/// A job changed its state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobChange {
+    /// The job.
+    pub job: String,
+    /// The agent that runs it.
+    pub agent: String,
+    /// `queued`, `leased`, `running`, or its end.
+    pub state: String,
+    /// Why it ended like this, where the end does not say it.
+    pub reason: Option<String>,
+    /// How often it was handed out.
+    pub attempt: u32,
 }
 
 /// A partial finding of a running job.

@@ -1,1 +1,27 @@
-//! Room in preparation.
+//! What the control plane does, by domain: authorise, decide by `control-core`, store by `control-store`, publish.
+//!
+//! The only crate that reaches the store. Every function on behalf of a request needs a [`control_core::authorize::Grant`], so no route
+//! can forget to ask. May use tokio and the store; knows nothing of HTTP or of WebSocket frames.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), control_services::StartError> {
+//! use control_services::{ServiceOptions, Services};
+//!
+//! let services = Services::start(ServiceOptions::new("./data".into())).await?;
+//! services.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod clock;
+mod error;
+pub mod fleet;
+pub mod identity;
+pub mod jobs;
+pub mod metrics;
+mod private_file;
+pub mod reports;
+mod services;
+
+pub use error::{ServiceError, StartError};
+pub use services::{Readiness, ServiceOptions, Services};

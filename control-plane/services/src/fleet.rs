@@ -1,0 +1,96 @@
+//! The fleet: who the agents are, how they prove it, and which of them are here.
+
+use std::sync::{Arc, Mutex};
+
+use control_store::Store;
+
+use crate::clock;
+use crate::jobs::Lifecycle;
+use crate::metrics::Metrics;
+
+mod agents;
+mod ca;
+mod enrolment;
+mod identity_map;
+mod principal;
+mod registry;
+mod session;
+
+pub use ca::{AuthorityError, TlsError};
+pub use enrolment::rate::EnrolLimits;
+pub use enrolment::{EnrolRequest, EnrolResponse};
+pub use principal::{AgentPrincipal, PeerRefused};
+pub use registry::Presence;
+pub use session::{Session, SessionCommand};
+
+pub(crate) use ca::Authority;
+pub(crate) use identity_map::IdentityMap;
+pub(crate) use registry::Registry;
+
+use enrolment::rate::EnrolRate;
+
+/// The fleet; a handle that is cheap to clone.
+#[derive(Clone)]
+pub struct Fleet {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    registry: Registry,
+    lifecycle: Lifecycle,
+    identities: Arc<IdentityMap>,
+    authority: Authority,
+    trust_domain: String,
+    enrol_rate: Mutex<EnrolRate>,
+}
+
+impl Fleet {
+    pub(crate) fn new(lifecycle: Lifecycle, identities: Arc<IdentityMap>, authority: Authority, trust_domain: String) -> Self {
+        let store = lifecycle.store.clone();
+        let enrol_rate = Mutex::new(EnrolRate::new(EnrolLimits::default(), clock::monotonic()));
+        Self {
+            inner: Arc::new(Inner {
+                enrol_rate,
+                store,
+                registry: Registry::default(),
+                lifecycle,
+                identities,
+                authority,
+                trust_domain,
+            }),
+        }
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.inner.registry
+    }
+
+    pub(crate) fn lifecycle(&self) -> &Lifecycle {
+        &self.inner.lifecycle
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.inner.lifecycle.metrics
+    }
+
+    pub(crate) fn identities(&self) -> &IdentityMap {
+        &self.inner.identities
+    }
+
+    pub(crate) fn authority(&self) -> &Authority {
+        &self.inner.authority
+    }
+
+    pub(crate) fn trust_domain(&self) -> &str {
+        &self.inner.trust_domain
+    }
+
+    fn enrol_rate(&self) -> &Mutex<EnrolRate> {
+        &self.inner.enrol_rate
+    }
+}

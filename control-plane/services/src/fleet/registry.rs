@@ -1,0 +1,199 @@
+//! Which agents are here: the one source of presence, and the way to a live session.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use shared_protocol::close::CloseReason;
+use shared_protocol::id::{AgentId, Epoch, InstanceId};
+use shared_protocol::limits::{KEEPALIVE_INTERVAL, KEEPALIVES_MISSED};
+use shared_protocol::time::MonotonicMicros;
+use tokio::sync::mpsc;
+
+use super::SessionCommand;
+
+/// Every live session of this process, one an agent.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    live: Mutex<HashMap<AgentId, Live>>,
+}
+
+/// A live session.
+#[derive(Debug, Clone)]
+pub(crate) struct Live {
+    pub(crate) epoch: Epoch,
+    pub(crate) instance: InstanceId,
+    pub(crate) address: SocketAddr,
+    pub(crate) commands: mpsc::Sender<SessionCommand>,
+    pub(crate) heard: MonotonicMicros,
+}
+
+/// Whether an agent is here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// Heard within 20 seconds.
+    Online,
+    /// Has a session, and is silent for longer than a keepalive should take.
+    Late,
+    /// Has no session.
+    Offline,
+}
+
+/// What a new session of an agent means for the one that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rivalry {
+    /// Nobody else is there.
+    Alone,
+    /// The same instance came again, or the other one fell silent: the newer session counts.
+    Replaces,
+    /// Another instance with the same identity is alive: a copied identity.
+    Conflict,
+}
+
+impl Registry {
+    /// Judges a new session of an agent.
+    pub(crate) fn rivalry(&self, agent: AgentId, instance: InstanceId, now: MonotonicMicros) -> Rivalry {
+        match self.lock().get(&agent) {
+            None => Rivalry::Alone,
+            Some(live) if live.instance == instance || live.commands.is_closed() => Rivalry::Replaces,
+            Some(live) if now.since(live.heard) >= SILENT => Rivalry::Replaces,
+            Some(_) => Rivalry::Conflict,
+        }
+    }
+
+    /// Puts a session in its agent's place; the one that was there is closed as replaced. One with a higher epoch stays.
+    pub(crate) fn insert(&self, agent: AgentId, session: Live) {
+        let mut live = self.lock();
+        if live.get(&agent).is_some_and(|present| present.epoch > session.epoch) {
+            return;
+        }
+        if let Some(replaced) = live.insert(agent, session) {
+            close(&replaced, CloseReason::Replaced);
+        }
+    }
+
+    /// Lets go of a session, unless a newer one took its place.
+    pub(crate) fn remove(&self, agent: AgentId, epoch: Epoch) {
+        let mut live = self.lock();
+        if live.get(&agent).is_some_and(|present| present.epoch == epoch) {
+            live.remove(&agent);
+        }
+    }
+
+    /// Takes note that something was heard of an agent.
+    pub(crate) fn heard(&self, agent: AgentId, epoch: Epoch, now: MonotonicMicros) {
+        if let Some(present) = self.lock().get_mut(&agent).filter(|present| present.epoch == epoch) {
+            present.heard = now;
+        }
+    }
+
+    /// Whether an agent is here.
+    pub(crate) fn presence(&self, agent: AgentId, now: MonotonicMicros) -> Presence {
+        match self.lock().get(&agent) {
+            None => Presence::Offline,
+            Some(live) if now.since(live.heard) > LATE => Presence::Late,
+            Some(_) => Presence::Online,
+        }
+    }
+
+    /// Closes an agent's session, if it has one; returns where it was from.
+    pub(crate) fn close(&self, agent: AgentId, reason: CloseReason) -> Option<SocketAddr> {
+        let removed = self.lock().remove(&agent)?;
+        close(&removed, reason);
+        Some(removed.address)
+    }
+
+    /// How many sessions are alive.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<AgentId, Live>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A session whose channel is full is closed all the same: it loses its last sender, and the edge ends it.
+fn close(live: &Live, reason: CloseReason) {
+    let _ = live.commands.try_send(SessionCommand::Close(reason));
+}
+
+/// Silence after which an agent is late.
+const LATE: Duration = Duration::from_secs(20);
+/// Silence after which a session is dead, by the reader's clock.
+const SILENT: Duration = Duration::from_secs(KEEPALIVE_INTERVAL.as_secs() * 3);
+const _: () = assert!(KEEPALIVES_MISSED == 3);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared_protocol::time::UnixMicros;
+
+    fn agent() -> AgentId {
+        AgentId::new(UnixMicros::from_micros(1_000_000), [1; 10])
+    }
+
+    fn instance(seed: u8) -> InstanceId {
+        InstanceId::new(UnixMicros::from_micros(1_000_000), [seed; 10])
+    }
+
+    fn at(seconds: u64) -> MonotonicMicros {
+        MonotonicMicros::from_micros(seconds * 1_000_000)
+    }
+
+    fn session(epoch: u32, seed: u8, heard: u64) -> (Live, mpsc::Receiver<SessionCommand>) {
+        let (commands, receiver) = mpsc::channel(4);
+        let address = "127.0.0.1:1".parse().unwrap();
+        (
+            Live {
+                epoch: Epoch(epoch),
+                instance: instance(seed),
+                address,
+                commands,
+                heard: at(heard),
+            },
+            receiver,
+        )
+    }
+
+    #[test]
+    fn enr_21_another_instance_conflicts_only_while_the_first_is_alive() {
+        let registry = Registry::default();
+        assert_eq!(registry.rivalry(agent(), instance(1), at(0)), Rivalry::Alone);
+        let (live, receiver) = session(1, 1, 0);
+        registry.insert(agent(), live);
+        assert_eq!(registry.rivalry(agent(), instance(1), at(10)), Rivalry::Replaces);
+        assert_eq!(registry.rivalry(agent(), instance(2), at(10)), Rivalry::Conflict);
+        assert_eq!(registry.rivalry(agent(), instance(2), at(45)), Rivalry::Replaces);
+        drop(receiver);
+        assert_eq!(registry.rivalry(agent(), instance(2), at(10)), Rivalry::Replaces);
+    }
+
+    #[test]
+    fn the_newer_epoch_counts_and_the_older_session_is_told() {
+        let registry = Registry::default();
+        let (old, mut old_commands) = session(1, 1, 0);
+        let (new, _new_commands) = session(2, 1, 0);
+        registry.insert(agent(), old.clone());
+        registry.insert(agent(), new);
+        assert!(matches!(old_commands.try_recv(), Ok(SessionCommand::Close(CloseReason::Replaced))));
+        registry.insert(agent(), old);
+        registry.remove(agent(), Epoch(1));
+        assert_eq!(registry.len(), 1, "an older session changes nothing");
+    }
+
+    #[test]
+    fn frm_07_presence_follows_what_was_heard() {
+        let registry = Registry::default();
+        assert_eq!(registry.presence(agent(), at(0)), Presence::Offline);
+        let (live, _commands) = session(1, 1, 0);
+        registry.insert(agent(), live);
+        assert_eq!(registry.presence(agent(), at(20)), Presence::Online);
+        assert_eq!(registry.presence(agent(), at(21)), Presence::Late);
+        registry.heard(agent(), Epoch(1), at(21));
+        assert_eq!(registry.presence(agent(), at(22)), Presence::Online);
+        assert!(registry.close(agent(), CloseReason::Revoked).is_some());
+        assert_eq!(registry.presence(agent(), at(22)), Presence::Offline);
+    }
+}

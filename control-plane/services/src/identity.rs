@@ -1,0 +1,19 @@
+//! Who may ask: tenants, their API keys, and the join tokens with which agents come in.
+
+mod api_key;
+mod authenticate;
+mod join_token;
+mod join_tokens;
+mod keys;
+mod label;
+mod pepper;
+mod secret_text;
+mod tenants;
+
+pub use tenants::Identity;
+
+pub(crate) use join_token::{JoinTokenText, sha256};
+pub(crate) use join_tokens::JoinBundles;
+pub(crate) use label::{checked_labels, checked_name, name_from_host};
+pub(crate) use pepper::Pepper;
+pub(crate) use secret_text::{NoRandomness, random_bytes};

@@ -1,0 +1,13 @@
+//! Jobs: admission, the dispatcher that hands them to agents, and the one place where a job's end is made known.
+
+mod admission;
+mod dispatch;
+mod in_flight;
+mod lifecycle;
+pub(crate) mod read;
+
+pub use admission::Jobs;
+
+pub(crate) use dispatch::{AgentLoad, Dispatch, Dispatcher, Load, Loaded, OpenedSession};
+pub(crate) use in_flight::InFlight;
+pub(crate) use lifecycle::Lifecycle;

@@ -1,0 +1,356 @@
+//! Admission: a request becomes a measurement with jobs on disk, or is refused with a reason; and what was accepted can be taken back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use control_api::job::Job;
+use control_api::measurement::{CreateMeasurement, Measurement, Selection};
+use control_core::admission::{AdmissionRequest, Admitted, Candidate, OPEN_JOBS_MAX, Refusal, admit};
+use control_core::authorize::{Grant, TenantScope};
+use control_core::queue::QueuedJob;
+use control_core::selection::{AgentFacts, SelectionRefusal, Wanted, select};
+use control_store::agents::{AgentRow, AgentState};
+use control_store::jobs::{CancelOutcome, EndedJob, Enqueued, NewIdempotency, NewJob, NewMeasurement};
+use control_store::{Page, Store};
+use shared_protocol::frame::CapabilityLevel;
+use shared_protocol::id::{AgentId, JobId, MeasurementId};
+use shared_protocol::limits::DEADLINE_DEFAULT;
+use shared_protocol::spec::{InvalidField, ProbeSpec};
+use shared_protocol::tier::Tier;
+use shared_protocol::time::UnixMicros;
+
+use super::lifecycle::Lifecycle;
+use super::read;
+use super::{AgentLoad, Load};
+use crate::clock;
+use crate::error::ServiceError;
+use crate::fleet::{Fleet, Presence};
+use crate::reports::Bus;
+
+/// Measurements and jobs; a handle that is cheap to clone.
+#[derive(Clone)]
+pub struct Jobs {
+    lifecycle: Lifecycle,
+    fleet: Fleet,
+}
+
+/// A request that may be written: everything about it is decided.
+struct Decided {
+    scope: TenantScope,
+    tier: Tier,
+    spec: ProbeSpec,
+    selection: Selection,
+    chosen: Vec<AgentId>,
+    admitted: Admitted,
+    deadline: Duration,
+    idempotency: Option<NewIdempotency>,
+}
+
+impl Jobs {
+    pub(crate) const fn new(lifecycle: Lifecycle, fleet: Fleet) -> Self {
+        Self { lifecycle, fleet }
+    }
+
+    pub(crate) const fn store(&self) -> &Store {
+        &self.lifecycle.store
+    }
+
+    pub(crate) fn bus(&self) -> &Arc<Bus> {
+        &self.lifecycle.bus
+    }
+
+    /// Accepts a measurement: when this returns, its jobs are on disk.
+    ///
+    /// The same idempotency key with the same request answers with the measurement accepted then.
+    ///
+    /// # Errors
+    /// [`ServiceError`] says which field, limit or agent stands in the way; nothing was accepted then.
+    pub async fn create(&self, grant: &Grant, request: CreateMeasurement, idempotency_key: Option<String>) -> Result<Measurement, ServiceError> {
+        let scope = grant.scope()?;
+        let tier = grant.tier().ok_or(ServiceError::NotFound)?;
+        let idempotency = idempotency_key.map(|key| idempotency(key, &request)).transpose()?;
+        let decided = self.decide(scope, tier, request, idempotency).await?;
+        let estimated_start = clock::now().plus(decided.admitted.estimated_start);
+        // A caller that hangs up must not leave jobs on disk that the dispatcher never heard of: so this part runs to its end on its own.
+        let jobs = self.clone();
+        let accepting = self.lifecycle.tasks.spawn(async move { jobs.accept(decided).await });
+        let id = accepting.await.map_err(|_| ServiceError::Internal)??;
+        let mut reader = self.store().reader().await?;
+        let mut measurement = read::measurement_of(&mut reader, scope, id).await?;
+        if measurement.state == "open" {
+            measurement.estimated_start = Some(estimated_start.into());
+        }
+        Ok(measurement)
+    }
+
+    /// Takes a measurement back: its queued jobs end at once, those in flight at their agent's word.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotFound`] where the tenant has no such measurement.
+    pub async fn cancel_measurement(&self, grant: &Grant, id: &str) -> Result<Measurement, ServiceError> {
+        let scope = grant.scope()?;
+        let measurement = read::parse_id::<MeasurementId>(id)?;
+        let at = clock::now();
+        let jobs = self.clone();
+        let cancelling = self.lifecycle.tasks.spawn(async move {
+            let taken_back = jobs
+                .store()
+                .write(move |tx| Box::pin(async move { control_store::jobs::cancel_measurement(tx, scope, measurement, at).await }))
+                .await?
+                .ok_or(ServiceError::NotFound)?;
+            jobs.taken_back(taken_back.ended, taken_back.requested.iter().map(|job| job.job).collect())
+                .await;
+            Ok::<_, ServiceError>(())
+        });
+        cancelling.await.map_err(|_| ServiceError::Internal)??;
+        self.measurement(grant, id).await
+    }
+
+    /// Takes a job back. Twice is the same as once; a job that has its end keeps it.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotFound`] where the tenant has no such job.
+    pub async fn cancel_job(&self, grant: &Grant, id: &str) -> Result<Job, ServiceError> {
+        let scope = grant.scope()?;
+        let job = read::parse_id::<JobId>(id)?;
+        let at = clock::now();
+        let jobs = self.clone();
+        let cancelling = self.lifecycle.tasks.spawn(async move {
+            let outcome = jobs
+                .store()
+                .write(move |tx| Box::pin(async move { control_store::jobs::request_cancel(tx, scope, job, at).await }))
+                .await?;
+            match outcome {
+                CancelOutcome::Ended(ended) => jobs.taken_back(vec![ended], Vec::new()).await,
+                CancelOutcome::Requested(open) => jobs.taken_back(Vec::new(), vec![open.job]).await,
+                CancelOutcome::AlreadyEnded => {}
+                CancelOutcome::NotFound => return Err(ServiceError::NotFound),
+            }
+            Ok(())
+        });
+        cancelling.await.map_err(|_| ServiceError::Internal)??;
+        self.job(grant, id).await
+    }
+
+    async fn taken_back(&self, ended: Vec<EndedJob>, in_flight: Vec<JobId>) {
+        for job in &ended {
+            self.lifecycle.ended(job, None).await;
+        }
+        if !in_flight.is_empty() {
+            self.lifecycle.dispatch.cancel(in_flight).await;
+        }
+    }
+
+    async fn decide(&self, scope: TenantScope, tier: Tier, request: CreateMeasurement, idempotency: Option<NewIdempotency>) -> Result<Decided, ServiceError> {
+        let spec = ProbeSpec::from_value(request.spec).map_err(|invalid| ServiceError::Invalid(within("spec", invalid)))?;
+        let agents = self.agents_of(scope).await?;
+        let load = self.lifecycle.dispatch.load(agents.iter().map(|agent| agent.id).collect(), tier).await;
+        let chosen = self.choose(&agents, &load, &spec, &request.selection, tier)?;
+        let deadline = request.deadline_s.map_or(DEADLINE_DEFAULT, |seconds| Duration::from_secs(u64::from(seconds)));
+        let candidates: Vec<Candidate> = chosen.iter().map(|agent| candidate(*agent, &load)).collect();
+        let admitted = admit(&AdmissionRequest {
+            tier,
+            // The store counts the tenant's own open jobs again, exactly, in the transaction that adds to them.
+            open_jobs_of_tenant: 0,
+            open_jobs_total: u64::try_from(load.open_jobs).unwrap_or(OPEN_JOBS_MAX),
+            spec: &spec,
+            deadline,
+            chosen: &candidates,
+        })
+        .map_err(refused)?;
+        Ok(Decided {
+            scope,
+            tier,
+            spec,
+            selection: request.selection,
+            chosen,
+            admitted,
+            deadline,
+            idempotency,
+        })
+    }
+
+    fn choose(&self, agents: &[AgentRow], load: &Load, spec: &ProbeSpec, selection: &Selection, tier: Tier) -> Result<Vec<AgentId>, ServiceError> {
+        let now = clock::monotonic();
+        let facts: Vec<AgentFacts<'_>> = agents
+            .iter()
+            .map(|agent| AgentFacts {
+                id: agent.id,
+                name: &agent.name,
+                labels: &agent.labels,
+                online: self.fleet.registry().presence(agent.id, now) != Presence::Offline,
+                active: agent.state == AgentState::Active,
+                capable: can_run(agent, spec),
+                backlog: load.agents.get(&agent.id).map_or(0, |load| load.backlog),
+            })
+            .collect();
+        let wanted = Wanted {
+            agents: &selection.agents,
+            labels: &selection.labels,
+            count: selection.count,
+            limit: tier.limits().agents_per_measurement,
+        };
+        select(&facts, &wanted).map_err(|refusal| match refusal {
+            SelectionRefusal::NoMatch => ServiceError::NoAgentMatches,
+            SelectionRefusal::AboveTier { .. } => ServiceError::TierLimit(InvalidField::new(refusal.field(), refusal.to_string())),
+            SelectionRefusal::CountZero | SelectionRefusal::UnknownAgent(_) | SelectionRefusal::InactiveAgent(_) => {
+                ServiceError::invalid(refusal.field(), refusal.to_string())
+            }
+        })
+    }
+
+    async fn agents_of(&self, scope: TenantScope) -> Result<Vec<AgentRow>, ServiceError> {
+        let mut reader = self.store().reader().await?;
+        let mut agents: Vec<AgentRow> = Vec::new();
+        loop {
+            let next = Page {
+                after: agents.last().map(|agent| agent.id),
+                limit: AGENTS_PER_READ,
+            };
+            let page = control_store::agents::list(&mut reader, scope, &next).await?;
+            let last = u32::try_from(page.len()).is_ok_and(|read| read < AGENTS_PER_READ);
+            agents.extend(page);
+            if last {
+                return Ok(agents);
+            }
+        }
+    }
+
+    async fn accept(&self, decided: Decided) -> Result<MeasurementId, ServiceError> {
+        let now = clock::now();
+        let Decided {
+            scope,
+            tier,
+            spec,
+            selection,
+            chosen,
+            admitted,
+            deadline,
+            idempotency,
+        } = decided;
+        let deadline = now.plus(deadline);
+        let id = MeasurementId::new(now, clock::random_id_bytes());
+        let new_jobs: Vec<NewJob> = chosen
+            .iter()
+            .map(|agent| NewJob {
+                id: JobId::new(now, clock::random_id_bytes()),
+                agent: *agent,
+                cost: admitted.cost,
+                not_before: None,
+            })
+            .collect();
+        let queued: Vec<(QueuedJob, MeasurementId)> = new_jobs.iter().map(|job| (queued(job, scope, tier, deadline), id)).collect();
+        let spec = serde_json::to_value(&spec).map_err(|_| ServiceError::Internal)?;
+        let selection = serde_json::to_value(&selection).map_err(|_| ServiceError::Internal)?;
+        let measurement = NewMeasurement {
+            id,
+            spec,
+            selection,
+            tier,
+            created_at: now,
+            deadline_at: deadline,
+        };
+        let enqueued = self
+            .store()
+            .write(move |tx| Box::pin(async move { control_store::jobs::enqueue(tx, scope, &measurement, &new_jobs, idempotency.as_ref()).await }))
+            .await?;
+        match enqueued {
+            Enqueued::Fresh => {
+                self.lifecycle.metrics.jobs_accepted.inc_by(u64::try_from(queued.len()).unwrap_or(0));
+                self.lifecycle.bus.open(id, queued.len());
+                self.lifecycle.dispatch.accepted(queued).await;
+                Ok(id)
+            }
+            Enqueued::Replayed(earlier) => Ok(earlier),
+            Enqueued::Mismatch => Err(ServiceError::IdempotencyMismatch),
+            Enqueued::TooManyOpen => Err(ServiceError::TooManyOpenJobs {
+                retry_after_s: OPEN_JOBS_RETRY_S,
+            }),
+        }
+    }
+}
+
+fn candidate(agent: AgentId, load: &Load) -> Candidate {
+    let AgentLoad { backlog, drain_rate } = load.agents.get(&agent).copied().unwrap_or_default();
+    Candidate {
+        agent,
+        online: drain_rate.is_some(),
+        backlog,
+        drain_rate,
+    }
+}
+
+fn queued(job: &NewJob, scope: TenantScope, tier: Tier, deadline: UnixMicros) -> QueuedJob {
+    QueuedJob {
+        job: job.id,
+        agent: job.agent,
+        tenant: scope.tenant(),
+        tier,
+        cost: job.cost,
+        deadline,
+        not_before: None,
+    }
+}
+
+/// An agent that has never said what it can do may be able to: it says so itself, by refusing.
+fn can_run(agent: &AgentRow, spec: &ProbeSpec) -> bool {
+    let capability = agent.capabilities.iter().find(|capability| capability.probe == spec.kind());
+    capability.is_some_and(|capability| capability.level != CapabilityLevel::Unavailable)
+}
+
+fn refused(refusal: Refusal) -> ServiceError {
+    match refusal {
+        Refusal::Deadline(invalid) => ServiceError::Invalid(invalid),
+        Refusal::TierLimit(invalid) => ServiceError::TierLimit(within("spec", invalid)),
+        Refusal::NoAgents => ServiceError::NoAgentMatches,
+        Refusal::TooManyOpenJobs { .. } => ServiceError::TooManyOpenJobs {
+            retry_after_s: OPEN_JOBS_RETRY_S,
+        },
+        Refusal::Full => ServiceError::Unavailable {
+            retry_after_s: OPEN_JOBS_RETRY_S,
+        },
+        Refusal::CannotStartInTime { estimated_start } => ServiceError::CannotStartInTime {
+            estimated_start: clock::now().plus(estimated_start).into(),
+            retry_after_s: u32::try_from(estimated_start.as_secs()).unwrap_or(u32::MAX).clamp(1, RETRY_AFTER_MAX_S),
+        },
+    }
+}
+
+fn within(parent: &str, invalid: InvalidField) -> InvalidField {
+    let field = if invalid.field.is_empty() {
+        parent.to_owned()
+    } else {
+        format!("{parent}.{}", invalid.field)
+    };
+    InvalidField {
+        field,
+        message: invalid.message,
+    }
+}
+
+/// The body's hash is taken over its parsed form, so that white space makes no other request of it.
+fn idempotency(key: String, request: &CreateMeasurement) -> Result<NewIdempotency, ServiceError> {
+    let ordered: BTreeMap<String, serde_json::Value> = match serde_json::to_value(request) {
+        Ok(serde_json::Value::Object(members)) => members.into_iter().collect(),
+        _ => return Err(ServiceError::Internal),
+    };
+    let text = serde_json::to_vec(&ordered).map_err(|_| ServiceError::Internal)?;
+    let mut body_sha256 = [0; 32];
+    body_sha256.copy_from_slice(digest::digest(&digest::SHA256, &text).as_ref());
+    Ok(NewIdempotency {
+        key,
+        body_sha256,
+        expires_at: clock::now().plus(IDEMPOTENCY_LIFE),
+    })
+}
+
+/// Agents read at a time.
+const AGENTS_PER_READ: u32 = 1_000;
+/// How long an idempotency key is kept.
+const IDEMPOTENCY_LIFE: Duration = Duration::from_hours(24);
+/// When a tenant with too many open jobs tries again, seconds.
+const OPEN_JOBS_RETRY_S: u32 = 10;
+/// Longest time a caller is asked to wait, seconds.
+const RETRY_AFTER_MAX_S: u32 = 900;

@@ -1,0 +1,122 @@
+//! A job's changes made known: to the dispatcher, to whoever follows the measurement, to the counters. Every end goes through here.
+
+use control_api::stream::{JobChange, StreamEvent};
+use control_core::authorize::SystemScope;
+use control_store::jobs::EndedJob;
+use control_store::{Store, StoreError};
+use shared_protocol::end::End;
+use shared_protocol::id::{AgentId, Attempt, JobId, MeasurementId};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{Dispatch, InFlight};
+use crate::clock;
+use crate::metrics::{EndLabel, Metrics};
+use crate::reports::Bus;
+
+/// What every part that changes a job needs.
+#[derive(Clone)]
+pub(crate) struct Lifecycle {
+    pub(crate) store: Store,
+    pub(crate) bus: Arc<Bus>,
+    pub(crate) dispatch: Dispatch,
+    pub(crate) in_flight: Arc<InFlight>,
+    pub(crate) metrics: Metrics,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stopping: CancellationToken,
+}
+
+/// One job that must get an end, and which.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ending {
+    pub(crate) job: JobId,
+    /// Only if this is still the attempt.
+    pub(crate) attempt: Option<Attempt>,
+    pub(crate) end: End,
+    pub(crate) reason: Option<&'static str>,
+}
+
+impl Lifecycle {
+    /// Tells everyone that a job has its end, which is on disk.
+    pub(crate) async fn ended(&self, ended: &EndedJob, actual_cost: Option<u32>) {
+        self.metrics.jobs_ended.get_or_create(&EndLabel { end: ended.end.as_str() }).inc();
+        self.publish(
+            ended.measurement,
+            ended.job,
+            ended.agent,
+            ended.end.as_str(),
+            ended.reason.clone(),
+            ended.attempt,
+        );
+        self.bus.job_ended(ended.measurement);
+        self.dispatch.ended(ended.job, actual_cost).await;
+    }
+
+    /// Tells followers that a job changed its state.
+    pub(crate) fn publish(&self, measurement: MeasurementId, job: JobId, agent: AgentId, state: &str, reason: Option<String>, attempt: Attempt) {
+        let change = JobChange {
+            job: job.to_string(),
+            agent: agent.to_string(),
+            state: state.to_owned(),
+            reason,
+            attempt: attempt.0,
+        };
+        self.bus.publish(measurement, &StreamEvent::Job(change));
+    }
+
+    /// Gives jobs their end, in the background and until it is on disk; those that have one already keep it.
+    pub(crate) fn end_all(&self, endings: Vec<Ending>) {
+        let lifecycle = self.clone();
+        self.tasks.spawn(async move {
+            for chunk in endings.chunks(ENDINGS_PER_COMMIT) {
+                lifecycle.end_chunk(chunk.to_vec()).await;
+            }
+        });
+    }
+
+    async fn end_chunk(&self, chunk: Vec<Ending>) {
+        loop {
+            match self.try_end(chunk.clone()).await {
+                Ok(ended) => {
+                    for job in ended {
+                        self.ended(&job, None).await;
+                    }
+                    return;
+                }
+                Err(error) if error.is_retryable() => tracing::warn!(%error, jobs = chunk.len(), "ends could not be written; trying again"),
+                Err(error) => {
+                    tracing::error!(%error, jobs = chunk.len(), "ends could not be written; left to the next start");
+                    return;
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(END_RETRY) => {}
+                () = self.stopping.cancelled() => return,
+            }
+        }
+    }
+
+    async fn try_end(&self, chunk: Vec<Ending>) -> Result<Vec<EndedJob>, StoreError> {
+        let at = clock::now();
+        self.store
+            .write(move |tx| {
+                Box::pin(async move {
+                    let mut ended = Vec::with_capacity(chunk.len());
+                    for ending in chunk {
+                        ended.extend(
+                            control_store::jobs::end(tx, SystemScope::for_own_work(), ending.job, ending.attempt, ending.end, ending.reason, at).await?,
+                        );
+                    }
+                    Ok(ended)
+                })
+            })
+            .await
+    }
+}
+
+/// Most jobs that get their end in one operation of the writer.
+const ENDINGS_PER_COMMIT: usize = 200;
+/// Time between two tries to write ends.
+const END_RETRY: Duration = Duration::from_millis(500);

@@ -1,0 +1,295 @@
+//! The one bus: what happens to a measurement, numbered and kept for a while, for whoever follows it.
+//!
+//! Each measurement with an open job has a channel: a ring of at most [`EVENT_RING_BYTES`] and a watch that tells followers there is more.
+//! A follower keeps only its place; one that falls behind the ring is told by a fresh snapshot, so a slow reader costs nothing.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use control_api::stream::{Done, StreamEvent};
+use shared_protocol::id::MeasurementId;
+use shared_protocol::limits::EVENT_RING_BYTES;
+use tokio::sync::watch;
+
+/// One event of a measurement's stream, already written out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamItem {
+    /// `<boot>.<measurement>.<n>`; give it back to go on behind it.
+    pub id: String,
+    /// The event's name.
+    pub name: &'static str,
+    /// The event's data, JSON.
+    pub data: Arc<str>,
+}
+
+/// Every measurement with an open job.
+#[derive(Debug)]
+pub(crate) struct Bus {
+    boot: String,
+    channels: Mutex<HashMap<MeasurementId, Arc<Channel>>>,
+}
+
+/// What happens to one measurement.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    boot: String,
+    measurement: MeasurementId,
+    ring: Mutex<Ring>,
+    latest: watch::Sender<Progress>,
+}
+
+/// How far a channel has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Progress {
+    /// Number of the latest event; 0 before the first.
+    pub(crate) latest: u64,
+    /// Whether every job has ended and no event follows.
+    pub(crate) done: bool,
+}
+
+/// What a follower gets from its place on.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Batch {
+    /// The events after its place, and its new place.
+    Items(Vec<StreamItem>, u64),
+    /// The ring no longer holds what follows its place; a snapshot as of this place is due.
+    Gap(u64),
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    open_jobs: usize,
+    next: u64,
+    bytes: usize,
+    events: VecDeque<(u64, &'static str, Arc<str>)>,
+}
+
+impl Bus {
+    pub(crate) fn new(boot: String) -> Self {
+        Self {
+            boot,
+            channels: Mutex::default(),
+        }
+    }
+
+    /// Opens a measurement's channel for jobs that were just accepted, or loaded at start.
+    pub(crate) fn open(&self, measurement: MeasurementId, jobs: usize) {
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let channel = channels
+            .entry(measurement)
+            .or_insert_with(|| Arc::new(Channel::new(self.boot.clone(), measurement)));
+        channel.ring.lock().unwrap_or_else(PoisonError::into_inner).open_jobs += jobs;
+    }
+
+    /// Publishes an event; without a channel nobody can be following, and it is forgotten.
+    pub(crate) fn publish(&self, measurement: MeasurementId, event: &StreamEvent) {
+        if let Some(channel) = self.channel(measurement) {
+            channel.push(event);
+        }
+    }
+
+    /// Takes note that a job has its end; after the last one the channel says so and closes.
+    pub(crate) fn job_ended(&self, measurement: MeasurementId) {
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(channel) = channels.get(&measurement) else { return };
+        if channel.job_ended() {
+            channels.remove(&measurement);
+        }
+    }
+
+    /// The channel of a measurement that has an open job.
+    pub(crate) fn channel(&self, measurement: MeasurementId) -> Option<Arc<Channel>> {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner).get(&measurement).cloned()
+    }
+}
+
+impl Channel {
+    fn new(boot: String, measurement: MeasurementId) -> Self {
+        Self {
+            boot,
+            measurement,
+            ring: Mutex::new(Ring { next: 1, ..Ring::default() }),
+            latest: watch::Sender::default(),
+        }
+    }
+
+    /// Tells when there is more.
+    pub(crate) fn watch(&self) -> watch::Receiver<Progress> {
+        self.latest.subscribe()
+    }
+
+    /// The place behind an event id of this run of the server; none for an id that is not from here.
+    pub(crate) fn place_after(&self, id: &str) -> Option<u64> {
+        let mut parts = id.split('.');
+        let (boot, measurement, number) = (parts.next()?, parts.next()?, parts.next()?);
+        let own = boot == self.boot && measurement == self.measurement.to_string() && parts.next().is_none();
+        let number = number.parse::<u64>().ok()?;
+        let known = number < self.ring.lock().unwrap_or_else(PoisonError::into_inner).next;
+        (own && known).then_some(number)
+    }
+
+    /// The id of a place, as a snapshot carries it.
+    pub(crate) fn id(&self, place: u64) -> String {
+        format!("{}.{}.{place}", self.boot, self.measurement)
+    }
+
+    /// The events after a place.
+    pub(crate) fn after(&self, place: u64) -> Batch {
+        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = ring.events.front().map_or(ring.next, |(number, _, _)| *number);
+        if place + 1 < first {
+            return Batch::Gap(ring.next - 1);
+        }
+        let items = ring.events.iter().filter(|(number, _, _)| *number > place);
+        let items = items
+            .map(|(number, name, data)| StreamItem {
+                id: self.id(*number),
+                name,
+                data: Arc::clone(data),
+            })
+            .collect();
+        Batch::Items(items, ring.next - 1)
+    }
+
+    fn push(&self, event: &StreamEvent) {
+        let data = match content(event) {
+            Ok(data) => data,
+            Err(error) => {
+                tracing::error!(%error, event = event.name(), "an event has no JSON form");
+                return;
+            }
+        };
+        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        ring.push(event.name(), data);
+        let latest = ring.next - 1;
+        drop(ring);
+        self.latest.send_modify(|progress| progress.latest = latest);
+    }
+
+    /// Returns whether that was the last one.
+    fn job_ended(&self) -> bool {
+        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        ring.open_jobs = ring.open_jobs.saturating_sub(1);
+        let last = ring.open_jobs == 0;
+        drop(ring);
+        if last {
+            self.push(&StreamEvent::Done(Done {
+                measurement: self.measurement.to_string(),
+            }));
+            self.latest.send_modify(|progress| progress.done = true);
+        }
+        last
+    }
+}
+
+impl Ring {
+    fn push(&mut self, name: &'static str, data: Arc<str>) {
+        self.bytes += data.len() + EVENT_OVERHEAD_BYTES;
+        self.events.push_back((self.next, name, data));
+        self.next += 1;
+        while self.bytes > EVENT_RING_BYTES.saturating_mul(self.open_jobs.clamp(1, RINGS_MAX)) && self.events.len() > 1 {
+            if let Some((_, _, dropped)) = self.events.pop_front() {
+                self.bytes -= dropped.len() + EVENT_OVERHEAD_BYTES;
+            }
+        }
+    }
+}
+
+/// The content of an event, as the `data:` line carries it; the name travels beside it.
+pub(crate) fn content(event: &StreamEvent) -> serde_json::Result<Arc<str>> {
+    let text = match event {
+        StreamEvent::Snapshot(measurement) => serde_json::to_string(measurement),
+        StreamEvent::Job(change) => serde_json::to_string(change),
+        StreamEvent::Finding(finding) => serde_json::to_string(finding),
+        StreamEvent::Report(report) => serde_json::to_string(report),
+        StreamEvent::Done(done) => serde_json::to_string(done),
+    }?;
+    Ok(text.into())
+}
+
+/// What an event costs beside its data, bytes.
+const EVENT_OVERHEAD_BYTES: usize = 64;
+/// A measurement on many agents keeps at most this many jobs' worth of events.
+const RINGS_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use control_api::stream::JobChange;
+    use shared_protocol::time::UnixMicros;
+
+    fn measurement() -> MeasurementId {
+        MeasurementId::new(UnixMicros::from_micros(1_000_000), [1; 10])
+    }
+
+    fn event(text: &str) -> StreamEvent {
+        StreamEvent::Job(JobChange {
+            job: text.to_owned(),
+            agent: String::new(),
+            state: String::new(),
+            reason: None,
+            attempt: 1,
+        })
+    }
+
+    #[test]
+    fn a_follower_gets_every_event_once_and_in_order() {
+        let bus = Bus::new("boot".to_owned());
+        bus.open(measurement(), 1);
+        let channel = bus.channel(measurement()).unwrap();
+        bus.publish(measurement(), &event("a"));
+        bus.publish(measurement(), &event("b"));
+        let Batch::Items(items, place) = channel.after(0) else {
+            panic!("nothing was dropped")
+        };
+        assert_eq!(items.iter().map(|item| item.id.rsplit('.').next().unwrap()).collect::<Vec<_>>(), ["1", "2"]);
+        bus.publish(measurement(), &event("c"));
+        assert!(matches!(channel.after(place), Batch::Items(items, 3) if items.len() == 1));
+        assert_eq!(channel.place_after(&items[1].id), Some(2));
+    }
+
+    #[test]
+    fn a_place_of_another_run_or_measurement_or_the_future_is_not_taken() {
+        let bus = Bus::new("boot".to_owned());
+        bus.open(measurement(), 1);
+        let channel = bus.channel(measurement()).unwrap();
+        bus.publish(measurement(), &event("a"));
+        let id = channel.id(1);
+        assert_eq!(channel.place_after(&id), Some(1));
+        for foreign in [
+            id.replace("boot", "other"),
+            channel.id(2),
+            format!("{id}.1"),
+            "garbage".to_owned(),
+            String::new(),
+            channel.id(u64::MAX),
+        ] {
+            assert_eq!(channel.place_after(&foreign), None, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_follower_behind_the_ring_is_told_of_the_gap() {
+        let bus = Bus::new("boot".to_owned());
+        bus.open(measurement(), 1);
+        let channel = bus.channel(measurement()).unwrap();
+        let long = "x".repeat(EVENT_RING_BYTES / 4);
+        for _ in 0..8 {
+            bus.publish(measurement(), &event(&long));
+        }
+        assert_eq!(channel.after(0), Batch::Gap(8));
+        assert!(matches!(channel.after(7), Batch::Items(items, 8) if items.len() == 1));
+    }
+
+    #[test]
+    fn the_channel_closes_after_the_last_job() {
+        let bus = Bus::new("boot".to_owned());
+        bus.open(measurement(), 2);
+        let channel = bus.channel(measurement()).unwrap();
+        bus.job_ended(measurement());
+        assert!(!channel.watch().borrow().done);
+        bus.job_ended(measurement());
+        assert_eq!(*channel.watch().borrow(), Progress { latest: 1, done: true });
+        assert!(bus.channel(measurement()).is_none());
+    }
+}

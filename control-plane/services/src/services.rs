@@ -1,0 +1,193 @@
+//! The façade: starts every part in order, hands out their handles, and stops them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use control_core::authorize::SystemScope;
+use control_core::queue::QueuedJob;
+use control_store::jobs::OpenState;
+use control_store::{Store, StoreError, StoreOptions};
+use shared_protocol::frame::Goaway;
+use shared_protocol::id::InstanceId;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock;
+use crate::error::StartError;
+use crate::fleet::{Authority, Fleet, IdentityMap};
+use crate::identity::{Identity, JoinBundles, Pepper};
+use crate::jobs::{Dispatch, Dispatcher, Jobs, Lifecycle, Loaded};
+use crate::metrics::Metrics;
+use crate::reports::{Bus, Reports};
+
+/// Where the control plane keeps what it keeps, and how it is reached.
+#[derive(Debug, Clone)]
+pub struct ServiceOptions {
+    /// Holds the database, the certificate authority and the pepper; made with mode 0700 where it is missing.
+    pub data_dir: PathBuf,
+    /// Names and addresses by which agents reach the agent port: subject names of its certificate.
+    pub agent_names: Vec<String>,
+    /// `host:port` that join bundles carry.
+    pub agent_address: String,
+    /// The trust domain of the agents' identities.
+    pub trust_domain: String,
+}
+
+impl ServiceOptions {
+    /// The defaults: everything on this machine.
+    pub fn new(data_dir: PathBuf) -> Self {
+        Self {
+            data_dir,
+            agent_names: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
+            agent_address: "127.0.0.1:8443".to_owned(),
+            trust_domain: "probeops".to_owned(),
+        }
+    }
+}
+
+/// Everything the control plane does; a handle that is cheap to clone.
+#[derive(Clone)]
+pub struct Services {
+    /// Who asks: tenants, keys, join tokens.
+    pub identity: Identity,
+    /// The agents.
+    pub fleet: Fleet,
+    /// Measurements and jobs.
+    pub jobs: Jobs,
+    /// Reports and live streams.
+    pub reports: Reports,
+    /// What is counted.
+    pub metrics: Metrics,
+    store: Store,
+    lifecycle: Lifecycle,
+}
+
+/// Whether requests can be served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    /// They can.
+    Ready,
+    /// They cannot; the text names what is missing.
+    NotReady(String),
+}
+
+impl Services {
+    /// Opens the store, makes or reads the certificate authority, loads the open jobs and starts the dispatcher.
+    ///
+    /// # Errors
+    /// [`StartError`] says which part could not start.
+    pub async fn start(options: ServiceOptions) -> Result<Self, StartError> {
+        let data_dir = options.data_dir.as_path();
+        make_private(data_dir)?;
+        let store = Store::open(&data_dir.join("probeops.db"), StoreOptions::default()).await?;
+        let pepper = Pepper::load_or_create(&data_dir.join("pepper")).map_err(StartError::Pepper)?;
+        let authority = Authority::load_or_create(&data_dir.join("ca"), &options.agent_names, &options.trust_domain, clock::now())?;
+
+        let (dispatch, receiver) = Dispatch::channel();
+        let boot = InstanceId::new(clock::now(), clock::random_id_bytes());
+        let lifecycle = Lifecycle {
+            store: store.clone(),
+            bus: Arc::new(Bus::new(boot.uuid().simple().to_string())),
+            dispatch,
+            in_flight: Arc::default(),
+            metrics: Metrics::default(),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+        };
+        let loaded = load_open_jobs(&store).await?;
+        tracing::info!(open_jobs = loaded.len(), "open jobs loaded");
+        for job in &loaded {
+            lifecycle.bus.open(job.measurement, 1);
+        }
+        let dispatcher = Dispatcher::new(lifecycle.clone(), loaded);
+        lifecycle.tasks.spawn(dispatcher.run(receiver));
+
+        let identities = Arc::new(IdentityMap::load(store.clone()).await?);
+        lifecycle.tasks.spawn(Arc::clone(&identities).keep_fresh(lifecycle.stopping.clone()));
+        let bundles = JoinBundles {
+            address: options.agent_address,
+            ca_pin: authority.ca_pin(),
+        };
+        let fleet = Fleet::new(lifecycle.clone(), identities, authority, options.trust_domain);
+        let identity = Identity::new(store.clone(), pepper, bundles);
+        lifecycle.tasks.spawn(identity.clone().keep_last_used(lifecycle.stopping.clone()));
+        Ok(Self {
+            identity,
+            jobs: Jobs::new(lifecycle.clone(), fleet.clone()),
+            reports: Reports::new(store.clone(), Arc::clone(&lifecycle.bus)),
+            metrics: lifecycle.metrics.clone(),
+            fleet,
+            store,
+            lifecycle,
+        })
+    }
+
+    /// Asks every agent to leave and come back, when the control plane is about to stop.
+    pub async fn say_goodbye(&self, goaway: Goaway) {
+        self.lifecycle.dispatch.goaway(goaway).await;
+    }
+
+    /// Stops the tasks, waits for what they were writing, and closes the store.
+    pub async fn stop(&self) {
+        self.lifecycle.stopping.cancel();
+        self.lifecycle.tasks.close();
+        if tokio::time::timeout(STOP_TIMEOUT, self.lifecycle.tasks.wait()).await.is_err() {
+            tracing::warn!("some tasks did not stop in time");
+        }
+        self.store.close().await;
+    }
+
+    /// Whether requests can be served: the store answers.
+    pub async fn readiness(&self) -> Readiness {
+        if self.lifecycle.stopping.is_cancelled() {
+            return Readiness::NotReady("stopping".to_owned());
+        }
+        match self.store.reader().await {
+            Ok(_) => Readiness::Ready,
+            Err(error) => Readiness::NotReady(format!("store: {error}")),
+        }
+    }
+}
+
+/// Nobody but the owner of the process may look into the data directory.
+fn make_private(directory: &Path) -> Result<(), StartError> {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    let failed = |source| StartError::DataDirectory {
+        path: directory.to_owned(),
+        source,
+    };
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+    std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700)).map_err(failed)
+}
+
+async fn load_open_jobs(store: &Store) -> Result<Vec<Loaded>, StoreError> {
+    let mut loaded: Vec<Loaded> = Vec::new();
+    loop {
+        let mut reader = store.reader().await?;
+        let after = loaded.last().map(|job| job.queued.job);
+        let page = control_store::jobs::open_jobs(&mut reader, SystemScope::for_own_work(), after, OPEN_JOBS_PER_READ).await?;
+        let last = u32::try_from(page.len()).is_ok_and(|read| read < OPEN_JOBS_PER_READ);
+        loaded.extend(page.into_iter().map(|job| Loaded {
+            in_flight: job.state != OpenState::Queued,
+            measurement: job.measurement,
+            queued: QueuedJob {
+                job: job.job,
+                agent: job.agent,
+                tenant: job.tenant,
+                tier: job.tier,
+                cost: job.cost,
+                deadline: job.deadline_at,
+                not_before: job.not_before,
+            },
+        }));
+        if last {
+            return Ok(loaded);
+        }
+    }
+}
+
+/// Open jobs read at a time at start.
+const OPEN_JOBS_PER_READ: u32 = 5_000;
+/// How long the tasks may take to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
