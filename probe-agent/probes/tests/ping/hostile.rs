@@ -122,6 +122,7 @@ fn job_19_a_flood_of_duplicates_spoils_nothing() {
             let findings = findings(report);
             assert_eq!(findings.statistics.received, 2, "{:?}", findings.statistics);
             assert!(findings.statistics.duplicates > 0);
+            assert_eq!(findings.agent_drops, 0);
             assert!(findings.packets.len() <= 102);
             assert!(findings.packets.iter().all(|packet| packet.rtt_us <= packet.user_rtt_us));
         },

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// An ICMP message to send, and the address to send it from.
@@ -25,6 +26,8 @@ impl Responder {
         let (stop, seen) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
         let mut socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4)).unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        // It is handed its own replies too, and must not lose a request behind a flood of them.
+        setsockopt(&socket, sockopt::RcvBufForce, &(16 * 1024 * 1024)).unwrap();
         let thread = std::thread::spawn({
             let (stop, seen) = (Arc::clone(&stop), Arc::clone(&seen));
             move || {

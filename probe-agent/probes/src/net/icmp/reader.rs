@@ -34,6 +34,9 @@ pub(super) async fn run(shared: Arc<Shared>, position: usize) {
         });
         if stamps == Drained::Empty && replies == Drained::Empty {
             guard.clear_ready();
+        } else {
+            // A flood must not keep the flows from emptying their channels.
+            tokio::task::yield_now().await;
         }
     }
 }
