@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 mod exchange;
+mod round_trip;
 mod statistics;
 mod verdict;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use shared_protocol::report::{PingPacket, PingStatistics};
 use shared_protocol::time::MonotonicMicros;
 
-use super::statistics;
+use super::{round_trip, statistics};
 use crate::clock::Moment;
 use crate::net::icmp::{Answer, Receipt};
 
@@ -366,7 +366,7 @@ impl Exchange {
         let user_rtt = reply.receipt.moment.monotonic.since(moment.monotonic);
         let (kind, from) = reply.error.unzip();
         PingPacket {
-            rtt_us: kernel_round_trip(&moment, transmitted_ns, &reply.receipt, user_rtt),
+            rtt_us: round_trip::by_kernel(&moment, transmitted_ns, &reply.receipt, user_rtt),
             user_rtt_us: u64::try_from(user_rtt.as_micros()).ok(),
             reply_ttl: reply.receipt.ttl,
             bytes: Some(reply.receipt.bytes),
@@ -375,15 +375,6 @@ impl Exchange {
             ..unanswered(index)
         }
     }
-}
-
-/// Time between the kernel's two timestamps, unless the wall clock they are read from was stepped in between.
-fn kernel_round_trip(sent: &Moment, transmitted_ns: Option<i64>, receipt: &Receipt, user_rtt: Duration) -> Option<u64> {
-    let taken = u64::try_from(receipt.at_ns?.checked_sub(transmitted_ns?)?).ok()?;
-    let stepped = receipt.moment.wall_offset_ns.abs_diff(sent.wall_offset_ns) > STEP_NS;
-    // The kernel's two moments lie between the two of user space.
-    let fits = Duration::from_nanos(taken) <= user_rtt.saturating_add(Duration::from_nanos(STEP_NS));
-    (!stepped && fits).then_some(taken / 1_000)
 }
 
 fn unanswered(index: u32) -> PingPacket {
@@ -401,8 +392,6 @@ fn unanswered(index: u32) -> PingPacket {
     }
 }
 
-/// The wall clock was stepped when it moved this much against the monotonic clock; slewing moves both alike.
-const STEP_NS: u64 = 1_000_000;
 /// Duplicates and late replies that are listed; all are counted.
 const EXTRAS_MAX: usize = 100;
 
