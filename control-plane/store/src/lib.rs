@@ -40,6 +40,9 @@ pub mod tenants;
 mod tx;
 mod writer;
 
+#[cfg(test)]
+mod conformance;
+
 pub use error::{StoreError, Unavailable};
 pub use metrics::StoreMetrics;
 pub use page::Page;

@@ -143,7 +143,9 @@ impl Store {
         if ended.is_err() {
             tracing::warn!("the writer did not end in time; what waited was not written");
         }
-        self.inner.readers.close().await;
+        if timeout(CLOSE_TIMEOUT, self.inner.readers.close()).await.is_err() {
+            tracing::warn!("a reading connection was not given back in time");
+        }
         self.inner.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
@@ -183,7 +185,7 @@ fn make_private(file: &Path) -> std::io::Result<()> {
 const QUEUE: usize = 4096;
 /// Prepared statements kept by each connection: more than there are.
 const STATEMENTS: usize = 256;
-/// Longest that closing waits for the writes still in the queue.
+/// Longest that closing waits for the writes still in the queue, and for readers still at work.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 const INTEGRITY_CHECK: &str = "PRAGMA integrity_check(100)";

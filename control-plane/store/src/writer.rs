@@ -46,8 +46,18 @@ pub(crate) struct Writer {
     log: WriteAheadLog,
 }
 
-/// The transaction is lost: rolled back by the database, or the connection is not to be trusted.
-struct Broken(Unavailable);
+/// The transaction is lost.
+struct Broken {
+    reason: Unavailable,
+    connection: Trust,
+}
+
+/// Whether the connection can carry the next batch, once the lost transaction is rolled back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    Sound,
+    Spoilt,
+}
 
 impl Writer {
     pub(crate) fn new(
@@ -85,10 +95,8 @@ impl Writer {
             }
             self.write(&mut batch).await;
         }
-        if let Some(connection) = self.connection.take()
-            && let Err(error) = connection.close().await
-        {
-            tracing::warn!(%error, "the database was not closed cleanly");
+        if let Some(connection) = self.connection.take() {
+            close(Tx::new(connection, self.counters)).await;
         }
     }
 
@@ -121,10 +129,12 @@ impl Writer {
                     self.connection = Some(tx.into_connection());
                 }
             }
-            Err(Broken(reason)) => {
+            Err(Broken { reason, connection }) => {
                 tracing::warn!(%reason, operations = settled.len(), "a batch of writes was not committed");
                 self.counters.commit_failures.add(1);
-                roll_back(&mut tx).await;
+                if roll_back(&mut tx).await == Trust::Sound && connection == Trust::Sound && !reopen {
+                    self.connection = Some(tx.into_connection());
+                }
                 for one in settled {
                     (one.answer)(Err(reason));
                 }
@@ -156,6 +166,16 @@ impl Writer {
     }
 }
 
+/// Moves what the log holds into the database file, so that a closed database is one file, and closes.
+async fn close(mut tx: Tx) {
+    if let Err(error) = truncate(&mut tx).await {
+        tracing::warn!(%error, "the write-ahead log was not cut at closing; the next start reads it");
+    }
+    if let Err(error) = tx.into_connection().close().await {
+        tracing::warn!(%error, "the database was not closed cleanly");
+    }
+}
+
 /// Makes an operation of a caller's function.
 pub(crate) fn operation<T, F>(apply: F, answer_to: oneshot::Sender<Result<T, StoreError>>) -> Operation
 where
@@ -178,8 +198,14 @@ where
                 Err(_) => Verdict::Undo,
             };
             let answer = move |committed: Result<(), Unavailable>| {
+                let answer = match (committed, result) {
+                    // What it says of the data may rest on what was rolled back; why it could not work at all still holds.
+                    (Err(_), Err(own)) if own.is_retryable() => Err(own),
+                    (Err(reason), _) => Err(reason.into()),
+                    (Ok(()), result) => result,
+                };
                 // A caller that went away meanwhile needs no answer.
-                let _gone = answer_to.send(committed.map_err(StoreError::from).and(result));
+                let _gone = answer_to.send(answer);
             };
             Settled {
                 verdict,
@@ -193,10 +219,10 @@ async fn apply_all(tx: &mut Tx, operations: impl Iterator<Item = Operation>, set
     for operation in operations {
         run(tx, SAVEPOINT).await?;
         let one = apply_one(tx, operation).await?;
-        let undo = one.verdict != Verdict::Keep;
+        let verdict = one.verdict;
         settled.push(one);
-        // Fails where the database rolled the whole transaction back by itself: then nothing of the batch stands.
-        if undo {
+        // Either fails where the database has rolled the whole transaction back by itself, as on a full disk: then nothing of the batch stands.
+        if verdict != Verdict::Keep {
             run(tx, ROLLBACK_TO_SAVEPOINT).await?;
         }
         run(tx, RELEASE_SAVEPOINT).await?;
@@ -210,9 +236,17 @@ async fn apply_one(tx: &mut Tx, operation: Operation) -> Result<Settled, Broken>
     let guarded = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| applied.as_mut().poll(context))) {
         Ok(Poll::Pending) => Poll::Pending,
         Ok(Poll::Ready(settled)) => Poll::Ready(Ok(settled)),
-        Err(_panic) => Poll::Ready(Err(Broken(Unavailable::NotCommitted))),
+        Err(_panic) => Poll::Ready(Err(interrupted(Unavailable::NotCommitted))),
     });
-    timeout(OPERATION_TIMEOUT, guarded).await.unwrap_or(Err(Broken(Unavailable::TimedOut)))
+    timeout(OPERATION_TIMEOUT, guarded).await.unwrap_or(Err(interrupted(Unavailable::TimedOut)))
+}
+
+/// A statement may still be under way on the connection.
+const fn interrupted(reason: Unavailable) -> Broken {
+    Broken {
+        reason,
+        connection: Trust::Spoilt,
+    }
 }
 
 async fn begin(tx: &mut Tx) -> Result<(), Broken> {
@@ -223,22 +257,26 @@ async fn commit(tx: &mut Tx) -> Result<(), Broken> {
     run(tx, COMMIT).await
 }
 
-/// The connection is dropped afterwards, which rolls back as well; this does it without waiting for that.
-async fn roll_back(tx: &mut Tx) {
-    if let Err(Broken(reason)) = run(tx, ROLLBACK).await {
-        tracing::debug!(%reason, "nothing to roll back");
+/// Leaves no transaction open, also where the database has rolled back by itself.
+async fn roll_back(tx: &mut Tx) -> Trust {
+    match sqlx::query(ROLLBACK).execute(tx.connection()).await.map_err(StoreError::from) {
+        Ok(_) | Err(StoreError::Statement(_)) => Trust::Sound,
+        Err(_) => Trust::Spoilt,
     }
 }
 
 async fn run(tx: &mut Tx, statement: &'static str) -> Result<(), Broken> {
-    match sqlx::query(statement).execute(tx.connection()).await.map_err(StoreError::from) {
-        Ok(_) => Ok(()),
-        Err(StoreError::Unavailable(reason)) => Err(Broken(reason)),
-        Err(error) => {
-            tracing::error!(%error, statement, "the writer's statement was refused");
-            Err(Broken(Unavailable::NotCommitted))
-        }
-    }
+    let Err(error) = sqlx::query(statement).execute(tx.connection()).await.map_err(StoreError::from) else {
+        return Ok(());
+    };
+    tracing::warn!(%error, statement, "the writer's statement was refused");
+    let connection = if error.spoils_connection() { Trust::Spoilt } else { Trust::Sound };
+    let reason = if let StoreError::Unavailable(reason) = error {
+        reason
+    } else {
+        Unavailable::NotCommitted
+    };
+    Err(Broken { reason, connection })
 }
 
 /// The write-ahead log's file, whose growth is watched.

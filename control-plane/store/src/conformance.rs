@@ -1,0 +1,254 @@
+//! What every aggregate promises, tried on a real database file. The next database runs the same cases.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use control_core::authorize::{Action, Principal, Resource, Scopes, SystemScope, TenantScope, authorize};
+use serde_json::json;
+use shared_protocol::end::End;
+use shared_protocol::frame::HostFacts;
+use shared_protocol::id::{AgentId, Attempt, Epoch, IncarnationId, InstanceId, JobId, JobRef, MeasurementId, Sequence, TenantId};
+use shared_protocol::tier::Tier;
+use shared_protocol::time::UnixMicros;
+
+use crate::jobs::{self, Enqueued, LeasedJob, NewIdempotency, NewJob, NewMeasurement};
+use crate::reports::{self, IncomingReport, IngestOutcome};
+use crate::tx::BoxFuture;
+use crate::{Reader, Store, StoreError, StoreOptions, Tx, agents, certificates, sessions, tenants};
+
+mod faults;
+mod fleet;
+mod identity;
+mod job_life;
+mod report_life;
+mod statements;
+
+/// A store in a directory of its own, with two tenants that each have one agent in session.
+pub(super) struct World {
+    pub(super) directory: tempfile::TempDir,
+    pub(super) store: Store,
+    pub(super) ours: Side,
+    pub(super) theirs: Side,
+}
+
+/// One tenant with its agent.
+#[derive(Clone, Copy)]
+pub(super) struct Side {
+    pub(super) tenant: TenantId,
+    pub(super) scope: TenantScope,
+    pub(super) agent: AgentId,
+    pub(super) epoch: Epoch,
+}
+
+impl World {
+    pub(super) async fn new() -> Self {
+        Self::with(StoreOptions::default()).await
+    }
+
+    pub(super) async fn with(options: StoreOptions) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("probeops.db"), options).await.unwrap();
+        let ours = Side::new(&store, Tier::Free, "ours").await;
+        let theirs = Side::new(&store, Tier::Enterprise, "theirs").await;
+        Self {
+            directory,
+            store,
+            ours,
+            theirs,
+        }
+    }
+
+    pub(super) fn file(&self) -> std::path::PathBuf {
+        self.directory.path().join("probeops.db")
+    }
+
+    pub(super) async fn write<T, F>(&self, apply: F) -> T
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        self.store.write(apply).await.unwrap()
+    }
+
+    pub(super) async fn reader(&self) -> Reader {
+        self.store.reader().await.unwrap()
+    }
+
+    /// Accepts a measurement of one job for the side's own agent.
+    pub(super) async fn accept(&self, side: Side) -> (MeasurementId, JobId) {
+        let (measurement, jobs) = new_measurement(side.agent, Tier::Free, 1);
+        let ids = (measurement.id, jobs[0].id);
+        let enqueued = self
+            .write(move |tx| Box::pin(async move { jobs::enqueue(tx, side.scope, &measurement, &jobs, None).await }))
+            .await;
+        assert_eq!(enqueued, Enqueued::Fresh);
+        ids
+    }
+
+    pub(super) async fn lease(&self, side: Side, job: JobId) -> Option<LeasedJob> {
+        let leased = self
+            .write(move |tx| Box::pin(async move { jobs::lease(tx, system(), side.agent, side.epoch, &[job], at(20)).await }))
+            .await;
+        leased.into_iter().next()
+    }
+
+    /// Accepts, leases and runs a job.
+    pub(super) async fn start(&self, side: Side) -> (MeasurementId, JobRef) {
+        let (measurement, job) = self.accept(side).await;
+        let leased = self.lease(side, job).await.unwrap();
+        let reference = JobRef { job, attempt: leased.attempt };
+        let running = self
+            .write(move |tx| Box::pin(async move { jobs::running(tx, system(), side.agent, &[reference]).await }))
+            .await;
+        assert_eq!(running, 1);
+        (measurement, reference)
+    }
+
+    pub(super) async fn end(&self, job: JobId, attempt: Option<Attempt>, end: End, reason: Option<&'static str>) -> Option<jobs::EndedJob> {
+        self.write(move |tx| Box::pin(async move { jobs::end(tx, system(), job, attempt, end, reason, at(50)).await }))
+            .await
+    }
+
+    pub(super) async fn ingest(&self, report: &IncomingReport) -> IngestOutcome {
+        let report = report.clone();
+        self.write(move |tx| Box::pin(async move { reports::ingest(tx, system(), &report).await }))
+            .await
+    }
+}
+
+impl Side {
+    async fn new(store: &Store, tier: Tier, name: &str) -> Self {
+        let tenant = TenantId::new(at(0), random());
+        let agent = AgentId::new(at(0), random());
+        let new_tenant = tenants::NewTenant {
+            id: tenant,
+            name: name.to_owned(),
+            tier,
+            created_at: at(0),
+        };
+        let new_agent = new_agent(tenant, agent, "first");
+        let certificate = new_certificate(agent, random_digest());
+        let epoch = store
+            .write(move |tx| {
+                Box::pin(async move {
+                    tenants::create(tx, system(), &new_tenant).await?;
+                    agents::create(tx, system(), &new_agent).await?;
+                    certificates::insert(tx, system(), &certificate).await?;
+                    sessions::begin(tx, system(), agent, InstanceId::new(at(0), random()), at(1)).await
+                })
+            })
+            .await
+            .unwrap()
+            .unwrap();
+        Self {
+            tenant,
+            scope: scope(tenant),
+            agent,
+            epoch,
+        }
+    }
+}
+
+pub(super) fn system() -> SystemScope {
+    SystemScope::for_own_work()
+}
+
+pub(super) fn scope(tenant: TenantId) -> TenantScope {
+    let principal = Principal::Key {
+        key: "k".to_owned(),
+        tenant,
+        tier: Tier::Free,
+        scopes: Scopes::ALL,
+    };
+    authorize(&principal, Action::AgentRead, Resource::OwnTenant).unwrap().scope().unwrap()
+}
+
+/// Seconds after the beginning of the test's time.
+pub(super) fn at(seconds: i64) -> UnixMicros {
+    UnixMicros::from_micros(1_700_000_000_000_000 + seconds * 1_000_000)
+}
+
+/// Ten bytes never given out before in this process.
+pub(super) fn random() -> [u8; 10] {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let mut bytes = [0; 10];
+    bytes[2..].copy_from_slice(&NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    bytes
+}
+
+pub(super) fn random_digest() -> [u8; 32] {
+    let mut digest = [7; 32];
+    digest[..10].copy_from_slice(&random());
+    digest
+}
+
+pub(super) fn new_agent(tenant: TenantId, id: AgentId, name: &str) -> agents::NewAgent {
+    agents::NewAgent {
+        id,
+        tenant,
+        name: name.to_owned(),
+        labels: [("site".to_owned(), "lab".to_owned())].into(),
+        created_at: at(0),
+    }
+}
+
+pub(super) fn new_certificate(agent: AgentId, spki_sha256: [u8; 32]) -> certificates::NewCertificate {
+    certificates::NewCertificate {
+        agent,
+        serial: random().to_vec(),
+        spki_sha256,
+        der: vec![0x30, 0x00],
+        issued_at: at(0),
+        not_before: at(-300),
+        not_after: at(604_800),
+    }
+}
+
+pub(super) fn new_measurement(agent: AgentId, tier: Tier, jobs: usize) -> (NewMeasurement, Vec<NewJob>) {
+    let measurement = NewMeasurement {
+        id: MeasurementId::new(at(10), random()),
+        spec: json!({"probe": "ping", "target": "127.0.0.1"}),
+        selection: json!({"count": 1}),
+        tier,
+        created_at: at(10),
+        deadline_at: at(610),
+    };
+    let job = |_| NewJob {
+        id: JobId::new(at(10), random()),
+        agent,
+        cost: 2,
+        not_before: None,
+    };
+    (measurement, (0..jobs).map(job).collect())
+}
+
+pub(super) fn idempotency(key: &str, body: u8, expires_at: UnixMicros) -> NewIdempotency {
+    NewIdempotency {
+        key: key.to_owned(),
+        body_sha256: [body; 32],
+        expires_at,
+    }
+}
+
+pub(super) fn report(side: Side, job: JobRef, seq: u64) -> IncomingReport {
+    IncomingReport {
+        agent: side.agent,
+        epoch: side.epoch,
+        incarnation: IncarnationId::from_uuid(uuid::Uuid::from_u128(1)),
+        seq: Sequence::new(seq).unwrap(),
+        job: job.job,
+        attempt: job.attempt,
+        body: r#"{"status":"ok"}"#.to_owned(),
+        started_at: at(30),
+        at: at(40),
+        end: End::Completed,
+        readable: Ok(()),
+    }
+}
+
+pub(super) fn host() -> HostFacts {
+    HostFacts {
+        hostname: "host".to_owned(),
+        cpus: 2,
+        ..HostFacts::default()
+    }
+}
