@@ -1,0 +1,14 @@
+//! The resources of the HTTP API: one file of thin routes for each, and the OpenAPI document made from them.
+
+mod agents;
+mod document;
+mod jobs;
+mod join_tokens;
+mod keys;
+mod measurements;
+mod permission;
+mod tenant;
+
+pub use document::{document, document_text};
+
+pub(crate) use document::routes;

@@ -1,0 +1,72 @@
+//! What each route may do, as types: a handler names one in its `Authz` and so cannot be reached without it.
+
+use control_core::authorize::Action;
+
+use crate::http::authenticate::Permission;
+
+/// Reads the tenant.
+pub(crate) enum ReadTenant {}
+/// Asks for a measurement.
+pub(crate) enum CreateMeasurements {}
+/// Reads measurements, jobs, reports and live events.
+pub(crate) enum ReadMeasurements {}
+/// Takes measurements and jobs back.
+pub(crate) enum CancelMeasurements {}
+/// Reads agents.
+pub(crate) enum ReadAgents {}
+/// Changes agents.
+pub(crate) enum UpdateAgents {}
+/// Revokes agents.
+pub(crate) enum RevokeAgents {}
+/// Reads join tokens.
+pub(crate) enum ReadJoinTokens {}
+/// Makes join tokens.
+pub(crate) enum CreateJoinTokens {}
+/// Revokes join tokens.
+pub(crate) enum RevokeJoinTokens {}
+/// Reads keys.
+pub(crate) enum ReadKeys {}
+/// Makes keys.
+pub(crate) enum CreateKeys {}
+/// Revokes keys.
+pub(crate) enum RevokeKeys {}
+
+impl Permission for ReadTenant {
+    const ACTION: Action = Action::TenantRead;
+}
+impl Permission for CreateMeasurements {
+    const ACTION: Action = Action::MeasurementCreate;
+}
+impl Permission for ReadMeasurements {
+    const ACTION: Action = Action::MeasurementRead;
+}
+impl Permission for CancelMeasurements {
+    const ACTION: Action = Action::MeasurementCancel;
+}
+impl Permission for ReadAgents {
+    const ACTION: Action = Action::AgentRead;
+}
+impl Permission for UpdateAgents {
+    const ACTION: Action = Action::AgentUpdate;
+}
+impl Permission for RevokeAgents {
+    const ACTION: Action = Action::AgentRevoke;
+}
+impl Permission for ReadJoinTokens {
+    const ACTION: Action = Action::JoinTokenRead;
+}
+impl Permission for CreateJoinTokens {
+    const ACTION: Action = Action::JoinTokenCreate;
+}
+impl Permission for RevokeJoinTokens {
+    const ACTION: Action = Action::JoinTokenRevoke;
+}
+impl Permission for ReadKeys {
+    const ACTION: Action = Action::KeyRead;
+}
+impl Permission for CreateKeys {
+    const ACTION: Action = Action::KeyCreate;
+}
+impl Permission for RevokeKeys {
+    const ACTION: Action = Action::KeyRevoke;
+}

@@ -1,0 +1,216 @@
+//! The command line: what `control-plane` can be told to do.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use control_api::join_token::CreateJoinToken;
+use control_api::key::CreateKey;
+use control_api::tenant::CreateTenant;
+use shared_protocol::id::TenantId;
+
+use crate::admin_client;
+use crate::config::{Config, Settings};
+use crate::{api, logging, run};
+
+/// The control plane of ProbeOps: HTTP API, agent port, queue and store in one process.
+#[derive(Debug, Parser)]
+#[command(name = "control-plane", version, about, max_term_width = 120)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the HTTP API and the agent port until SIGTERM or SIGINT.
+    Run(Settings),
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Tenants of a running control plane.
+    #[command(subcommand)]
+    Tenant(TenantCommand),
+    /// API keys of a running control plane.
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Join tokens of a running control plane.
+    #[command(subcommand)]
+    JoinToken(JoinTokenCommand),
+    /// Print the OpenAPI document.
+    Openapi,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Print the configuration that `run` would use; exit 2 where it is not usable.
+    Check(Settings),
+}
+
+#[derive(Debug, Subcommand)]
+enum TenantCommand {
+    /// Make a tenant and print it as JSON.
+    Create {
+        #[command(flatten)]
+        at: At,
+        /// Its name, 1 to 100 characters.
+        #[arg(long)]
+        name: String,
+        /// `free`, `standard` or `enterprise`.
+        #[arg(long)]
+        tier: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// Make an API key and print it as JSON; its secret is shown only now.
+    Create {
+        #[command(flatten)]
+        at: At,
+        /// The tenant it is for.
+        #[arg(long)]
+        tenant: TenantId,
+        /// What it is for, 1 to 100 characters.
+        #[arg(long)]
+        name: String,
+        /// Any of `measure`, `read`, `admin`, joined by commas.
+        #[arg(long, value_delimiter = ',', required = true)]
+        scope: Vec<String>,
+        /// Days until it stops working, 1 to 365; 90 without it.
+        #[arg(long)]
+        expires_in_days: Option<u32>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum JoinTokenCommand {
+    /// Make a join token and print it as JSON; its bundle is shown only now.
+    Create {
+        #[command(flatten)]
+        at: At,
+        /// The tenant that the agent will belong to.
+        #[arg(long)]
+        tenant: TenantId,
+        /// A label the agent gets, `key=value`; may be given several times.
+        #[arg(long = "label", value_parser = label)]
+        labels: Vec<(String, String)>,
+        /// The name the agent gets; its host name without it.
+        #[arg(long)]
+        name: Option<String>,
+        /// Seconds until it stops working, 60 to 86,400; 3,600 without it.
+        #[arg(long)]
+        ttl_s: Option<u32>,
+    },
+}
+
+/// Where the running control plane keeps its administration socket.
+#[derive(Debug, Args)]
+struct At {
+    /// The data directory of the running control plane.
+    #[arg(long, env = "PROBEOPS_DATA_DIR")]
+    data_dir: PathBuf,
+}
+
+/// Reads the command line and does what it says.
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run(settings) => serve(settings),
+        Command::Config(ConfigCommand::Check(settings)) => check(settings),
+        Command::Openapi => finish(api::document_text().and_then(|text| print(&text))),
+        Command::Tenant(TenantCommand::Create { at, name, tier }) => ask(&at, "/admin/v1/tenants", &CreateTenant { name, tier }),
+        Command::Key(KeyCommand::Create { at, tenant, name, scope, expires_in_days }) => {
+            let request = CreateKey { name, scopes: scope, expires_in_days };
+            ask(&at, &format!("/admin/v1/tenants/{tenant}/keys"), &request)
+        }
+        Command::JoinToken(JoinTokenCommand::Create { at, tenant, labels, name, ttl_s }) => {
+            let request = CreateJoinToken { name, labels: labels.into_iter().collect(), ttl_s };
+            ask(&at, &format!("/admin/v1/tenants/{tenant}/join-tokens"), &request)
+        }
+    }
+}
+
+fn serve(settings: Settings) -> ExitCode {
+    let config = match Config::load(settings) {
+        Ok(config) => config,
+        Err(error) => return refuse(&error.into()),
+    };
+    if let Err(error) = logging::start(config.log.as_deref()) {
+        return refuse(&error);
+    }
+    finish(runtime().and_then(|runtime| runtime.block_on(run::run(config))))
+}
+
+fn check(settings: Settings) -> ExitCode {
+    match Config::load(settings) {
+        Ok(config) => finish(config.to_text().map_err(Into::into).and_then(|text| print(&text))),
+        Err(error) => refuse(&error.into()),
+    }
+}
+
+fn ask<T: serde::Serialize>(at: &At, path: &str, body: &T) -> ExitCode {
+    finish(runtime().and_then(|runtime| {
+        let answer = runtime.block_on(admin_client::post(&at.data_dir, path, body))?;
+        print(&format!("{answer}\n"))
+    }))
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    std::io::stdout().write_all(text.as_bytes()).context("write to standard output")
+}
+
+fn finish(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The configuration is not usable.
+fn refuse(error: &anyhow::Error) -> ExitCode {
+    complain(error);
+    ExitCode::from(2)
+}
+
+fn complain(error: &anyhow::Error) {
+    // Nothing is left to tell it to if standard error is closed.
+    let _ = writeln!(std::io::stderr(), "control-plane: {error:#}");
+}
+
+fn label(text: &str) -> Result<(String, String), &'static str> {
+    let (key, value) = text.split_once('=').ok_or("must be `key=value`")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent_and_reads_labels() {
+        Cli::command().debug_assert();
+        assert_eq!(label("site=berlin=1"), Ok(("site".to_owned(), "berlin=1".to_owned())));
+        assert!(label("site").is_err());
+    }
+
+    #[test]
+    fn key_create_takes_scopes_joined_by_commas() {
+        let tenant = "0190a0a0-0000-7000-8000-000000000001";
+        let line = ["control-plane", "key", "create", "--data-dir", "d", "--tenant", tenant, "--name", "n", "--scope", "measure,read"];
+        let Command::Key(KeyCommand::Create { scope, .. }) = Cli::try_parse_from(line).unwrap().command else {
+            panic!("another command")
+        };
+        assert_eq!(scope, ["measure", "read"]);
+    }
+}

@@ -1,0 +1,22 @@
+//! Mechanics of the HTTP side, without nouns: sockets, problems, authentication, bodies, pages, live streams, headers, metrics.
+//!
+//! May not name a resource of the API; those stand in `api`.
+
+pub(crate) mod authenticate;
+pub(crate) mod edge;
+mod headers;
+pub(crate) mod idempotency;
+pub(crate) mod json;
+mod listener;
+mod metrics;
+pub(crate) mod pages;
+pub(crate) mod path;
+pub(crate) mod problem;
+pub(crate) mod problem_catalogue;
+mod probes;
+pub(crate) mod query;
+mod router;
+pub(crate) mod sse;
+pub(crate) mod state;
+
+pub use listener::serve;

@@ -1,0 +1,124 @@
+//! The HTTP port: accepts connections, bounds what each may cost, and lets the open ones finish at the end.
+//!
+//! HTTP/1.1 only: the port speaks plain text to a proxy or to this machine, and what is not spoken cannot be flooded.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use control_api::problem::PROBLEM_CONTENT_TYPE;
+use control_services::Services;
+use http_body_util::BodyExt;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use shared_protocol::fault::ProblemCode;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::problem::Refused;
+use super::router::router;
+use super::state::AppState;
+
+/// Serves until `stopping`; then takes no more connections and returns once the open requests are answered.
+pub async fn serve(listener: TcpListener, services: Services, stopping: CancellationToken) {
+    let state = AppState::new(services, stopping.clone());
+    let streams = state.tasks.clone();
+    let app = router(state);
+    let connections = TaskTracker::new();
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        // A full house waits here: the kernel's backlog holds who knocks meanwhile.
+        let accepted = tokio::select! {
+            () = stopping.cancelled() => break,
+            accepted = async { (places.clone().acquire_owned().await, listener.accept().await) } => accepted,
+        };
+        match accepted {
+            (Ok(place), Ok((stream, _))) => {
+                let (app, stopping) = (app.clone(), stopping.clone());
+                connections.spawn(async move {
+                    connection(stream, app, stopping).await;
+                    drop(place);
+                });
+            }
+            (Err(_), _) => break,
+            (_, Err(error)) => {
+                tracing::warn!(%error, "could not accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    streams.close();
+    connections.close();
+    connections.wait().await;
+    streams.wait().await;
+}
+
+async fn connection(stream: TcpStream, app: Router, stopping: CancellationToken) {
+    if let Err(error) = stream.set_nodelay(true).and_then(|()| socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(PEER_TIMEOUT))) {
+        tracing::debug!(%error, "could not set options of a connection");
+    }
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
+    let mut leaving = false;
+    let result = loop {
+        tokio::select! {
+            result = Pin::new(&mut connection) => break result,
+            () = stopping.cancelled(), if !leaving => {
+                leaving = true;
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+        }
+    };
+    let Err(error) = result else { return };
+    tracing::debug!(%error, "a connection ended early");
+    let parts = connection.into_parts();
+    // An idle connection is closed without a word; one that began a request and did not finish its head is told.
+    if error.is_timeout() && !parts.read_buf.is_empty() {
+        say_too_late(parts.io.into_inner()).await;
+    }
+}
+
+/// Answers a head that did not arrive in time, which the HTTP library itself leaves unanswered.
+async fn say_too_late(mut stream: TcpStream) {
+    let refused = Refused::new(ProblemCode::RequestTimeout, "the head of the request did not arrive within 10 seconds");
+    let request_id = uuid::Uuid::new_v4().simple().to_string();
+    let response = refused.render(&request_id);
+    let Ok(body) = response.into_body().collect().await else { return };
+    let body = body.to_bytes();
+    let head = format!(
+        "HTTP/1.1 408 Request Timeout\r\ncontent-type: {PROBLEM_CONTENT_TYPE}\r\ncontent-length: {}\r\nx-request-id: {request_id}\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
+    let answer = async {
+        stream.write_all(head.as_bytes()).await?;
+        stream.write_all(&body).await?;
+        stream.shutdown().await
+    };
+    if !matches!(tokio::time::timeout(ANSWER_TIMEOUT, answer).await, Ok(Ok(()))) {
+        tracing::debug!("a connection was gone before it could be told");
+    }
+}
+
+/// Most connections at once; further ones wait in the kernel's backlog.
+const CONNECTIONS_MAX: usize = 16_384;
+/// How long the head of a request may take to arrive, and how long a connection may be idle.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most headers of a request.
+const HEADERS_MAX: usize = 64;
+/// Longest head of a request, bytes.
+const HEAD_BYTES: usize = 32 * 1024;
+/// How long a peer may leave what was sent to it unacknowledged.
+const PEER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the last words to a slow sender may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// Pause after a failed accept: descriptors may have run out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
