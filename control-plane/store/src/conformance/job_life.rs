@@ -196,8 +196,8 @@ async fn a_lease_needs_a_queued_job_of_this_agent_and_its_latest_session() {
         ..side
     };
     assert_eq!(world.lease(foreign, job).await, None, "another agent's job");
-    let stale = Side { epoch: Epoch(0), ..side };
-    assert_eq!(world.lease(stale, job).await, None, "a session that was replaced");
+    let replaced = Side { epoch: Epoch(0), ..side };
+    assert_eq!(world.lease(replaced, job).await, None, "a session that was replaced");
     let leased = world.lease(side, job).await.unwrap();
     assert_eq!((leased.attempt, leased.cost, leased.deadline_at), (Attempt(1), 2, at(610)));
     assert_eq!(leased.spec["probe"], "ping");

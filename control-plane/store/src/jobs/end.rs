@@ -99,10 +99,10 @@ pub(crate) async fn close(tx: &mut Tx, gone: Vec<OpenJob>, end: End, reason: Opt
         .bind(reason.map(str::to_owned))
         .bind(at.micros());
     tx::execute(tx, statement).await?;
-    Ok(gone.into_iter().map(|job| ended(job, end, reason, at)).collect())
+    Ok(gone.iter().map(|job| ended(job, end, reason, at)).collect())
 }
 
-fn ended(job: OpenJob, end: End, reason: Option<&str>, at: UnixMicros) -> EndedJob {
+fn ended(job: &OpenJob, end: End, reason: Option<&str>, at: UnixMicros) -> EndedJob {
     EndedJob {
         job: job.job,
         measurement: job.measurement,
