@@ -5,7 +5,7 @@ use aws_lc_rs::rand;
 /// The system's source of randomness failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("draw random bytes from the operating system")]
-pub(crate) struct NoRandomness;
+pub struct NoRandomness;
 
 /// Fills an array from the system's generator of random numbers for secrets.
 pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], NoRandomness> {

@@ -40,6 +40,10 @@ impl RequestedKey {
         if der.len() > CSR_BYTES {
             return Err(RequestRefused::TooLong);
         }
+        // The parser takes any class of the outermost tag.
+        if der.first() != Some(&SEQUENCE) {
+            return Err(RequestRefused::Malformed);
+        }
         let (rest, request) = X509CertificationRequest::from_der(der).map_err(|_| RequestRefused::Malformed)?;
         if !rest.is_empty() {
             return Err(RequestRefused::Malformed);
@@ -78,6 +82,7 @@ impl RequestedKey {
     }
 }
 
+const SEQUENCE: u8 = 0x30;
 /// Kinds of keys, and the object identifier of the signature that goes with each (RFC 5758, RFC 8410).
 static ACCEPTED: [(&rcgen::SignatureAlgorithm, &str); 3] = [
     (&rcgen::PKCS_ECDSA_P256_SHA256, "1.2.840.10045.4.3.2"),

@@ -157,14 +157,14 @@ fn tls_23_a_leaf_cut_at_any_byte_or_with_something_behind_it_is_refused() {
 }
 
 #[test]
-fn tls_23_a_leaf_with_any_byte_changed_never_panics_and_never_names_another_agent_by_accident_of_structure() {
+fn tls_23_a_leaf_with_any_byte_changed_never_panics_and_keeps_its_bounds() {
     let der = leaf(|_| {});
     for at in 0..der.len() {
         for flip in [0x01, 0x80, 0xff] {
             let mut other = der.clone();
             other[at] ^= flip;
             if let Ok(read) = read(&other) {
-                assert_eq!(read.serial.len(), read.serial.len().min(20));
+                assert!((1..=20).contains(&read.serial.len()), "byte {at}");
             }
         }
     }
@@ -178,7 +178,6 @@ fn tls_23_odd_serial_numbers_and_an_empty_list_of_usages_are_refused() {
     let at = negative.windows(18).position(|window| window.starts_with(&[2, 16, 0x45])).unwrap();
     negative[at + 2] = 0x85;
     assert_eq!(read(&negative), Err(PeerRefused::Malformed), "negative");
-    // The object identifier of the one usage, 10 bytes with its head, becomes nothing: lengths of what encloses it shrink with it.
     let der = leaf(|params| params.extended_key_usages = vec![]);
     assert_eq!(read(&der), Err(PeerRefused::Usage));
     let empty = leaf(|params| {

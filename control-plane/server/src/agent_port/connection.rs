@@ -1,0 +1,49 @@
+//! One connection from accept to its end: TLS, one HTTP exchange, and the session if that is what was asked for.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_rustls::server::TlsStream;
+
+use super::metered::Metered;
+use super::upgrade::Upgraded;
+use super::{Edge, http, session};
+
+/// The transport of a session.
+pub(super) type Stream = Metered<TlsStream<TcpStream>>;
+
+/// Boxes each stage, so that an idle session does not keep room for the stages before it.
+pub(super) async fn run(edge: Arc<Edge>, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
+    let upgraded = tokio::select! {
+        upgraded = Box::pin(before_session(&edge, stream, peer)) => upgraded,
+        () = edge.leaving.cancelled() => None,
+    };
+    drop(permit);
+    if let Some(upgraded) = upgraded {
+        session::run(edge, upgraded, peer).await;
+    }
+}
+
+async fn before_session(edge: &Arc<Edge>, stream: TcpStream, peer: SocketAddr) -> Option<Upgraded> {
+    let handshake = tokio::time::timeout(TLS_TIMEOUT, edge.acceptor.accept(stream)).await;
+    let stream = match handshake {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            tracing::debug!(%error, %peer, "TLS handshake failed");
+            return None;
+        }
+        Err(_) => {
+            tracing::debug!(%peer, "TLS handshake took too long");
+            return None;
+        }
+    };
+    tokio::time::timeout(HTTP_TIMEOUT, http::serve(Arc::clone(edge), Metered::new(stream), peer)).await.ok().flatten()
+}
+
+/// Longest time from accept to the end of the TLS handshake.
+const TLS_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest time of the HTTP exchange; an enrolment waits for the disk.
+const HTTP_TIMEOUT: Duration = Duration::from_secs(15);

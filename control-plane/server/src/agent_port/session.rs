@@ -1,0 +1,212 @@
+//! A session's edge: drives the protocol's machine over the WebSocket, and carries what it asks for to the services and back.
+
+mod closing;
+mod socket;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use control_services::clock;
+use control_services::fleet::{AgentPrincipal, Session, SessionCommand};
+use shared_protocol::close::CloseReason;
+use shared_protocol::frame::Hello;
+use shared_protocol::session::{Jitter, ServerEffect, ServerSession};
+use shared_protocol::time::MonotonicMicros;
+use tokio::sync::mpsc;
+
+use super::Edge;
+use super::upgrade::Upgraded;
+use closing::Ending;
+use socket::{Event, Socket};
+
+/// Runs a session until it ends, and tells the peer why.
+pub(super) async fn run(edge: Arc<Edge>, upgraded: Upgraded, peer: SocketAddr) {
+    let Upgraded { stream, early, admission } = upgraded;
+    let socket = Socket::new(stream, &early, clock::monotonic()).await;
+    let principal = match admission {
+        Ok(principal) => principal,
+        Err(reason) => return closing::close(socket, Ending::Reason(reason)).await,
+    };
+    edge.sessions.fetch_add(1, Ordering::Relaxed);
+    let mut driver = Driver {
+        machine: ServerSession::new(Jitter::from_seed(rand::random()), clock::monotonic()),
+        edge: Arc::clone(&edge),
+        socket,
+        principal,
+        peer,
+        session: None,
+        commands: None,
+        checked: clock::monotonic(),
+    };
+    let ending = driver.drive().await;
+    edge.sessions.fetch_sub(1, Ordering::Relaxed);
+    let Driver { socket, session, .. } = driver;
+    if let Some(session) = session {
+        session.closed(ending.reason()).await;
+    }
+    Box::pin(closing::close(socket, ending)).await;
+}
+
+struct Driver {
+    edge: Arc<Edge>,
+    machine: ServerSession,
+    socket: Socket,
+    principal: AgentPrincipal,
+    peer: SocketAddr,
+    /// From `hello` on.
+    session: Option<Session>,
+    /// Bound [`COMMANDS`]; the services close a session whose channel is full.
+    commands: Option<mpsc::Receiver<SessionCommand>>,
+    /// When it was last asked whether the agent may stay.
+    checked: MonotonicMicros,
+}
+
+/// What the driver woke up for.
+enum Woken {
+    Socket(Event),
+    Command(Option<SessionCommand>),
+    Timeout,
+    Leaving,
+}
+
+impl Driver {
+    async fn drive(&mut self) -> Ending {
+        loop {
+            if let Err(ending) = self.send_what_waits() {
+                return ending;
+            }
+            let woken = self.wait().await;
+            let now = clock::monotonic();
+            if self.socket.heard_anything() {
+                self.machine.handle_received(now);
+            }
+            match woken {
+                Woken::Socket(Event::Text(text)) => self.machine.handle_text(&text, now),
+                Woken::Socket(Event::Progress) => {}
+                Woken::Socket(Event::Ended(ending)) => return ending,
+                Woken::Command(Some(command)) => self.command(command),
+                Woken::Command(None) => self.commands = None,
+                Woken::Timeout if self.socket.is_blocked(now) => return Ending::Blocked,
+                Woken::Timeout => self.machine.handle_timeout(now),
+                Woken::Leaving => return self.leave().await,
+            }
+            if let Err(ending) = self.do_effects().await {
+                return ending;
+            }
+            if let Err(reason) = self.check_stay(now) {
+                return Ending::Reason(reason);
+            }
+        }
+    }
+
+    /// One text at a time; the next when the socket has taken the one before, so that what is urgent can still overtake.
+    fn send_what_waits(&mut self) -> Result<(), Ending> {
+        let now = clock::monotonic();
+        if self.socket.is_free()
+            && let Some(text) = self.machine.poll_transmit(now)
+        {
+            self.socket.send(text, now)?;
+        }
+        Ok(())
+    }
+
+    async fn wait(&mut self) -> Woken {
+        let now = clock::monotonic();
+        let due = self.machine.poll_timeout().into_iter().chain(self.socket.blocked_at()).min();
+        let pause = due.map_or(IDLE_MAX, |due| due.since(now).min(IDLE_MAX));
+        let commands = &mut self.commands;
+        tokio::select! {
+            biased;
+            () = self.edge.leaving.cancelled() => Woken::Leaving,
+            command = next(commands) => Woken::Command(command),
+            event = self.socket.event() => Woken::Socket(event),
+            () = tokio::time::sleep(pause) => Woken::Timeout,
+        }
+    }
+
+    fn command(&mut self, command: SessionCommand) {
+        match command {
+            SessionCommand::Run(run) => self.machine.run(run),
+            SessionCommand::Cancel(jobs) => self.machine.cancel(jobs),
+            SessionCommand::Ack(ack) => self.machine.ack(ack),
+            SessionCommand::Goaway(goaway) => self.machine.goaway(goaway),
+            SessionCommand::Close(reason) => self.machine.close(reason),
+        }
+    }
+
+    async fn do_effects(&mut self) -> Result<(), Ending> {
+        while let Some(effect) = self.machine.poll_effect() {
+            match effect {
+                ServerEffect::Close(reason) => return Err(Ending::Reason(reason)),
+                ServerEffect::Hello(hello) => Box::pin(self.open(*hello)).await,
+                effect => {
+                    if let Some(session) = &mut self.session {
+                        Box::pin(session.handle(effect)).await;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn open(&mut self, hello: Hello) {
+        let (sender, receiver) = mpsc::channel(COMMANDS);
+        let opened = self.edge.fleet.open_session(self.principal.clone(), self.peer, hello, sender).await;
+        match opened {
+            Ok((session, welcome)) => {
+                self.machine.welcome(welcome, clock::monotonic());
+                self.session = Some(session);
+                self.commands = Some(receiver);
+                // It may have been revoked between its handshake and this moment, when there was no session yet to be cut.
+                self.checked = MonotonicMicros::default();
+            }
+            Err(reason) => self.machine.close(reason),
+        }
+    }
+
+    /// A revoked agent's session is closed by command; this finds what no command could tell.
+    fn check_stay(&mut self, now: MonotonicMicros) -> Result<(), CloseReason> {
+        if now.since(self.checked) < STAY_INTERVAL {
+            return Ok(());
+        }
+        self.checked = now;
+        self.edge.fleet.may_stay(&self.principal)
+    }
+
+    /// Sends what the services still had to say, then leaves.
+    async fn leave(&mut self) -> Ending {
+        while let Some(command) = self.commands.as_mut().and_then(|commands| commands.try_recv().ok()) {
+            self.command(command);
+        }
+        let last_words = async {
+            while self.send_what_waits().is_ok() && !self.socket.is_free() {
+                if let Event::Ended(ending) = self.socket.event().await {
+                    return Some(ending);
+                }
+            }
+            None
+        };
+        let ended = tokio::time::timeout(LAST_WORDS_TIMEOUT, last_words).await.ok().flatten();
+        ended.unwrap_or(Ending::Reason(CloseReason::Restart {
+            retry_after_ms: Some(self.edge.retry_after_ms()),
+        }))
+    }
+}
+
+/// The next command; never, before there is a session.
+async fn next(commands: &mut Option<mpsc::Receiver<SessionCommand>>) -> Option<SessionCommand> {
+    match commands {
+        Some(commands) => commands.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Commands that wait for the edge; a session that does not keep up is closed as busy.
+const COMMANDS: usize = 256;
+/// Longest pause where nothing is due.
+const IDLE_MAX: Duration = Duration::from_mins(1);
+/// How often it is asked, at most, whether the agent may stay.
+const STAY_INTERVAL: Duration = Duration::from_secs(1);
+const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(1);
