@@ -17,14 +17,14 @@ pub(super) fn check(file: &Path, text: &str) -> Vec<Finding> {
     let code = without_tests(text).count();
     if all > FILE_LIMIT {
         findings.push(Finding::broken(file, None, format!("{all} lines, more than {FILE_LIMIT}: cut it in two")));
-    } else if code > FILE_WARNING {
+    } else if code > FILE_WARNING && !is_test(file) {
         findings.push(Finding::warning(
             file,
             None,
             format!("{code} lines without tests, more than {FILE_WARNING}: is it two rooms?"),
         ));
     }
-    if extension == "rs" {
+    if extension == "rs" && !is_test(file) {
         findings.extend(long_functions(file, text));
     }
     findings
@@ -32,6 +32,11 @@ pub(super) fn check(file: &Path, text: &str) -> Vec<Finding> {
 
 fn without_tests(text: &str) -> impl Iterator<Item = &str> {
     text.lines().take_while(|line| *line != "#[cfg(test)]")
+}
+
+/// A file that is nothing but tests has no code to split.
+fn is_test(file: &Path) -> bool {
+    file.file_stem().is_some_and(|stem| stem == "tests") || file.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "conformance")
 }
 
 /// rustfmt closes a function at the indentation it was opened with, which is all this needs to know.
@@ -88,6 +93,8 @@ mod tests {
         assert_eq!(severities("a.rs", &"x\n".repeat(401)), [Severity::Warning]);
         assert_eq!(severities("a.rs", &"x\n".repeat(801)), [Severity::Broken]);
         assert_eq!(severities("a.md", &"x\n".repeat(801)), []);
+        assert_eq!(severities("a/tests.rs", &"x\n".repeat(401)), []);
+        assert_eq!(severities("tests/a.rs", &"x\n".repeat(801)), [Severity::Broken]);
     }
 
     #[test]
