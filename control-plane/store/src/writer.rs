@@ -336,3 +336,41 @@ const ROLLBACK: &str = "ROLLBACK";
 const BUSY_AT_ONCE: &str = "PRAGMA busy_timeout = 0";
 const BUSY_AFTER_A_WHILE: &str = "PRAGMA busy_timeout = 5000";
 const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+
+#[cfg(test)]
+mod tests {
+    use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
+    use sqlx::{ConnectOptions as _, Executor as _};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn dbf_09_a_long_log_is_cut_unless_a_reader_still_needs_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("probeops.db");
+        let options = SqliteConnectOptions::new()
+            .filename(&file)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal);
+        let counters = Arc::new(Counters::default());
+        let mut tx = Tx::new(options.connect().await.unwrap(), Arc::clone(&counters));
+        let mut log = WriteAheadLog::of(&file);
+        tx.connection().execute("CREATE TABLE t (n INTEGER)").await.unwrap();
+        log.cut_if_long(&mut tx, &counters).await;
+        assert_ne!(std::fs::metadata(&log.file).unwrap().len(), 0, "short enough to stay");
+
+        log.cut_above = 1;
+        let mut reader = options.connect().await.unwrap();
+        reader.execute("BEGIN; SELECT n FROM t").await.unwrap();
+        tx.connection().execute("INSERT INTO t (n) VALUES (1)").await.unwrap();
+        log.cut_if_long(&mut tx, &counters).await;
+        let kept = std::fs::metadata(&log.file).unwrap().len();
+        assert!(kept > 0 && log.cut_above == kept * 2, "not tried again at once");
+
+        reader.execute("COMMIT").await.unwrap();
+        log.cut_above = 1;
+        log.cut_if_long(&mut tx, &counters).await;
+        assert_eq!(std::fs::metadata(&log.file).unwrap().len(), 0);
+        assert_eq!((counters.snapshot(0).checkpoints, log.cut_above), (1, LOG_BYTES));
+    }
+}

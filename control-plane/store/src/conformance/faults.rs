@@ -87,7 +87,7 @@ async fn the_file_can_give_freed_pages_back_and_commits_are_synced() {
 async fn dbf_05_readers_that_are_all_taken_are_unavailable_in_time() {
     let options = StoreOptions {
         readers: 1,
-        reader_wait: Duration::from_millis(20),
+        reader_wait: Duration::from_secs(1),
         ..StoreOptions::default()
     };
     let world = World::with(options).await;
