@@ -14,3 +14,6 @@ pub mod identity;
 pub mod tls;
 pub mod verifier;
 mod wire;
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,8 @@
 mod admission;
 mod engine;
 mod job;
+#[cfg(test)]
+pub(crate) mod stub;
 mod verdict;
 
 pub use admission::Admission;

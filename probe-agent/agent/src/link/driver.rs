@@ -96,6 +96,11 @@ struct Driver<'a, S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
     /// Does what is due, then waits for the next thing to happen.
     async fn turn(&mut self, hear_welcome: &impl Fn(&Welcome)) -> Option<SessionEnd> {
+        if self.drain_until.is_none() && self.hands.stop.is_cancelled() {
+            tracing::info!("asked to stop: no further jobs are taken");
+            self.hands.runner.stop_taking();
+            self.drain_until = Some(clock::monotonic().plus(DRAIN));
+        }
         if let Some(end) = self.effects(hear_welcome).await {
             return Some(end);
         }
@@ -121,12 +126,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
                 None
             }
             () = wait_until(deadline) => self.handle_timeout(),
-            () = self.hands.stop.cancelled(), if self.drain_until.is_none() => {
-                tracing::info!("asked to stop: no further jobs are taken");
-                self.hands.runner.stop_taking();
-                self.drain_until = Some(clock::monotonic().plus(DRAIN));
-                None
-            }
+            // Acted upon by the next turn, before it takes another job.
+            () = self.hands.stop.cancelled(), if self.drain_until.is_none() => None,
         }
     }
 

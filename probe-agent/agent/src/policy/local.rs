@@ -52,15 +52,19 @@ fn ip_of(address: &SockaddrStorage) -> Option<IpAddr> {
 /// A line of `/proc/net/route`: the gateway is the third column, in the host's byte order.
 fn gateway_v4(line: &str) -> Option<IpAddr> {
     let column = line.split_ascii_whitespace().nth(2)?;
-    let address = Ipv4Addr::from(u32::from_str_radix(column, 16).ok().filter(|_| column.len() == 8)?.to_ne_bytes());
+    let address = Ipv4Addr::from(u32::from_str_radix(hexadecimal(column, 8)?, 16).ok()?.to_ne_bytes());
     (!address.is_unspecified()).then_some(IpAddr::V4(address))
 }
 
 /// A line of `/proc/net/ipv6_route`: the next hop is the fifth column.
 fn gateway_v6(line: &str) -> Option<IpAddr> {
     let column = line.split_ascii_whitespace().nth(4)?;
-    let address = Ipv6Addr::from(u128::from_str_radix(column, 16).ok().filter(|_| column.len() == 32)?);
+    let address = Ipv6Addr::from(u128::from_str_radix(hexadecimal(column, 32)?, 16).ok()?);
     (!address.is_unspecified()).then_some(IpAddr::V6(address))
+}
+
+fn hexadecimal(text: &str, digits: usize) -> Option<&str> {
+    (text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(text)
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use ipnet::IpNet;
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 use shared_protocol::spec::ProbeKind;
 
 /// The owner's rules.
@@ -13,8 +14,10 @@ pub struct PolicyRules {
     /// Probes that may run, by their names on the wire.
     pub allow_probes: BTreeSet<String>,
     /// Private networks that may be probed. Public addresses need no entry; see `allow_public`.
+    #[serde(deserialize_with = "networks")]
     pub allow_cidrs: Vec<IpNet>,
     /// Networks that may not be probed, whatever else allows them.
+    #[serde(deserialize_with = "networks")]
     pub deny_cidrs: Vec<IpNet>,
     /// Whether public unicast addresses may be probed without standing in `allow_cidrs`.
     pub allow_public: bool,
@@ -85,6 +88,18 @@ impl PolicyRules {
     pub fn allows_probe(&self, kind: ProbeKind) -> bool {
         self.allow_probes.contains(kind.as_str())
     }
+}
+
+/// Reads networks in the plain spelling only: another parser might take `010.0.0.0/8` for 8.0.0.0/8.
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let read = texts.iter().map(|text| {
+        let (address, length) = text.split_once('/')?;
+        let length = length.bytes().all(|byte| byte.is_ascii_digit()).then(|| length.parse().ok())??;
+        IpNet::new(address.parse().ok()?, length).ok()
+    });
+    read.collect::<Option<_>>()
+        .ok_or_else(|| D::Error::custom("must be networks in plain spelling, as \"10.0.0.0/8\" or \"fd12::/16\""))
 }
 
 /// Which ports may be probed.

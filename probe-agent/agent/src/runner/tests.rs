@@ -1,64 +1,18 @@
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 
-use futures_util::future::BoxFuture;
 use shared_protocol::codec::decode_report;
 use shared_protocol::end::RefuseReason;
-use shared_protocol::event::PingEvent;
 use shared_protocol::fault::{ErrorCode, Fault, Status};
 use shared_protocol::frame::CapabilityLevel;
 use shared_protocol::id::{Attempt, Sequence};
 use shared_protocol::report::Report;
-use shared_protocol::spec::{ProbeKind, ProbeSpec};
 use shared_protocol::time::UnixMicros;
 
+use super::stub::Stub;
 use super::*;
 use crate::outbox::OutboxSettings;
 use crate::policy::PolicyRules;
 use crate::state_dir::StateDir;
-
-/// Does what the last octet of the target says: 1 answers, 2 panics, 3 waits to be cancelled, 4 disobeys.
-#[derive(Debug, Default)]
-struct Stub {
-    runs: AtomicU32,
-    level: Option<CapabilityLevel>,
-}
-
-impl ProbeEngine for Stub {
-    fn run<'a>(&'a self, spec: &'a ProbeSpec, events: mpsc::Sender<ProbeEvent>, cancel: CancellationToken) -> BoxFuture<'a, Report> {
-        self.runs.fetch_add(1, Ordering::SeqCst);
-        Box::pin(async move {
-            let target = spec.target().to_string();
-            let address = target.parse().unwrap();
-            events.try_send(ProbeEvent::Ping(PingEvent::Resolved { address })).unwrap();
-            let now = UnixMicros::from_micros(1);
-            match target.rsplit('.').next().unwrap() {
-                "2" => panic!("as told"),
-                "3" => {
-                    cancel.cancelled().await;
-                    verdict::without_findings(Status::Failed, ErrorCode::Cancelled, "stopped", now)
-                }
-                "4" => std::future::pending().await,
-                _ => {
-                    let mut report = verdict::without_findings(Status::Ok, ErrorCode::Internal, "", now);
-                    report.error = None;
-                    report.fault = Fault::None;
-                    report
-                }
-            }
-        })
-    }
-
-    fn capabilities(&self) -> Vec<Capability> {
-        vec![Capability {
-            probe: ProbeKind::Ping,
-            level: self.level.unwrap_or(CapabilityLevel::Full),
-            reason: None,
-            remedy: None,
-        }]
-    }
-
-    fn set_server_time(&self, _: UnixMicros) {}
-}
 
 struct Bench {
     _root: tempfile::TempDir,
@@ -172,6 +126,7 @@ async fn job_23_the_same_job_and_attempt_handed_out_twice_runs_once() {
     let mut bench = Bench::new().await;
     let job = bench.runner.start(run(1, "127.0.0.3")).unwrap();
     assert_eq!(bench.runner.start(run(1, "127.0.0.3")).unwrap(), job);
+    assert!(matches!(bench.runner.progress().await, Progress::Finding(..)), "it runs");
     bench.runner.cancel(&[job.job]);
     bench.finished(job).await;
     assert_eq!(bench.engine.runs.load(Ordering::SeqCst), 1);
