@@ -1,0 +1,81 @@
+//! The commands, one file a noun.
+
+use std::future::Future;
+use std::io::Read;
+
+use crate::cli::{Cli, Command};
+use crate::client::Client;
+use crate::config::{Connection, Surroundings};
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::output::Screen;
+
+pub(crate) mod agents;
+pub(crate) mod contexts;
+pub(crate) mod jobs;
+pub(crate) mod join_tokens;
+pub(crate) mod keys;
+pub(crate) mod measurements;
+mod outcome;
+pub(crate) mod ping;
+
+/// Does what the command line asks for. `interrupt` ends when the person at the keyboard wants no more; only a running measurement waits for it.
+pub async fn run(cli: Cli, surroundings: Surroundings, stdin: &mut dyn Read, screen: &mut Screen<'_>, interrupt: impl Future<Output = ()>) -> Exit {
+    match dispatch(cli, &surroundings, stdin, screen, interrupt).await {
+        Ok(exit) => exit,
+        Err(error) => {
+            if !matches!(&error, Error::Write(cause) if cause.kind() == std::io::ErrorKind::BrokenPipe) {
+                screen.say(&error.to_string());
+            }
+            error.exit()
+        }
+    }
+}
+
+async fn dispatch(
+    cli: Cli,
+    surroundings: &Surroundings,
+    stdin: &mut dyn Read,
+    screen: &mut Screen<'_>,
+    interrupt: impl Future<Output = ()>,
+) -> Result<Exit, Error> {
+    let format = cli.global.output;
+    if let Command::Contexts(command) = cli.command {
+        return contexts::run(command, &surroundings.config_file(&cli.global)?, format, screen);
+    }
+    let connection = Connection::find(&cli.global, surroundings, stdin)?;
+    if connection.is_exposed() {
+        screen.say("the API key goes over the network in the clear: use https");
+    }
+    let client = Client::new(&connection)?;
+    match cli.command {
+        Command::Ping(arguments) => ping::run(&arguments, format, &client, screen, interrupt).await,
+        Command::Agents(command) => agents::run(command, format, &client, screen).await,
+        Command::Jobs(command) => jobs::run(command, format, &client, screen).await,
+        Command::Measurements(command) => measurements::run(command, format, &client, screen).await,
+        Command::Keys(command) => keys::run(command, format, &client, screen).await,
+        Command::JoinTokens(command) => join_tokens::run(command, format, &client, screen).await,
+        Command::Contexts(_) => Ok(Exit::Usage),
+    }
+}
+
+/// Says that a list was cut.
+fn say_if_more(screen: &mut Screen<'_>, listed: &crate::client::Listed<impl Sized>) {
+    if listed.more {
+        screen.say(&format!("{} shown, there are more: raise --limit", listed.items.len()));
+    }
+}
+
+/// An optional instant or text as a cell.
+fn cell<T: ToString>(value: Option<&T>) -> String {
+    value.map_or_else(|| "-".to_owned(), T::to_string)
+}
+
+/// Labels as a cell.
+fn labels(labels: &std::collections::BTreeMap<String, String>) -> String {
+    let pairs: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    pairs.join(",")
+}
+
+#[cfg(test)]
+mod tests;
