@@ -60,10 +60,16 @@ impl SimulatedAgent {
             roots.add(root?)?;
         }
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let mut tls = ClientConfig::builder_with_protocol_versions(&[&rustls::version::TLS13]).with_root_certificates(roots).with_client_auth_cert(chain, key)?;
+        let mut tls = ClientConfig::builder_with_protocol_versions(&[&rustls::version::TLS13])
+            .with_root_certificates(roots)
+            .with_client_auth_cert(chain, key)?;
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         tls.resumption = rustls::client::Resumption::disabled();
-        Ok(Self { number, tls: Arc::new(tls), address })
+        Ok(Self {
+            number,
+            tls: Arc::new(tls),
+            address,
+        })
     }
 
     /// Dials, says hello, and keeps the session alive until told to stop. `welcomed` hears of it once the session stands.
@@ -76,7 +82,10 @@ impl SimulatedAgent {
         let mut request = format!("wss://{}{SESSION_PATH}", self.address).into_client_request()?;
         request.headers_mut().insert("sec-websocket-protocol", SUBPROTOCOL.parse()?);
         let stream = connect(self.number, self.address, &self.tls).await?;
-        let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES).write_buffer_size(0).max_write_buffer_size(WRITE_BUFFER_BYTES);
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER_BYTES)
+            .write_buffer_size(0)
+            .max_write_buffer_size(WRITE_BUFFER_BYTES);
         let (mut socket, _) = tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await?;
         let mut session = AgentSession::new(hello(self.number), 4, Jitter::from_seed(u64::from(self.number)), now());
         loop {
@@ -111,7 +120,12 @@ fn hello(number: u16) -> Hello {
         instance: instance(number),
         capabilities: Vec::new(),
         host: HostFacts::default(),
-        outbox: OutboxState { incarnation: IncarnationId::new(UnixMicros::from_micros(1), seed(number)), first_seq: Sequence::ZERO.next(), next_seq: Sequence::ZERO.next(), set_aside: 0 },
+        outbox: OutboxState {
+            incarnation: IncarnationId::new(UnixMicros::from_micros(1), seed(number)),
+            first_seq: Sequence::ZERO.next(),
+            next_seq: Sequence::ZERO.next(),
+            set_aside: 0,
+        },
         in_hand: Vec::new(),
     }
 }
@@ -132,12 +146,18 @@ async fn connect(number: u16, address: SocketAddr, tls: &Arc<ClientConfig>) -> R
     socket.bind(SocketAddr::from((Ipv4Addr::new(127, 1, high, low.max(1)), 0)))?;
     let stream = socket.connect(address).await.context("connect to the agent port")?;
     let name = ServerName::try_from("localhost")?;
-    TlsConnector::from(Arc::clone(tls)).connect(name, stream).await.context("TLS handshake with the agent port")
+    TlsConnector::from(Arc::clone(tls))
+        .connect(name, stream)
+        .await
+        .context("TLS handshake with the agent port")
 }
 
 async fn post(stream: TlsStream<TcpStream>, path: &str, body: &serde_json::Value) -> Result<serde_json::Value> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake::<_, Full<hyper::body::Bytes>>(hyper_util::rt::TokioIo::new(stream)).await?;
-    let request = hyper::Request::post(path).header("host", "localhost").header("content-type", "application/json").body(Full::from(body.to_string()))?;
+    let request = hyper::Request::post(path)
+        .header("host", "localhost")
+        .header("content-type", "application/json")
+        .body(Full::from(body.to_string()))?;
     let exchange = async {
         let answer = sender.send_request(request).await?;
         let status = answer.status();
@@ -168,7 +188,14 @@ fn trusting_config() -> Result<ClientConfig> {
 }
 
 impl ServerCertVerifier for TrustsTheStand {
-    fn verify_server_cert(&self, _: &CertificateDer<'_>, _: &[CertificateDer<'_>], _: &ServerName<'_>, _: &[u8], _: UnixTime) -> Result<ServerCertVerified, rustls::Error> {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
         Ok(ServerCertVerified::assertion())
     }
 
@@ -176,7 +203,12 @@ impl ServerCertVerifier for TrustsTheStand {
         Err(rustls::Error::General("only TLS 1.3 is spoken here".to_owned()))
     }
 
-    fn verify_tls13_signature(&self, message: &[u8], certificate: &CertificateDer<'_>, signature: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, rustls::Error> {
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
         rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
     }
 

@@ -60,7 +60,11 @@ impl Ledger {
         measurement.clone_into(&mut entry.measurement);
         if !text(job, "ended_at").is_empty() {
             let reason = text(job, "reason");
-            let end = if reason.is_empty() { text(job, "state").to_owned() } else { format!("{}({reason})", text(job, "state")) };
+            let end = if reason.is_empty() {
+                text(job, "state").to_owned()
+            } else {
+                format!("{}({reason})", text(job, "state"))
+            };
             if entry.ends.last() != Some(&end) {
                 entry.ends.push(end);
             }
@@ -70,7 +74,11 @@ impl Ledger {
     /// The measurements of which a job has no end yet.
     pub fn open_measurements(&self) -> Vec<String> {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut open: Vec<String> = entries.values().filter(|entry| entry.ends.is_empty()).map(|entry| entry.measurement.clone()).collect();
+        let mut open: Vec<String> = entries
+            .values()
+            .filter(|entry| entry.ends.is_empty())
+            .map(|entry| entry.measurement.clone())
+            .collect();
         open.dedup();
         open
     }
@@ -93,11 +101,19 @@ impl Ledger {
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(database);
         let mut connection = sqlx::SqliteConnection::connect_with(&options).await.context("open the database")?;
         let jobs = sqlx::query("SELECT lower(hex(id)), job_end FROM job").fetch_all(&mut connection).await?;
-        let reports = sqlx::query("SELECT lower(hex(job)), count(*) FROM report GROUP BY job HAVING count(*) > 1").fetch_all(&mut connection).await?;
+        let reports = sqlx::query("SELECT lower(hex(job)), count(*) FROM report GROUP BY job HAVING count(*) > 1")
+            .fetch_all(&mut connection)
+            .await?;
         let stored: BTreeMap<String, Option<String>> = jobs.iter().map(|row| (row.get(0), row.get(1))).collect();
         let twice: Vec<String> = reports.iter().map(|row| row.get(0)).collect();
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut verdict = Verdict { accepted: entries.len(), ended: 0, lost: 0, double: stored.len().saturating_sub(entries.len()), ends: BTreeMap::new() };
+        let mut verdict = Verdict {
+            accepted: entries.len(),
+            ended: 0,
+            lost: 0,
+            double: stored.len().saturating_sub(entries.len()),
+            ends: BTreeMap::new(),
+        };
         for (job, entry) in entries.iter() {
             let bare = job.replace('-', "");
             match (stored.get(&bare), entry.ends.as_slice()) {

@@ -32,7 +32,10 @@ pub struct Destination {
 impl Load {
     /// Starts clients, each with one request at a time.
     pub fn start(destination: &Destination, clients: usize, ledger: &Arc<Ledger>) -> Result<Self> {
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).connect_timeout(Duration::from_secs(2)).build()?;
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(10))
+            .connect_timeout(Duration::from_secs(2))
+            .build()?;
         let stop = CancellationToken::new();
         let accepted = Arc::new(AtomicUsize::new(0));
         let mut tasks = JoinSet::new();
@@ -46,7 +49,11 @@ impl Load {
             };
             tasks.spawn(client.run(number));
         }
-        Ok(Self { clients: tasks, stop, accepted })
+        Ok(Self {
+            clients: tasks,
+            stop,
+            accepted,
+        })
     }
 
     /// Waits until this many more measurements were accepted.
@@ -82,7 +89,15 @@ impl Client {
     async fn run(self, number: usize) -> Result<()> {
         let mut request = 0_usize;
         while !self.stop.is_cancelled() {
-            let Some(agent) = self.destination.agents.iter().cycle().nth((number + request) % self.destination.agents.len().max(1)) else { return Ok(()) };
+            let Some(agent) = self
+                .destination
+                .agents
+                .iter()
+                .cycle()
+                .nth((number + request) % self.destination.agents.len().max(1))
+            else {
+                return Ok(());
+            };
             let body = json!({
                 "spec": {"probe": "ping", "target": "127.0.0.1", "count": 1 + request % 3, "interval_ms": 10, "wait_ms": 200},
                 "selection": {"agents": [agent]},

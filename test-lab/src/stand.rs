@@ -52,13 +52,28 @@ impl Stand {
     /// When a binary is not built, or does not come up.
     pub async fn start() -> Result<Self> {
         let directory = tempfile::tempdir().context("make the stand's directory")?;
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(30)).connect_timeout(Duration::from_secs(5)).build()?;
+        let client = reqwest::Client::builder()
+            .timeout(Duration::from_secs(30))
+            .connect_timeout(Duration::from_secs(5))
+            .build()?;
         let binaries = binaries()?;
-        let mut stand = Self { directory, binaries, server: None, agents: Vec::new(), ports: None, key: String::new(), tenant: String::new(), client };
+        let mut stand = Self {
+            directory,
+            binaries,
+            server: None,
+            agents: Vec::new(),
+            ports: None,
+            key: String::new(),
+            tenant: String::new(),
+            client,
+        };
         stand.start_server().await?;
         stand.tenant = stand.administer(&["tenant", "create", "--name", "lab", "--tier", "enterprise"]).await?.id;
         let tenant = stand.tenant.clone();
-        stand.key = stand.administer(&["key", "create", "--tenant", &tenant, "--name", "lab", "--scope", "measure,read,admin"]).await?.key;
+        stand.key = stand
+            .administer(&["key", "create", "--tenant", &tenant, "--name", "lab", "--scope", "measure,read,admin"])
+            .await?
+            .key;
         Ok(stand)
     }
 
@@ -84,8 +99,16 @@ impl Stand {
         input.write_all(format!("{bundle}\n").as_bytes()).await?;
         drop(input);
         let status = tokio::time::timeout(STARTS_WITHIN, enrol.wait()).await.context("enrolment hangs")??;
-        ensure!(status.success(), "enrolment of {name} ended with {status}; {}", self.last_words(&format!("{name}.enrol.log")));
-        self.agents.push(Agent { name: name.to_owned(), state, process: None });
+        ensure!(
+            status.success(),
+            "enrolment of {name} ended with {status}; {}",
+            self.last_words(&format!("{name}.enrol.log"))
+        );
+        self.agents.push(Agent {
+            name: name.to_owned(),
+            state,
+            process: None,
+        });
         self.start_agent(self.agents.len() - 1)?;
         self.until_online(name).await
     }
@@ -115,10 +138,23 @@ impl Stand {
             if let Some(status) = server.try_wait()? {
                 bail!("the control plane ended with {status}; {}", self.last_words("server.log"));
             }
-            ensure!(began.elapsed() < STARTS_WITHIN, "the control plane does not come up; {}", self.last_words("server.log"));
-            if let Some(found) = std::fs::read(&addresses).ok().and_then(|bytes| serde_json::from_slice::<Addresses>(&bytes).ok()) {
+            ensure!(
+                began.elapsed() < STARTS_WITHIN,
+                "the control plane does not come up; {}",
+                self.last_words("server.log")
+            );
+            if let Some(found) = std::fs::read(&addresses)
+                .ok()
+                .and_then(|bytes| serde_json::from_slice::<Addresses>(&bytes).ok())
+            {
                 self.ports = Some((found.http, found.agent));
-                if self.client.get(self.url("/readyz")).send().await.is_ok_and(|answer| answer.status().is_success()) {
+                if self
+                    .client
+                    .get(self.url("/readyz"))
+                    .send()
+                    .await
+                    .is_ok_and(|answer| answer.status().is_success())
+                {
                     break;
                 }
             }
@@ -179,7 +215,12 @@ impl Stand {
             {
                 return Ok(());
             }
-            ensure!(began.elapsed() < STARTS_WITHIN, "{name} does not come online; {}; {}", self.last_words(&format!("{name}.log")), self.last_words("server.log"));
+            ensure!(
+                began.elapsed() < STARTS_WITHIN,
+                "{name} does not come online; {}; {}",
+                self.last_words(&format!("{name}.log")),
+                self.last_words("server.log")
+            );
             tokio::time::sleep(POLL).await;
         }
     }
@@ -240,7 +281,10 @@ impl Stand {
     pub fn last_words(&self, log: &str) -> String {
         let text = std::fs::read_to_string(self.directory.path().join(log)).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
-        format!("the end of {log}: {}", lines.get(lines.len().saturating_sub(LINES_SHOWN)..).unwrap_or_default().join(" | "))
+        format!(
+            "the end of {log}: {}",
+            lines.get(lines.len().saturating_sub(LINES_SHOWN)..).unwrap_or_default().join(" | ")
+        )
     }
 
     /// Runs a one-off command of the control plane against the running one.
@@ -248,8 +292,19 @@ impl Stand {
     /// # Errors
     /// When it fails.
     async fn administer(&self, arguments: &[&str]) -> Result<Made> {
-        let output = Command::new(self.binaries.join("control-plane")).args(arguments).arg("--data-dir").arg(self.data_dir()).stdin(Stdio::null()).output().await?;
-        ensure!(output.status.success(), "control-plane {arguments:?} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+        let output = Command::new(self.binaries.join("control-plane"))
+            .args(arguments)
+            .arg("--data-dir")
+            .arg(self.data_dir())
+            .stdin(Stdio::null())
+            .output()
+            .await?;
+        ensure!(
+            output.status.success(),
+            "control-plane {arguments:?} ended with {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
         serde_json::from_slice(&output.stdout).context("read what the control plane made")
     }
 
@@ -272,8 +327,17 @@ pub fn text<'a>(object: &'a serde_json::Value, member: &str) -> &'a str {
 /// The product's binaries stand beside the test's own, one folder up.
 fn binaries() -> Result<PathBuf> {
     let own = std::env::current_exe()?;
-    let found = own.ancestors().skip(1).take(3).find(|folder| folder.join("control-plane").is_file() && folder.join("probe-agent").is_file());
-    found.map(Path::to_owned).with_context(|| format!("control-plane and probe-agent are not built beside {}; run `cargo build --workspace` first", own.display()))
+    let found = own
+        .ancestors()
+        .skip(1)
+        .take(3)
+        .find(|folder| folder.join("control-plane").is_file() && folder.join("probe-agent").is_file());
+    found.map(Path::to_owned).with_context(|| {
+        format!(
+            "control-plane and probe-agent are not built beside {}; run `cargo build --workspace` first",
+            own.display()
+        )
+    })
 }
 
 /// The backoff of the kill test: base, cap, time after which a session counts as stable.

@@ -24,7 +24,11 @@ async fn kil_01_kil_02_every_accepted_job_has_exactly_one_end_whatever_is_killed
         stand.add_agent(name).await.unwrap();
     }
     let ledger = Arc::new(Ledger::default());
-    let destination = Destination { url: stand.url(""), key: stand.key.clone(), agents: names.clone() };
+    let destination = Destination {
+        url: stand.url(""),
+        key: stand.key.clone(),
+        agents: names.clone(),
+    };
     let load = Load::start(&destination, 4, &ledger).unwrap();
 
     let (mut server_kills, mut agent_kills) = (0, 0);
@@ -75,7 +79,9 @@ async fn kil_01_kil_02_every_accepted_job_has_exactly_one_end_whatever_is_killed
 /// Reads what became of the open jobs, page by page; a control plane that is just coming up is asked again next time.
 async fn read_ends(stand: &Stand, ledger: &Ledger) {
     for measurement in ledger.open_measurements() {
-        let Ok(found) = stand.get(&format!("/api/v1/measurements/{measurement}")).await else { return };
+        let Ok(found) = stand.get(&format!("/api/v1/measurements/{measurement}")).await else {
+            return;
+        };
         for job in jobs_of(&found) {
             ledger.seen(job, &measurement);
         }

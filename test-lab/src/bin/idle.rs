@@ -31,7 +31,10 @@ async fn main() -> Result<()> {
     let resident = resident_kib(stand.agent_pid(0).context("the agent is not running")?)?;
     let server = resident_kib(stand.server_pid().context("the control plane is not running")?)?;
     if arguments.json {
-        println!("{}", json!({"bench": "idle", "agent_resident_kib": resident, "goal_agent_resident_kib": 15 * 1_024, "server_resident_kib": server}));
+        println!(
+            "{}",
+            json!({"bench": "idle", "agent_resident_kib": resident, "goal_agent_resident_kib": 15 * 1_024, "server_resident_kib": server})
+        );
     } else {
         println!("an idle agent holds {resident} KiB (goal 15360); the control plane with one agent {server} KiB");
     }

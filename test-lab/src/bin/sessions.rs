@@ -35,7 +35,11 @@ async fn main() -> Result<()> {
     let mut before = 0;
     let mut agents = Vec::new();
     for number in 1..=WARM_UP + sessions {
-        agents.push(SimulatedAgent::enrol(&stand, number).await.with_context(|| format!("enrol simulated agent {number}"))?);
+        agents.push(
+            SimulatedAgent::enrol(&stand, number)
+                .await
+                .with_context(|| format!("enrol simulated agent {number}"))?,
+        );
     }
     for (number, agent) in (1..).zip(agents) {
         tasks.spawn(agent.idle(welcomed.clone(), stop.clone()));
@@ -52,7 +56,10 @@ async fn main() -> Result<()> {
     }
     let kib_per_session = f64::from(u32::try_from(after.saturating_sub(before))?) / f64::from(sessions);
     if arguments.json {
-        println!("{}", json!({"bench": "sessions", "sessions": sessions, "alive_at_the_end": alive, "resident_kib_before": before, "resident_kib_after": after, "kib_per_session": kib_per_session, "goal_kib_per_session": 28}));
+        println!(
+            "{}",
+            json!({"bench": "sessions", "sessions": sessions, "alive_at_the_end": alive, "resident_kib_before": before, "resident_kib_after": after, "kib_per_session": kib_per_session, "goal_kib_per_session": 28})
+        );
     } else {
         println!("{sessions} idle sessions cost {kib_per_session:.1} KiB each ({before} KiB before, {after} KiB after; goal 28)");
     }
