@@ -30,6 +30,7 @@ pub struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// Configuration file [default: ~/.config/probeops/config.toml].
     #[arg(long, global = true, value_name = "FILE", env = "PROBEOPS_CONFIG", hide_env_values = true)]
@@ -40,7 +41,7 @@ pub struct Global {
     /// Address of the control plane, instead of the context's.
     #[arg(long, global = true, value_name = "URL", env = "PROBEOPS_URL", hide_env_values = true)]
     pub url: Option<String>,
-    /// Read the API key from standard input (else PROBEOPS_TOKEN, else the context).
+    /// Read the API key from standard input (else from `PROBEOPS_TOKEN`, else from the context).
     #[arg(long, global = true)]
     pub key_stdin: bool,
     /// How to print.
@@ -140,7 +141,8 @@ mod tests {
         root.build();
         let mut pages = Vec::new();
         collect(&mut root, &mut pages);
-        insta::assert_snapshot!("help", pages.join("\n================\n"));
+        let help: Vec<&str> = pages.iter().flat_map(|page| page.lines()).map(str::trim_end).collect();
+        insta::assert_snapshot!("help", help.join("\n"));
     }
 
     #[test]
@@ -184,6 +186,7 @@ mod tests {
     }
 
     fn collect(command: &mut clap::Command, pages: &mut Vec<String>) {
+        pages.push(format!("================ {}", command.get_bin_name().unwrap_or("probectl")));
         pages.push(command.render_long_help().to_string());
         for subcommand in command.get_subcommands_mut() {
             if subcommand.get_name() != "help" {

@@ -89,11 +89,11 @@ impl Connection {
         };
         let key = if global.key_stdin {
             key_from(
-                read_limited(stdin).map_err(|source| read_error(Path::new("standard input"), source))?,
+                &read_limited(stdin).map_err(|source| read_error(Path::new("standard input"), source))?,
                 "standard input",
             )?
         } else if let Some(token) = &surroundings.token {
-            key_from(token.clone(), "PROBEOPS_TOKEN")?
+            key_from(token, "PROBEOPS_TOKEN")?
         } else {
             context.ok_or(ConfigError::NoKey)?.key(file.as_deref().unwrap_or(Path::new("")))?
         };
@@ -145,12 +145,12 @@ impl Context {
     fn key(&self, config: &Path) -> Result<SecretString, ConfigError> {
         if let Some(key) = &self.key {
             refuse_exposed(config)?;
-            return key_from(key.clone(), "the configuration");
+            return key_from(key, "the configuration");
         }
         let file = self.key_file.as_ref().ok_or(ConfigError::NoKey)?;
         refuse_exposed(file)?;
         let mut open = std::fs::File::open(file).map_err(|source| read_error(file, source))?;
-        key_from(read_limited(&mut open).map_err(|source| read_error(file, source))?, "the key file")
+        key_from(&read_limited(&mut open).map_err(|source| read_error(file, source))?, "the key file")
     }
 }
 
@@ -162,7 +162,7 @@ fn parse_url(text: &str) -> Result<Url, ConfigError> {
     if plain && usable { Ok(url) } else { Err(invalid()) }
 }
 
-fn key_from(text: SecretString, source: &'static str) -> Result<SecretString, ConfigError> {
+fn key_from(text: &SecretString, source: &'static str) -> Result<SecretString, ConfigError> {
     let key = text.expose_secret().trim();
     let plausible = !key.is_empty() && key.len() <= KEY_BYTES && key.bytes().all(|byte| byte.is_ascii_graphic());
     if plausible { Ok(key.into()) } else { Err(ConfigError::NotAKey(source)) }
@@ -177,11 +177,8 @@ fn read_limited(from: &mut dyn Read) -> std::io::Result<SecretString> {
 
 fn refuse_exposed(file: &Path) -> Result<(), ConfigError> {
     let mode = std::fs::metadata(file).map_err(|source| read_error(file, source))?.permissions().mode();
-    if mode & 0o077 == 0 {
-        Ok(())
-    } else {
-        Err(ConfigError::Exposed(file.to_owned()))
-    }
+    let of_others = mode & 0o077;
+    if of_others == 0 { Ok(()) } else { Err(ConfigError::Exposed(file.to_owned())) }
 }
 
 fn read_error(file: &Path, source: std::io::Error) -> ConfigError {

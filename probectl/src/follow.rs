@@ -90,13 +90,12 @@ impl<'a> Follow<'a> {
     }
 
     async fn read_more(&mut self) -> Result<(), ClientError> {
-        let (response, parser) = match &mut self.stream {
-            Some(stream) => stream,
-            None => {
-                let path = ["measurements", self.measurement, "events"];
-                let response = self.client.events(&path, self.last_id.as_deref()).await?;
-                self.stream.insert((response, Parser::default()))
-            }
+        let (response, parser) = if let Some(stream) = &mut self.stream {
+            stream
+        } else {
+            let path = ["measurements", self.measurement, "events"];
+            let response = self.client.events(&path, self.last_id.as_deref()).await?;
+            self.stream.insert((response, Parser::default()))
         };
         let piece = tokio::time::timeout(self.patience.silence, response.chunk()).await;
         let piece = piece.map_err(|_| ClientError::Timeout)?.map_err(|_| ClientError::Broken)?;

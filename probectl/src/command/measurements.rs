@@ -88,10 +88,7 @@ fn reports(reports: &[JobReport]) -> Listing<'_, JobReport> {
         items: reports,
         columns: &["job", "agent", "status", "fault", "started", "loss", "rtt avg"],
         row: |report| {
-            let statistics = match report.findings() {
-                Some(Findings::Ping(findings)) => Some(&findings.statistics),
-                None => None,
-            };
+            let statistics = report.findings().map(|Findings::Ping(findings)| &findings.statistics);
             let rtt = statistics.and_then(|statistics| statistics.rtt.as_ref().or(statistics.user_rtt.as_ref()));
             vec![
                 report.job.clone(),

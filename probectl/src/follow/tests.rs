@@ -14,7 +14,7 @@ const EAGER: Patience = Patience {
     first: Duration::ZERO,
     longest: Duration::ZERO,
     times: 3,
-    silence: Duration::from_secs(60),
+    silence: Duration::from_mins(1),
 };
 
 fn client(plane: &FakePlane) -> Client {
