@@ -33,8 +33,7 @@ impl CheckError {
     /// What it means for the exit code.
     pub const fn failure(&self) -> Failure {
         match self {
-            Self::Identity(_) => Failure::Misconfigured,
-            Self::Step(_) | Self::Print(_) => Failure::Failed,
+            Self::Identity(_) | Self::Step(_) | Self::Print(_) => Failure::Failed,
         }
     }
 }
