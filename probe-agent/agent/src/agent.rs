@@ -45,7 +45,7 @@ pub struct Agent {
     backoff: Backoff,
     /// The session before, for what the next one takes over.
     previous: Option<AgentSession>,
-    /// The oldest report when the control plane last called a frame of ours unreadable.
+    /// The report that was on its way when the control plane last called a frame of ours unreadable.
     unreadable: Option<Sequence>,
     stop: CancellationToken,
 }
@@ -224,14 +224,11 @@ impl Agent {
         Ok(session)
     }
 
-    /// A report that made the control plane close twice would do so for ever: it is set aside, and `hello` says so.
+    /// A report at which the control plane closed twice would make it do so for ever: it is set aside, and `hello` says so.
     async fn set_unreadable_report_aside(&mut self) -> Result<(), AgentError> {
-        if self.outbox.depth() == 0 {
-            return Ok(());
-        }
-        let first = self.outbox.state().await?.first_seq;
-        if self.unreadable.replace(first) == Some(first) {
-            self.outbox.set_aside(first).await?;
+        let Some(at) = self.previous.as_ref().and_then(AgentSession::report_in_flight) else { return Ok(()) };
+        if self.unreadable.replace(at) == Some(at) {
+            self.outbox.set_aside(at).await?;
         }
         Ok(())
     }
