@@ -40,7 +40,10 @@ async fn before_session(edge: &Arc<Edge>, stream: TcpStream, peer: SocketAddr) -
             return None;
         }
     };
-    tokio::time::timeout(HTTP_TIMEOUT, http::serve(Arc::clone(edge), Metered::new(stream), peer)).await.ok().flatten()
+    tokio::time::timeout(HTTP_TIMEOUT, http::serve(Arc::clone(edge), Metered::new(stream), peer))
+        .await
+        .ok()
+        .flatten()
 }
 
 /// Longest time from accept to the end of the TLS handshake.

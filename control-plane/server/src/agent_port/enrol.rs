@@ -49,7 +49,10 @@ fn parse(body: &[u8]) -> Result<EnrolRequest, Refused> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         let field = (path != ".").then_some(path);
-        Refused::malformed(field, "the body must have exactly token, csr, hostname, version and instance, each a text in its form")
+        Refused::malformed(
+            field,
+            "the body must have exactly token, csr, hostname, version and instance, each a text in its form",
+        )
     })
 }
 

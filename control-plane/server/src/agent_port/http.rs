@@ -25,7 +25,13 @@ type Slot = Arc<Mutex<Option<Promised>>>;
 
 /// Serves one connection's HTTP; returns its session if it became one.
 pub(super) async fn serve(edge: Arc<Edge>, stream: Stream, peer: SocketAddr) -> Option<Upgraded> {
-    let leaf = stream.get_ref().get_ref().1.peer_certificates().and_then(<[_]>::first).map(|leaf| leaf.clone().into_owned());
+    let leaf = stream
+        .get_ref()
+        .get_ref()
+        .1
+        .peer_certificates()
+        .and_then(<[_]>::first)
+        .map(|leaf| leaf.clone().into_owned());
     let slot = Slot::default();
     let handler = service_fn(|request: Request<Incoming>| {
         let (edge, slot, leaf) = (Arc::clone(&edge), Arc::clone(&slot), leaf.clone());

@@ -37,7 +37,12 @@ pub(super) struct Upgraded {
 }
 
 /// Authenticates first, and only then looks at what is asked for.
-pub(super) fn accept(fleet: &Fleet, leaf: Option<&[u8]>, mut request: Request<Incoming>, peer: SocketAddr) -> Result<(Promised, Response<Full<Bytes>>), Refused> {
+pub(super) fn accept(
+    fleet: &Fleet,
+    leaf: Option<&[u8]>,
+    mut request: Request<Incoming>,
+    peer: SocketAddr,
+) -> Result<(Promised, Response<Full<Bytes>>), Refused> {
     let admission = admit(fleet, leaf, peer)?;
     let key = handshake_key(request.headers())?;
     let mut response = Response::new(Full::default());
@@ -80,7 +85,10 @@ fn admit(fleet: &Fleet, leaf: Option<&[u8]>, peer: SocketAddr) -> Result<Admissi
     tracing::info!(reason = refused.name(), "a peer was not let in");
     tracing::debug!(%peer, reason = refused.name(), "a peer was not let in");
     // One sentence for all: what exactly did not fit is in the log.
-    Err(Refused::new(ProblemCode::Unauthenticated, "a session needs the client certificate of an enrolled agent"))
+    Err(Refused::new(
+        ProblemCode::Unauthenticated,
+        "a session needs the client certificate of an enrolled agent",
+    ))
 }
 
 fn handshake_key(headers: &HeaderMap) -> Result<String, Refused> {
@@ -96,13 +104,16 @@ fn handshake_key(headers: &HeaderMap) -> Result<String, Refused> {
     }
     let key = headers.get(SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok());
     let key = key.filter(|key| key.len() == KEY_CHARACTERS && key.ends_with("=="));
-    key.map(str::to_owned).ok_or_else(|| bad("a session needs a `Sec-WebSocket-Key` of 16 bytes in base64"))
+    key.map(str::to_owned)
+        .ok_or_else(|| bad("a session needs a `Sec-WebSocket-Key` of 16 bytes in base64"))
 }
 
 /// Whether a list header names a token.
 fn names(headers: &HeaderMap, header: HeaderName, token: &str) -> bool {
     let values = headers.get_all(header).into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|listed| listed.trim().eq_ignore_ascii_case(token))
+    values
+        .flat_map(|value| value.split(','))
+        .any(|listed| listed.trim().eq_ignore_ascii_case(token))
 }
 
 /// Longest time for HTTP to write the 101 and let go.

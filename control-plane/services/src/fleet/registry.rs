@@ -27,6 +27,8 @@ pub(crate) struct Live {
     pub(crate) address: SocketAddr,
     pub(crate) commands: mpsc::Sender<SessionCommand>,
     pub(crate) heard: MonotonicMicros,
+    /// Another instance that wants this one's place, and since when.
+    pub(crate) rival: Option<(InstanceId, MonotonicMicros)>,
 }
 
 /// Whether an agent is here.
@@ -47,18 +49,27 @@ pub(crate) enum Rivalry {
     Alone,
     /// The same instance came again, or the other one fell silent: the newer session counts.
     Replaces,
-    /// Another instance with the same identity is alive: a copied identity.
+    /// Another instance was heard a moment ago, which a host that just restarted looks like too: the newcomer comes back in a while.
+    Unclear,
+    /// Another instance was heard again since the newcomer first came: a copied identity.
     Conflict,
 }
 
 impl Registry {
     /// Judges a new session of an agent.
     pub(crate) fn rivalry(&self, agent: AgentId, instance: InstanceId, now: MonotonicMicros) -> Rivalry {
-        match self.lock().get(&agent) {
-            None => Rivalry::Alone,
-            Some(live) if live.instance == instance || live.commands.is_closed() => Rivalry::Replaces,
-            Some(live) if now.since(live.heard) >= SILENT => Rivalry::Replaces,
-            Some(_) => Rivalry::Conflict,
+        let mut live = self.lock();
+        let Some(present) = live.get_mut(&agent) else { return Rivalry::Alone };
+        if present.instance == instance || present.commands.is_closed() || now.since(present.heard) >= SILENT {
+            return Rivalry::Replaces;
+        }
+        match present.rival {
+            Some((rival, since)) if rival == instance && present.heard > since => Rivalry::Conflict,
+            Some((rival, _)) if rival == instance => Rivalry::Unclear,
+            Some(_) | None => {
+                present.rival = Some((instance, now));
+                Rivalry::Unclear
+            }
         }
     }
 
@@ -152,22 +163,26 @@ mod tests {
                 address,
                 commands,
                 heard: at(heard),
+                rival: None,
             },
             receiver,
         )
     }
 
     #[test]
-    fn enr_21_another_instance_conflicts_only_while_the_first_is_alive() {
+    fn enr_21_another_instance_conflicts_only_once_the_first_was_heard_again() {
         let registry = Registry::default();
         assert_eq!(registry.rivalry(agent(), instance(1), at(0)), Rivalry::Alone);
         let (live, receiver) = session(1, 1, 0);
         registry.insert(agent(), live);
         assert_eq!(registry.rivalry(agent(), instance(1), at(10)), Rivalry::Replaces);
-        assert_eq!(registry.rivalry(agent(), instance(2), at(10)), Rivalry::Conflict);
-        assert_eq!(registry.rivalry(agent(), instance(2), at(45)), Rivalry::Replaces);
+        assert_eq!(registry.rivalry(agent(), instance(2), at(10)), Rivalry::Unclear);
+        assert_eq!(registry.rivalry(agent(), instance(2), at(15)), Rivalry::Unclear);
+        assert_eq!(registry.rivalry(agent(), instance(2), at(45)), Rivalry::Replaces, "a host that restarted gets its place back");
+        registry.heard(agent(), Epoch(1), at(16));
+        assert_eq!(registry.rivalry(agent(), instance(2), at(17)), Rivalry::Conflict, "two hosts with one identity");
         drop(receiver);
-        assert_eq!(registry.rivalry(agent(), instance(2), at(10)), Rivalry::Replaces);
+        assert_eq!(registry.rivalry(agent(), instance(2), at(18)), Rivalry::Replaces);
     }
 
     #[test]

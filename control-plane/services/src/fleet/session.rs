@@ -64,14 +64,15 @@ impl Fleet {
             return Err(CloseReason::NoCommonVersion);
         }
         let agent = peer.agent;
-        if self.registry().rivalry(agent, hello.instance, clock::monotonic()) == Rivalry::Conflict {
-            let other = self.registry().close(agent, CloseReason::IdentityConflict);
-            let detail = format!(
-                "sessions from {address} and {}",
-                other.map_or_else(|| "an address no longer known".to_owned(), |other| other.to_string())
-            );
-            self.suspend(agent, "identity_conflict", detail).await;
-            return Err(CloseReason::IdentityConflict);
+        match self.registry().rivalry(agent, hello.instance, clock::monotonic()) {
+            Rivalry::Alone | Rivalry::Replaces => {}
+            Rivalry::Unclear => return Err(CloseReason::Busy { retry_after_ms: Some(RIVAL_RETRY_MS) }),
+            Rivalry::Conflict => {
+                let other = self.registry().close(agent, CloseReason::IdentityConflict);
+                let detail = format!("sessions from {address} and {}", other.map_or_else(|| "an address no longer known".to_owned(), |other| other.to_string()));
+                self.suspend(agent, "identity_conflict", detail).await;
+                return Err(CloseReason::IdentityConflict);
+            }
         }
         let instance = hello.instance;
         let incarnation = hello.outbox.incarnation;
@@ -94,6 +95,7 @@ impl Fleet {
                 address,
                 commands: commands.clone(),
                 heard: clock::monotonic(),
+                rival: None,
             },
         );
         self.metrics().sessions.set(i64::try_from(self.registry().len()).unwrap_or(i64::MAX));
@@ -352,5 +354,7 @@ async fn settle(tx: &mut Tx, agent: AgentId, hello: Hello, at: UnixMicros) -> Re
 
 /// How often a job is handed out at most.
 const ATTEMPTS_MAX: u32 = 3;
+/// When an agent comes back whose place another instance held a moment ago, milliseconds.
+const RIVAL_RETRY_MS: u32 = 5_000;
 /// When an agent comes back after the store was not available, milliseconds.
 const STORE_RETRY_MS: u32 = 2_000;

@@ -79,7 +79,9 @@ impl Socket {
     /// Hands a text to the socket; it leaves while [`Socket::event`] is waited for.
     pub(super) fn send(&mut self, text: String, now: MonotonicMicros) -> Result<(), Ending> {
         self.flushing = Some(now);
-        Pin::new(&mut self.stream).start_send(Message::text(text)).map_err(|error| Ending::of_error(&error))
+        Pin::new(&mut self.stream)
+            .start_send(Message::text(text))
+            .map_err(|error| Ending::of_error(&error))
     }
 
     /// Waits for what happens next.

@@ -1,0 +1,10 @@
+//! The agent port from outside: real TLS on 127.0.0.1, and clients that keep to no rule.
+
+#[cfg(test)]
+mod enrolment;
+#[cfg(test)]
+mod sessions;
+#[cfg(test)]
+mod stand;
+#[cfg(test)]
+mod wire;
