@@ -42,9 +42,9 @@ pub struct Agent {
 #[serde(deny_unknown_fields)]
 pub struct UpdateAgent {
     /// Its name, 1 to 100 characters.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// All its labels.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<BTreeMap<String, String>>,
 }

@@ -31,13 +31,13 @@ pub struct JoinToken {
 #[serde(deny_unknown_fields)]
 pub struct CreateJoinToken {
     /// The name the agent gets, 1 to 100 characters.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The labels the agent gets: at most 32, keys and values of 1 to 63 characters of `a-z A-Z 0-9 . _ - /`.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
     /// Seconds until it stops working, 60 to 86,400; 3,600 without it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_s: Option<u32>,
 }
 

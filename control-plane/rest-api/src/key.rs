@@ -33,7 +33,7 @@ pub struct CreateKey {
     /// Any of `measure`, `read`, `admin`; at least one, none beyond those of the key that asks.
     pub scopes: Vec<String>,
     /// Days until it stops working, 1 to 365; 90 without it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_in_days: Option<u32>,
 }
 

@@ -22,7 +22,7 @@ pub struct CreateMeasurement {
     #[serde(default)]
     pub selection: Selection,
     /// Seconds from acceptance after which nobody wants the answer, 1 to 86,400; 600 without it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 86_400, nullable = false)]
     pub deadline_s: Option<u32>,
 }
@@ -38,7 +38,7 @@ pub struct Selection {
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
     /// At most this many of them; 1 without it, where no agents are named.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, nullable = false)]
     pub count: Option<u32>,
 }

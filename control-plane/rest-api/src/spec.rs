@@ -93,7 +93,9 @@ mod tests {
     fn the_documented_bounds_are_those_that_are_enforced() {
         let mut bounded = 0;
         for (name, schema) in documented() {
-            let (Some(minimum), Some(maximum)) = (schema["minimum"].as_i64(), schema["maximum"].as_i64()) else { continue };
+            let (Some(minimum), Some(maximum)) = (schema["minimum"].as_i64(), schema["maximum"].as_i64()) else {
+                continue;
+            };
             bounded += 1;
             for (value, accepted) in [(minimum, true), (maximum, true), (minimum - 1, false), (maximum + 1, false)] {
                 let mut spec = ping_with(&name, &json!(value));

@@ -23,7 +23,11 @@ impl AddressFile {
     pub(crate) fn write(data_dir: &Path, http: SocketAddr, agent: SocketAddr) -> std::io::Result<Self> {
         let path = data_dir.join("addresses.json");
         let unfinished = data_dir.join("addresses.json.new");
-        let addresses = Addresses { http, agent, pid: std::process::id() };
+        let addresses = Addresses {
+            http,
+            agent,
+            pid: std::process::id(),
+        };
         std::fs::write(&unfinished, serde_json::to_vec(&addresses)?)?;
         std::fs::rename(&unfinished, &path)?;
         Ok(Self { path })

@@ -128,7 +128,11 @@ async fn create_tenant(State(state): State<AppState>, JsonBody(request): JsonBod
     Ok((StatusCode::CREATED, Json(state.services.identity.create_tenant(&grant, request).await?)))
 }
 
-async fn create_key(State(state): State<AppState>, PathParameter(tenant): PathParameter<String>, JsonBody(request): JsonBody<CreateKey>) -> Result<(StatusCode, Json<CreatedKey>), Refused> {
+async fn create_key(
+    State(state): State<AppState>,
+    PathParameter(tenant): PathParameter<String>,
+    JsonBody(request): JsonBody<CreateKey>,
+) -> Result<(StatusCode, Json<CreatedKey>), Refused> {
     let grant = granted(Action::KeyCreate, in_tenant(&tenant)?)?;
     Ok((StatusCode::CREATED, Json(state.services.identity.create_key(&grant, request).await?)))
 }

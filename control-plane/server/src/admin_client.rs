@@ -19,14 +19,19 @@ use crate::admin::SOCKET_NAME;
 /// Sends one request and returns the JSON of the answer.
 pub(crate) async fn post<T: Serialize>(data_dir: &Path, path: &str, body: &T) -> anyhow::Result<String> {
     let exchange = exchange(data_dir, path, serde_json::to_vec(body)?);
-    tokio::time::timeout(TIMEOUT, exchange).await.context("the control plane did not answer within 30 seconds")?
+    tokio::time::timeout(TIMEOUT, exchange)
+        .await
+        .context("the control plane did not answer within 30 seconds")?
 }
 
 async fn exchange(data_dir: &Path, path: &str, body: Vec<u8>) -> anyhow::Result<String> {
     let socket = data_dir.join(SOCKET_NAME);
-    let stream = UnixStream::connect(&socket)
-        .await
-        .with_context(|| format!("connect to {}: is `control-plane run` running on this data directory, and are you root or its user?", socket.display()))?;
+    let stream = UnixStream::connect(&socket).await.with_context(|| {
+        format!(
+            "connect to {}: is `control-plane run` running on this data directory, and are you root or its user?",
+            socket.display()
+        )
+    })?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let request = Request::builder()
         .method(Method::POST)
@@ -49,7 +54,7 @@ async fn exchange(data_dir: &Path, path: &str, body: Vec<u8>) -> anyhow::Result<
         return Ok(text);
     }
     match serde_json::from_str::<Problem>(&text) {
-        Ok(problem) => bail!("{}{}", problem.field.map(|field| format!("{field}: ")).unwrap_or_default(), problem.detail),
+        Ok(problem) => bail!(problem.detail),
         Err(_) => bail!("the control plane answered {status}"),
     }
 }

@@ -1,5 +1,6 @@
 //! The command line: what `control-plane` can be told to do.
 
+use std::fmt::Display;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -121,12 +122,32 @@ pub fn main() -> ExitCode {
         Command::Config(ConfigCommand::Check(settings)) => check(settings),
         Command::Openapi => finish(api::document_text().and_then(|text| print(&text))),
         Command::Tenant(TenantCommand::Create { at, name, tier }) => ask(&at, "/admin/v1/tenants", &CreateTenant { name, tier }),
-        Command::Key(KeyCommand::Create { at, tenant, name, scope, expires_in_days }) => {
-            let request = CreateKey { name, scopes: scope, expires_in_days };
+        Command::Key(KeyCommand::Create {
+            at,
+            tenant,
+            name,
+            scope,
+            expires_in_days,
+        }) => {
+            let request = CreateKey {
+                name,
+                scopes: scope,
+                expires_in_days,
+            };
             ask(&at, &format!("/admin/v1/tenants/{tenant}/keys"), &request)
         }
-        Command::JoinToken(JoinTokenCommand::Create { at, tenant, labels, name, ttl_s }) => {
-            let request = CreateJoinToken { name, labels: labels.into_iter().collect(), ttl_s };
+        Command::JoinToken(JoinTokenCommand::Create {
+            at,
+            tenant,
+            labels,
+            name,
+            ttl_s,
+        }) => {
+            let request = CreateJoinToken {
+                name,
+                labels: labels.into_iter().collect(),
+                ttl_s,
+            };
             ask(&at, &format!("/admin/v1/tenants/{tenant}/join-tokens"), &request)
         }
     }
@@ -135,10 +156,10 @@ pub fn main() -> ExitCode {
 fn serve(settings: Settings) -> ExitCode {
     let config = match Config::load(settings) {
         Ok(config) => config,
-        Err(error) => return refuse(&error.into()),
+        Err(error) => return refuse(&error),
     };
     if let Err(error) = logging::start(config.log.as_deref()) {
-        return refuse(&error);
+        return refuse(&format_args!("{error:#}"));
     }
     finish(runtime().and_then(|runtime| runtime.block_on(run::run(config))))
 }
@@ -146,7 +167,7 @@ fn serve(settings: Settings) -> ExitCode {
 fn check(settings: Settings) -> ExitCode {
     match Config::load(settings) {
         Ok(config) => finish(config.to_text().map_err(Into::into).and_then(|text| print(&text))),
-        Err(error) => refuse(&error.into()),
+        Err(error) => refuse(&error),
     }
 }
 
@@ -169,21 +190,21 @@ fn finish(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&error);
+            complain(&format_args!("{error:#}"));
             ExitCode::FAILURE
         }
     }
 }
 
 /// The configuration is not usable.
-fn refuse(error: &anyhow::Error) -> ExitCode {
+fn refuse(error: &impl Display) -> ExitCode {
     complain(error);
     ExitCode::from(2)
 }
 
-fn complain(error: &anyhow::Error) {
+fn complain(error: &impl Display) {
     // Nothing is left to tell it to if standard error is closed.
-    let _ = writeln!(std::io::stderr(), "control-plane: {error:#}");
+    let _ = writeln!(std::io::stderr(), "control-plane: {error}");
 }
 
 fn label(text: &str) -> Result<(String, String), &'static str> {
@@ -207,7 +228,19 @@ mod tests {
     #[test]
     fn key_create_takes_scopes_joined_by_commas() {
         let tenant = "0190a0a0-0000-7000-8000-000000000001";
-        let line = ["control-plane", "key", "create", "--data-dir", "d", "--tenant", tenant, "--name", "n", "--scope", "measure,read"];
+        let line = [
+            "control-plane",
+            "key",
+            "create",
+            "--data-dir",
+            "d",
+            "--tenant",
+            tenant,
+            "--name",
+            "n",
+            "--scope",
+            "measure,read",
+        ];
         let Command::Key(KeyCommand::Create { scope, .. }) = Cli::try_parse_from(line).unwrap().command else {
             panic!("another command")
         };

@@ -154,7 +154,10 @@ fn read_file(path: PathBuf) -> Result<Settings, ConfigError> {
         Ok(text) => text,
         Err(source) => return Err(ConfigError::Unreadable { path, source }),
     };
-    toml::from_str(&text).map_err(|source| ConfigError::Malformed { path, source: Box::new(source) })
+    toml::from_str(&text).map_err(|source| ConfigError::Malformed {
+        path,
+        source: Box::new(source),
+    })
 }
 
 #[cfg(test)]
@@ -164,13 +167,19 @@ mod tests {
     fn from_file(text: &str) -> Result<Config, ConfigError> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
-        Config::load(Settings { config: Some(file.path().to_owned()), ..Settings::default() })
+        Config::load(Settings {
+            config: Some(file.path().to_owned()),
+            ..Settings::default()
+        })
     }
 
     #[test]
     fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
         let file: Settings = toml::from_str("data_dir = \"/a\"\nlisten = \"127.0.0.1:1\"\nagent_names = [\"a.example\"]").unwrap();
-        let flags = Settings { listen: Some("127.0.0.1:2".parse().unwrap()), ..Settings::default() };
+        let flags = Settings {
+            listen: Some("127.0.0.1:2".parse().unwrap()),
+            ..Settings::default()
+        };
         let config = Config::checked(flags.over(file)).unwrap();
         assert_eq!((config.listen.port(), config.agent_listen.port()), (2, 8443));
         assert_eq!(config.agent_names, ["a.example"]);

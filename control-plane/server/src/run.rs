@@ -30,7 +30,10 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         tracing::warn!(listen = %http_address, "API keys travel in plain text on this address; put a TLS proxy in front of it");
     }
 
-    let services = Services::start(service_options(&config, agent_address)).await.context("start")?;
+    let services = Services::start(service_options(&config, agent_address))
+        .await
+        // Its text already names its causes.
+        .map_err(|error| anyhow::anyhow!("start: {error}"))?;
     let admin_socket = admin::Socket::bind(&config.data_dir)?;
     let stopping = CancellationToken::new();
     let leaving = CancellationToken::new();
@@ -71,7 +74,11 @@ async fn bind(address: SocketAddr, whom: &str, flag: &str) -> anyhow::Result<Tcp
 fn service_options(config: &Config, agent_address: SocketAddr) -> ServiceOptions {
     let host = config.agent_names.first().map_or("localhost", String::as_str);
     let port = agent_address.port();
-    let agent_address = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    let agent_address = if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    };
     ServiceOptions {
         agent_names: config.agent_names.clone(),
         agent_address,
@@ -90,4 +97,7 @@ async fn finish(tasks: &TaskTracker, what: &str) {
 /// How long open requests, and then open sessions, may take to finish.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Agents leave at once and come back when a new process can be there; their own jitter spreads them.
-const GOAWAY: Goaway = Goaway { within_ms: 5_000, retry_after_ms: 1_000 };
+const GOAWAY: Goaway = Goaway {
+    within_ms: 5_000,
+    retry_after_ms: 1_000,
+};

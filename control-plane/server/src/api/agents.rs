@@ -36,8 +36,14 @@ async fn show(authz: Authz<ReadAgents>, Id(id): Id, _: NoQuery, State(state): St
 /// Change an agent's name or labels
 ///
 /// What is absent stays; labels are replaced as a whole.
-#[utoipa::path(patch, path = "/api/v1/agents/{id}", tag = "agents", operation_id = "agent_update", params(("id" = String, Path, description = "The agent's id")), request_body = UpdateAgent, security(("api_key" = ["admin"])), responses((status = 200, description = "The agent as it is then", body = Agent)))]
-async fn update(authz: Authz<UpdateAgents>, Id(id): Id, _: NoQuery, State(state): State<AppState>, JsonBody(request): JsonBody<UpdateAgent>) -> Result<Json<Agent>, Refused> {
+#[utoipa::path(patch, path = "/api/v1/agents/{id}", tag = "agents", operation_id = "agent_update", params(("id" = String, Path, description = "The agent's id")), request_body(content = UpdateAgent, example = json!({"name": "lab-1", "labels": {"site": "lab"}})), security(("api_key" = ["admin"])), responses((status = 200, description = "The agent as it is then", body = Agent)))]
+async fn update(
+    authz: Authz<UpdateAgents>,
+    Id(id): Id,
+    _: NoQuery,
+    State(state): State<AppState>,
+    JsonBody(request): JsonBody<UpdateAgent>,
+) -> Result<Json<Agent>, Refused> {
     Ok(Json(state.services.fleet.update_agent(authz.grant(), &id, request).await?))
 }
 

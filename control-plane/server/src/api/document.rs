@@ -2,11 +2,11 @@
 
 use control_api::problem::{PROBLEM_CONTENT_TYPE, Problem};
 use control_api::spec::{PingOptions, ProbeSpecSchema};
+use utoipa::OpenApi;
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Components, OpenApi as Document, PathItem, Ref, RefOr, ResponseBuilder};
-use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{agents, jobs, join_tokens, keys, measurements, tenant};
@@ -47,9 +47,9 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 pub fn document() -> Document {
     let mut document = routes().into_openapi();
     let components = document.components.get_or_insert_with(Components::new);
-    let scheme = HttpBuilder::new()
-        .scheme(HttpAuthScheme::Bearer)
-        .description(Some("An API key, `po_live_…`. The scopes an operation needs are listed with it: `measure`, `read`, `admin`."));
+    let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
+        "An API key, `po_live_…`. The scopes an operation needs are listed with it: `measure`, `read`, `admin`.",
+    ));
     components.add_security_scheme("api_key", SecurityScheme::Http(scheme.build()));
     for (path, item) in &mut document.paths.paths {
         for operation in operations(item) {
@@ -82,10 +82,22 @@ fn add_problems(path: &str, operation: &mut Operation) {
         ("409", body, "The request contradicts what stands (`conflict`, `idempotency_mismatch`)"),
         ("413", body, "The body is longer than 1 MiB (`body_too_large`)"),
         ("415", body, "The body is not JSON (`unsupported_media_type`)"),
-        ("422", true, "A field or parameter is not acceptable (`invalid_field`, `tier_limit`, `no_agent_matches`)"),
-        ("429", body, "Too much for now; try again after `Retry-After` (`rate_limited`, `too_many_open_jobs`, `cannot_start_in_time`)"),
+        (
+            "422",
+            true,
+            "A field or parameter is not acceptable (`invalid_field`, `tier_limit`, `no_agent_matches`)",
+        ),
+        (
+            "429",
+            body,
+            "Too much for now; try again after `Retry-After` (`rate_limited`, `too_many_open_jobs`, `cannot_start_in_time`)",
+        ),
         ("500", true, "The control plane failed (`internal`)"),
-        ("503", true, "Nothing can be stored at the moment; try again after `Retry-After` (`unavailable`)"),
+        (
+            "503",
+            true,
+            "Nothing can be stored at the moment; try again after `Retry-After` (`unavailable`)",
+        ),
     ];
     for (status, applies, description) in known {
         if applies {

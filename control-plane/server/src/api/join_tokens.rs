@@ -31,9 +31,17 @@ async fn list(authz: Authz<ReadJoinTokens>, query::Page(page): query::Page, Stat
 /// Make a join token
 ///
 /// The answer is the only time its secret is shown: a bundle that `probe-agent enrol` reads from standard input.
-#[utoipa::path(post, path = "/api/v1/join-tokens", tag = "join tokens", operation_id = "join_token_create", request_body = CreateJoinToken, security(("api_key" = ["admin"])), responses((status = 201, description = "The token with its bundle", body = CreatedJoinToken)))]
-async fn create(authz: Authz<CreateJoinTokens>, _: NoQuery, State(state): State<AppState>, JsonBody(request): JsonBody<CreateJoinToken>) -> Result<(StatusCode, Json<CreatedJoinToken>), Refused> {
-    Ok((StatusCode::CREATED, Json(state.services.identity.create_join_token(authz.grant(), request).await?)))
+#[utoipa::path(post, path = "/api/v1/join-tokens", tag = "join tokens", operation_id = "join_token_create", request_body(content = CreateJoinToken, example = json!({"name": "lab-1", "labels": {"site": "lab"}, "ttl_s": 3600})), security(("api_key" = ["admin"])), responses((status = 201, description = "The token with its bundle", body = CreatedJoinToken)))]
+async fn create(
+    authz: Authz<CreateJoinTokens>,
+    _: NoQuery,
+    State(state): State<AppState>,
+    JsonBody(request): JsonBody<CreateJoinToken>,
+) -> Result<(StatusCode, Json<CreatedJoinToken>), Refused> {
+    Ok((
+        StatusCode::CREATED,
+        Json(state.services.identity.create_join_token(authz.grant(), request).await?),
+    ))
 }
 
 /// Revoke a join token

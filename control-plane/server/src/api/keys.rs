@@ -31,8 +31,13 @@ async fn list(authz: Authz<ReadKeys>, query::Page(page): query::Page, State(stat
 /// Make an API key
 ///
 /// The answer is the only time its secret is shown. A key cannot have more scopes than the one that makes it.
-#[utoipa::path(post, path = "/api/v1/keys", tag = "keys", operation_id = "key_create", request_body = CreateKey, security(("api_key" = ["admin"])), responses((status = 201, description = "The key with its secret", body = CreatedKey)))]
-async fn create(authz: Authz<CreateKeys>, _: NoQuery, State(state): State<AppState>, JsonBody(request): JsonBody<CreateKey>) -> Result<(StatusCode, Json<CreatedKey>), Refused> {
+#[utoipa::path(post, path = "/api/v1/keys", tag = "keys", operation_id = "key_create", request_body(content = CreateKey, example = json!({"name": "dashboard", "scopes": ["read"], "expires_in_days": 90})), security(("api_key" = ["admin"])), responses((status = 201, description = "The key with its secret", body = CreatedKey)))]
+async fn create(
+    authz: Authz<CreateKeys>,
+    _: NoQuery,
+    State(state): State<AppState>,
+    JsonBody(request): JsonBody<CreateKey>,
+) -> Result<(StatusCode, Json<CreatedKey>), Refused> {
     Ok((StatusCode::CREATED, Json(state.services.identity.create_key(authz.grant(), request).await?)))
 }
 

@@ -47,7 +47,11 @@ impl<P: Permission> FromRequestParts<AppState> for Authz<P> {
         let identity = &state.services.identity;
         let key = presented(parts).ok_or(ServiceError::Unauthenticated)?;
         let grant = granted(identity, &key, P::ACTION).await?;
-        Ok(Self { grant, key, action: PhantomData })
+        Ok(Self {
+            grant,
+            key,
+            action: PhantomData,
+        })
     }
 }
 
@@ -105,7 +109,13 @@ mod tests {
     fn aut_04_a_key_comes_in_one_bearer_header_only() {
         assert_eq!(key(&["Bearer k"]).as_deref(), Some("k"));
         assert_eq!(key(&["bearer k"]).as_deref(), Some("k"));
-        for bad in [&[][..], &["k"], &["Basic k"], &["Bearer k", "Bearer k"], &[&format!("Bearer {}", "k".repeat(600))]] {
+        for bad in [
+            &[][..],
+            &["k"],
+            &["Basic k"],
+            &["Bearer k", "Bearer k"],
+            &[&format!("Bearer {}", "k".repeat(600))],
+        ] {
             assert_eq!(key(bad), None, "{bad:?}");
         }
     }

@@ -24,7 +24,9 @@ pub(crate) async fn around(State(state): State<AppState>, matched: Option<Matche
 
     let response = match state.requests.clone().try_acquire_owned() {
         Ok(_permit) => next.run(request).instrument(span.clone()).await,
-        Err(_) => Refused::new(ProblemCode::Unavailable, "the control plane answers as many requests as it can; try again").retry_after(1).into_response(),
+        Err(_) => Refused::new(ProblemCode::Unavailable, "the control plane answers as many requests as it can; try again")
+            .retry_after(1)
+            .into_response(),
     };
 
     let mut response = written_out(response, &request_id);
@@ -51,7 +53,10 @@ pub(crate) async fn no_such_path() -> Refused {
 
 /// The path exists, the method does not.
 pub(crate) async fn no_such_method() -> Refused {
-    Refused::new(ProblemCode::MethodNotAllowed, "this path does not take this method; the `Allow` header names those it takes")
+    Refused::new(
+        ProblemCode::MethodNotAllowed,
+        "this path does not take this method; the `Allow` header names those it takes",
+    )
 }
 
 fn written_out(mut response: Response, request_id: &str) -> Response {
@@ -69,3 +74,28 @@ fn written_out(mut response: Response, request_id: &str) -> Response {
 
 /// Finds a request in the log.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::routing::get;
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+    use tower_http::catch_panic::CatchPanicLayer;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn api_13_a_panic_becomes_a_problem_that_tells_nothing() {
+        async fn broken() -> &'static str {
+            panic!("secret path /var/lib/x")
+        }
+        let app = Router::new().route("/", get(broken)).layer(CatchPanicLayer::custom(panicked));
+        let response = app.oneshot(Request::new(Body::empty())).await.unwrap();
+        let response = written_out(response, "r-1");
+        assert_eq!(response.status(), 500);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        insta::assert_snapshot!(String::from_utf8_lossy(&body));
+    }
+}

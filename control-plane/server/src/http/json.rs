@@ -40,10 +40,16 @@ fn check_headers(headers: &HeaderMap) -> Result<(), Refused> {
     if !kind.trim().eq_ignore_ascii_case("application/json") || !matches!(charset.as_str(), "" | "charset=utf-8" | "charset=\"utf-8\"") {
         return unsupported("the body must be JSON; send `Content-Type: application/json`");
     }
-    if headers.get(CONTENT_ENCODING).is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+    if headers
+        .get(CONTENT_ENCODING)
+        .is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    {
         return unsupported("the body must come without content encoding");
     }
-    let announced: Option<usize> = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+    let announced: Option<usize> = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse().ok());
     if announced.is_some_and(|length| length > HTTP_BODY_BYTES) {
         return Err(too_large());
     }
@@ -95,7 +101,9 @@ fn null_in(value: &Value) -> Option<String> {
 
 /// The path ends at the object; the name of an unknown or missing member stands only in serde's own sentence.
 fn offender(parent: &str, message: &str) -> String {
-    let named = ["unknown field `", "missing field `"].iter().find_map(|start| message.strip_prefix(start)?.split_once('`'));
+    let named = ["unknown field `", "missing field `"]
+        .iter()
+        .find_map(|start| message.strip_prefix(start)?.split_once('`'));
     match named {
         Some((name, _)) if parent.is_empty() => name.to_owned(),
         // The path of an unknown member may already name it.
@@ -155,5 +163,19 @@ mod tests {
             let Err(refused) = read::<Outer>(value) else { panic!("{text} was read") };
             assert_eq!(refused.field.as_deref(), Some(path), "{text}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn api_11_a_body_that_does_not_arrive_is_refused_408() {
+        let endless = Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
+        let refused = receive(endless).await.unwrap_err();
+        assert_eq!(refused.code(), ProblemCode::RequestTimeout);
+    }
+
+    #[tokio::test]
+    async fn api_01_a_body_without_announced_length_is_cut_at_its_bound() {
+        let chunk = Bytes::from(vec![b' '; 64 * 1024]);
+        let long = Body::from_stream(futures_util::stream::repeat_with(move || Ok::<_, std::io::Error>(chunk.clone())));
+        assert_eq!(receive(long).await.unwrap_err().code(), ProblemCode::BodyTooLarge);
     }
 }

@@ -13,7 +13,8 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use shared_protocol::fault::ProblemCode;
-use tokio::io::AsyncWriteExt;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +39,7 @@ pub async fn serve(listener: TcpListener, services: Services, stopping: Cancella
         };
         match accepted {
             (Ok(place), Ok((stream, _))) => {
+                prepare(&stream);
                 let (app, stopping) = (app.clone(), stopping.clone());
                 connections.spawn(async move {
                     connection(stream, app, stopping).await;
@@ -58,15 +60,22 @@ pub async fn serve(listener: TcpListener, services: Services, stopping: Cancella
     streams.wait().await;
 }
 
-async fn connection(stream: TcpStream, app: Router, stopping: CancellationToken) {
-    if let Err(error) = stream.set_nodelay(true).and_then(|()| socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(PEER_TIMEOUT))) {
+fn prepare(stream: &TcpStream) {
+    let prepared = stream
+        .set_nodelay(true)
+        .and_then(|()| SockRef::from(stream).set_tcp_user_timeout(Some(PEER_TIMEOUT)));
+    if let Err(error) = prepared {
         tracing::debug!(%error, "could not set options of a connection");
     }
+}
+
+async fn connection<S: AsyncRead + AsyncWrite + Unpin>(stream: S, app: Router, stopping: CancellationToken) {
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_headers(HEADERS_MAX)
-        .max_buf_size(HEAD_BYTES)
+        .max_header_size(HEAD_BYTES)
+        .max_buf_size(2 * HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
     let mut leaving = false;
     let result = loop {
@@ -88,7 +97,7 @@ async fn connection(stream: TcpStream, app: Router, stopping: CancellationToken)
 }
 
 /// Answers a head that did not arrive in time, which the HTTP library itself leaves unanswered.
-async fn say_too_late(mut stream: TcpStream) {
+async fn say_too_late<S: AsyncWrite + Unpin>(mut stream: S) {
     let refused = Refused::new(ProblemCode::RequestTimeout, "the head of the request did not arrive within 10 seconds");
     let request_id = uuid::Uuid::new_v4().simple().to_string();
     let response = refused.render(&request_id);
@@ -122,3 +131,45 @@ const PEER_TIMEOUT: Duration = Duration::from_secs(30);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// Pause after a failed accept: descriptors may have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, DuplexStream, duplex};
+
+    use super::*;
+
+    async fn answer_to(sent: &str) -> String {
+        let (mut client, server): (DuplexStream, DuplexStream) = duplex(64 * 1024);
+        let app = Router::new().route("/", get(async || "here"));
+        client.write_all(sent.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let (_, read) = tokio::join!(connection(server, app, CancellationToken::new()), client.read_to_string(&mut answer));
+        read.unwrap();
+        answer
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn api_11_a_head_that_does_not_arrive_is_answered_408() {
+        let answer = answer_to("GET / HTTP/1.1\r\nhost: a\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{answer}");
+        assert!(answer.contains("\"code\":\"request_timeout\""), "{answer}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn api_11_an_idle_connection_is_closed_without_a_word() {
+        assert_eq!(answer_to("").await, "");
+        let answer = answer_to("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("\r\n\r\nhere"), "{answer}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_beyond_its_bounds_is_refused() {
+        let many = (0..100).map(|n| format!("h{n}: x\r\n")).collect::<String>();
+        let long = format!("h: {}\r\n", "x".repeat(HEAD_BYTES));
+        for headers in [many, long] {
+            let answer = answer_to(&format!("GET / HTTP/1.1\r\nhost: a\r\n{headers}\r\n")).await;
+            assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+        }
+    }
+}

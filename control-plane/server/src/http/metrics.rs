@@ -48,17 +48,32 @@ impl HttpMetrics {
         let streams = Gauge::default();
         let mut registry = Registry::default();
         registry.register("probeops_http_requests", "Requests answered", requests.clone());
-        registry.register("probeops_http_request_seconds", "Time from the head of a request to the head of its answer", seconds.clone());
+        registry.register(
+            "probeops_http_request_seconds",
+            "Time from the head of a request to the head of its answer",
+            seconds.clone(),
+        );
         registry.register("probeops_http_streams", "Live streams open", streams.clone());
         services.metrics.register(&mut registry);
-        Self { requests, seconds, streams, registry: Arc::new(registry) }
+        Self {
+            requests,
+            seconds,
+            streams,
+            registry: Arc::new(registry),
+        }
     }
 
     /// Counts one answer.
     pub(crate) fn count(&self, route: &str, method: &Method, status: StatusCode, took_us: u64) {
-        let labels = RequestLabels { route: route.to_owned(), method: method_label(method), status: status_label(status) };
+        let labels = RequestLabels {
+            route: route.to_owned(),
+            method: method_label(method),
+            status: status_label(status),
+        };
         self.requests.get_or_create(&labels).inc();
-        self.seconds.get_or_create(&RouteLabel { route: route.to_owned() }).observe(Duration::from_micros(took_us).as_secs_f64());
+        self.seconds
+            .get_or_create(&RouteLabel { route: route.to_owned() })
+            .observe(Duration::from_micros(took_us).as_secs_f64());
     }
 }
 
@@ -75,7 +90,13 @@ pub(crate) async fn scrape(State(state): State<AppState>) -> Response {
 }
 
 fn method_label(method: &Method) -> &'static str {
-    let known = [("GET", Method::GET), ("HEAD", Method::HEAD), ("POST", Method::POST), ("PATCH", Method::PATCH), ("DELETE", Method::DELETE)];
+    let known = [
+        ("GET", Method::GET),
+        ("HEAD", Method::HEAD),
+        ("POST", Method::POST),
+        ("PATCH", Method::PATCH),
+        ("DELETE", Method::DELETE),
+    ];
     known.iter().find(|(_, known)| known == method).map_or("other", |(label, _)| label)
 }
 

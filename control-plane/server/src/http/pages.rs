@@ -43,7 +43,8 @@ pub(crate) async fn style() -> Response {
 pub(crate) async fn openapi() -> Response {
     static TEXT: OnceLock<Option<String>> = OnceLock::new();
     let text = TEXT.get_or_init(|| api::document_text().ok());
-    text.as_ref().map_or_else(broken, |text| ([(CONTENT_TYPE, "application/json")], text.as_str()).into_response())
+    text.as_ref()
+        .map_or_else(broken, |text| ([(CONTENT_TYPE, "application/json")], text.as_str()).into_response())
 }
 
 fn broken() -> Response {

@@ -18,19 +18,31 @@ struct Well {
 
 /// `GET /livez`: the process answers.
 pub(crate) async fn alive() -> Response {
-    Json(Well { status: "alive", version: env!("CARGO_PKG_VERSION") }).into_response()
+    Json(Well {
+        status: "alive",
+        version: env!("CARGO_PKG_VERSION"),
+    })
+    .into_response()
 }
 
 /// `GET /readyz`: requests can be served.
 pub(crate) async fn ready(State(state): State<AppState>) -> Response {
     if state.stopping.is_cancelled() {
-        return Refused::new(ProblemCode::Unavailable, "the control plane is stopping").retry_after(RETRY_S).into_response();
+        return Refused::new(ProblemCode::Unavailable, "the control plane is stopping")
+            .retry_after(RETRY_S)
+            .into_response();
     }
     match state.services.readiness().await {
-        Readiness::Ready => Json(Well { status: "ready", version: env!("CARGO_PKG_VERSION") }).into_response(),
+        Readiness::Ready => Json(Well {
+            status: "ready",
+            version: env!("CARGO_PKG_VERSION"),
+        })
+        .into_response(),
         Readiness::NotReady(why) => {
             tracing::warn!(why, "not ready");
-            Refused::new(ProblemCode::Unavailable, "the control plane cannot serve requests at the moment").retry_after(RETRY_S).into_response()
+            Refused::new(ProblemCode::Unavailable, "the control plane cannot serve requests at the moment")
+                .retry_after(RETRY_S)
+                .into_response()
         }
     }
 }

@@ -24,12 +24,17 @@ pub(crate) struct Refused {
 impl Refused {
     /// A refusal with a sentence that says what to do.
     pub(crate) fn new(code: ProblemCode, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), field: None, retry_after_s: None }
+        Self {
+            code,
+            detail: detail.into(),
+            field: None,
+            retry_after_s: None,
+        }
     }
 
     /// A field is not acceptable.
-    pub(crate) fn field(field: impl Into<String>, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { field: Some(field.into()), ..Self::new(ProblemCode::InvalidField, detail) }
+    pub(crate) fn field(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        ServiceError::invalid(&field.into(), detail).into()
     }
 
     /// No such thing, or not for this tenant.
@@ -39,7 +44,16 @@ impl Refused {
 
     /// The same refusal, with when to try again.
     pub(crate) fn retry_after(self, seconds: u32) -> Self {
-        Self { retry_after_s: Some(seconds), ..self }
+        Self {
+            retry_after_s: Some(seconds),
+            ..self
+        }
+    }
+
+    /// The stable code.
+    #[cfg(test)]
+    pub(crate) const fn code(&self) -> ProblemCode {
+        self.code
     }
 
     fn status(&self) -> StatusCode {
@@ -97,7 +111,13 @@ impl From<ServiceError> for Refused {
         } else {
             error.to_string()
         };
-        Self { code, detail: detail.into(), field: error.field().map(str::to_owned), retry_after_s: error.retry_after_s() }
+        Self {
+            code,
+            // What is about the whole document has no field to name.
+            detail: detail.strip_prefix(": ").map(str::to_owned).unwrap_or(detail).into(),
+            field: error.field().map(str::to_owned),
+            retry_after_s: error.retry_after_s(),
+        }
     }
 }
 
@@ -110,7 +130,11 @@ mod tests {
 
     async fn rendered(refused: Refused) -> String {
         let response = refused.render("r-1");
-        let headers: Vec<String> = response.headers().iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+        let headers: Vec<String> = response
+            .headers()
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
         let status = response.status();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         format!("{status}\n{}\n{}", headers.join("\n"), String::from_utf8(body.to_vec()).unwrap())
@@ -138,7 +162,13 @@ mod tests {
 
     #[test]
     fn every_way_to_be_nobody_reads_the_same() {
-        assert_eq!(Refused::from(ServiceError::Unauthenticated), Refused::from(ServiceError::Denied(Denied::Unauthenticated)));
-        assert_eq!(Refused::from(ServiceError::NotFound), Refused::from(ServiceError::Denied(Denied::ForeignTenant)));
+        assert_eq!(
+            Refused::from(ServiceError::Unauthenticated),
+            Refused::from(ServiceError::Denied(Denied::Unauthenticated))
+        );
+        assert_eq!(
+            Refused::from(ServiceError::NotFound),
+            Refused::from(ServiceError::Denied(Denied::ForeignTenant))
+        );
     }
 }

@@ -27,7 +27,10 @@ pub(crate) const ALL: [ProblemCode; 19] = [
 
 /// The code as it stands in bodies and anchors.
 pub(crate) fn name(code: ProblemCode) -> String {
-    serde_json::to_value(code).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+    serde_json::to_value(code)
+        .ok()
+        .and_then(|value| value.as_str().map(str::to_owned))
+        .unwrap_or_default()
 }
 
 /// The code in a few words.
@@ -62,7 +65,9 @@ pub(crate) const fn meaning(code: ProblemCode) -> &'static str {
             "The body is not UTF-8 or not JSON, is nested deeper than 32, names a member twice, or an API key stands in the address. Mend the request; a key that stood in an address should be revoked."
         }
         ProblemCode::InvalidField => "A field is unknown, missing, null, of the wrong type or out of bounds; `field` names it by its path.",
-        ProblemCode::Unauthenticated => "Send `Authorization: Bearer po_…` with a key that is neither expired nor revoked. The answer is the same for every reason.",
+        ProblemCode::Unauthenticated => {
+            "Send `Authorization: Bearer po_…` with a key that is neither expired nor revoked. The answer is the same for every reason."
+        }
         ProblemCode::Forbidden => "The key is known but lacks the scope that `detail` names. Use a key that has it.",
         ProblemCode::NotFound => "There is no such path, or no such thing for your tenant; things of other tenants are answered in the same way.",
         ProblemCode::MethodNotAllowed => "The path exists; the `Allow` header names its methods.",
@@ -75,7 +80,9 @@ pub(crate) const fn meaning(code: ProblemCode) -> &'static str {
         ProblemCode::RateLimited => "Try again after the seconds in `Retry-After`.",
         ProblemCode::TierLimit => "Your tenant's tier does not include what `field` asks for; `detail` says what it includes.",
         ProblemCode::TooManyOpenJobs => "Wait for some jobs to end, or cancel them; try again after the seconds in `Retry-After`.",
-        ProblemCode::CannotStartInTime => "The agents are busy beyond the deadline. Ask for a later deadline or other agents, or try again after the seconds in `Retry-After`.",
+        ProblemCode::CannotStartInTime => {
+            "The agents are busy beyond the deadline. Ask for a later deadline or other agents, or try again after the seconds in `Retry-After`."
+        }
         ProblemCode::NoAgentMatches => "No agent of your tenant is online with these labels. Name agents, or look at `GET /api/v1/agents`.",
         ProblemCode::Unavailable => "The store or a limit of the server stands in the way; nothing was accepted. Try again after the seconds in `Retry-After`.",
         ProblemCode::Internal => "Not your fault. Tell the operator the `request_id`; it finds the cause in the log.",

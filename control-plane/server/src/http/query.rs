@@ -32,7 +32,10 @@ impl FromRequestParts<AppState> for Page {
 
     async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Refused> {
         let mut given = given(parts, &["limit", "cursor"])?;
-        Ok(Self(PageQuery { limit: limit(&mut given)?, cursor: given.remove("cursor") }))
+        Ok(Self(PageQuery {
+            limit: limit(&mut given)?,
+            cursor: given.remove("cursor"),
+        }))
     }
 }
 
@@ -43,7 +46,12 @@ impl FromRequestParts<AppState> for JobFilter {
         let mut given = given(parts, &["limit", "cursor", "measurement", "agent"])?;
         let limit = limit(&mut given)?;
         let mut take = |name: &str| given.remove(name);
-        Ok(Self(JobQuery { limit, cursor: take("cursor"), measurement: take("measurement"), agent: take("agent") }))
+        Ok(Self(JobQuery {
+            limit,
+            cursor: take("cursor"),
+            measurement: take("measurement"),
+            agent: take("agent"),
+        }))
     }
 }
 

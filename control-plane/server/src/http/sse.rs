@@ -76,7 +76,13 @@ struct Gone(&'static str);
 /// Bounded by bytes through the semaphore and by count through the channel; when full, the feeder waits.
 fn channel() -> (Sender, mpsc::Receiver<Pending>) {
     let (texts, receiver) = mpsc::channel(PENDING_TEXTS);
-    (Sender { texts, room: Arc::new(Semaphore::new(PENDING_BYTES)) }, receiver)
+    (
+        Sender {
+            texts,
+            room: Arc::new(Semaphore::new(PENDING_BYTES)),
+        },
+        receiver,
+    )
 }
 
 impl Sender {
@@ -151,7 +157,11 @@ mod tests {
     use super::*;
 
     fn item(data: &str) -> StreamItem {
-        StreamItem { id: "b.m.1".to_owned(), name: "job", data: data.into() }
+        StreamItem {
+            id: "b.m.1".to_owned(),
+            name: "job",
+            data: data.into(),
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -159,7 +169,11 @@ mod tests {
         let (sender, receiver) = channel();
         let endless = stream::repeat_with(|| item(&"x".repeat(10_000)));
         assert_eq!(feed(endless, &sender).await, "the client does not read");
-        assert!(receiver.len() * 10_000 <= PENDING_BYTES && receiver.len() > 100, "{} texts wait", receiver.len());
+        assert!(
+            receiver.len() * 10_000 <= PENDING_BYTES && receiver.len() > 100,
+            "{} texts wait",
+            receiver.len()
+        );
     }
 
     #[tokio::test(start_paused = true)]

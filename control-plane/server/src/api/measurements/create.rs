@@ -32,7 +32,7 @@ use crate::http::state::AppState;
         ("wait" = Option<String>, Query, description = "Wait for the end, 1 to 60 seconds, as in `30s`", example = "30s"),
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters; the same key with the same body within 24 hours answers with the measurement accepted then"),
     ),
-    request_body = CreateMeasurement,
+    request_body(content = CreateMeasurement, example = json!({"spec": {"probe": "ping", "target": "127.0.0.1", "count": 4}, "selection": {"labels": {"site": "lab"}, "count": 1}})),
     security(("api_key" = ["measure"])),
     responses(
         (status = 200, description = "All its jobs have ended (only with `wait`)", body = MeasurementWithReports, headers(("Location" = String, description = "The measurement"))),
@@ -53,7 +53,11 @@ pub(super) async fn create(
         None => Ok((StatusCode::ACCEPTED, location, Json(measurement)).into_response()),
         Some(wait) => {
             let answer = waited(&state, grant, &measurement.id, wait).await?;
-            let status = if answer.measurement.state == "ended" { StatusCode::OK } else { StatusCode::ACCEPTED };
+            let status = if answer.measurement.state == "ended" {
+                StatusCode::OK
+            } else {
+                StatusCode::ACCEPTED
+            };
             Ok((status, location, Json(answer)).into_response())
         }
     }
@@ -65,7 +69,10 @@ async fn waited(state: &AppState, grant: &Grant, id: &str, wait: Duration) -> Re
         // The process stops: whoever waits gets what there is, and asks again elsewhere.
         () = state.stopping.cancelled() => state.services.jobs.measurement(grant, id).await?,
     };
-    let page = PageQuery { limit: Some(REPORTS_MAX), cursor: None };
+    let page = PageQuery {
+        limit: Some(REPORTS_MAX),
+        cursor: None,
+    };
     let reports = state.services.reports.of_measurement(grant, id, &page).await?.items;
     Ok(MeasurementWithReports { measurement, reports })
 }

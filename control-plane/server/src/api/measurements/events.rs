@@ -32,9 +32,18 @@ use crate::http::state::AppState;
     security(("api_key" = ["read"])),
     responses((status = 200, description = "The stream; the schema shows each event's name and data as one object", body = StreamEvent, content_type = "text/event-stream"))
 )]
-pub(super) async fn events(authz: Authz<ReadMeasurements>, Id(id): Id, _: NoQuery, headers: HeaderMap, State(state): State<AppState>) -> Result<Response, Refused> {
+pub(super) async fn events(
+    authz: Authz<ReadMeasurements>,
+    Id(id): Id,
+    _: NoQuery,
+    headers: HeaderMap,
+    State(state): State<AppState>,
+) -> Result<Response, Refused> {
     // What is not an id of ours is the same as none: the story begins again.
-    let last_event_id = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()).filter(|id| id.len() <= EVENT_ID_BYTES);
+    let last_event_id = headers
+        .get(LAST_EVENT_ID)
+        .and_then(|value| value.to_str().ok())
+        .filter(|id| id.len() <= EVENT_ID_BYTES);
     let items = state.services.reports.subscribe(authz.grant(), &id, last_event_id).await?;
     let identity = state.services.identity.clone();
     let authz = Arc::new(authz);

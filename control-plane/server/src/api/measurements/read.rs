@@ -16,7 +16,11 @@ use crate::http::state::AppState;
 ///
 /// Newest first.
 #[utoipa::path(get, path = "/api/v1/measurements", tag = "measurements", operation_id = "measurement_list", params(PageQuery), security(("api_key" = ["read"])), responses((status = 200, description = "One page of measurements", body = Page<Measurement>)))]
-pub(super) async fn list(authz: Authz<ReadMeasurements>, query::Page(page): query::Page, State(state): State<AppState>) -> Result<Json<Page<Measurement>>, Refused> {
+pub(super) async fn list(
+    authz: Authz<ReadMeasurements>,
+    query::Page(page): query::Page,
+    State(state): State<AppState>,
+) -> Result<Json<Page<Measurement>>, Refused> {
     Ok(Json(state.services.jobs.measurements(authz.grant(), &page).await?))
 }
 
@@ -32,6 +36,11 @@ pub(super) async fn show(authz: Authz<ReadMeasurements>, Id(id): Id, _: NoQuery,
 ///
 /// One for each job that was answered, ordered by job.
 #[utoipa::path(get, path = "/api/v1/measurements/{id}/reports", tag = "measurements", operation_id = "measurement_reports", params(("id" = String, Path, description = "The measurement's id"), PageQuery), security(("api_key" = ["read"])), responses((status = 200, description = "One page of reports", body = Page<JobReport>)))]
-pub(super) async fn reports(authz: Authz<ReadMeasurements>, Id(id): Id, query::Page(page): query::Page, State(state): State<AppState>) -> Result<Json<Page<JobReport>>, Refused> {
+pub(super) async fn reports(
+    authz: Authz<ReadMeasurements>,
+    Id(id): Id,
+    query::Page(page): query::Page,
+    State(state): State<AppState>,
+) -> Result<Json<Page<JobReport>>, Refused> {
     Ok(Json(state.services.reports.of_measurement(authz.grant(), &id, &page).await?))
 }

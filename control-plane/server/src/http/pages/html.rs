@@ -1,5 +1,7 @@
 //! The frame of a page, and text that is safe in it.
 
+use std::fmt::Write as _;
+
 /// A whole page around a body.
 pub(super) fn page(title: &str, body: &str) -> String {
     format!(
@@ -27,7 +29,10 @@ pub(super) fn escaped(text: &str) -> String {
 
 /// Prose: safe, paragraphs at empty lines, code between backticks.
 pub(super) fn prose(text: &str) -> String {
-    text.split("\n\n").filter(|paragraph| !paragraph.trim().is_empty()).map(|paragraph| format!("<p>{}</p>", inline(paragraph))).collect()
+    text.split("\n\n")
+        .filter(|paragraph| !paragraph.trim().is_empty())
+        .map(|paragraph| format!("<p>{}</p>", inline(paragraph)))
+        .collect()
 }
 
 /// One run of prose.
@@ -35,7 +40,7 @@ pub(super) fn inline(text: &str) -> String {
     let mut written = String::new();
     for (index, piece) in text.split('`').enumerate() {
         if index % 2 == 1 {
-            written.push_str(&format!("<code>{}</code>", escaped(piece)));
+            let _ = write!(written, "<code>{}</code>", escaped(piece));
         } else {
             written.push_str(&escaped(piece));
         }

@@ -36,7 +36,7 @@ impl Operation<'_> {
     }
 
     /// The whole article.
-    pub(super) fn write(&self, document: &Value) -> String {
+    pub(super) fn write(&self) -> String {
         let method = self.method.to_uppercase();
         let mut written = format!(
             "<article><h3 id=\"{}\">{}</h3><p class=\"line\"><span class=\"method {}\">{method}</span> <code>{}</code>{}</p>{}",
@@ -49,10 +49,14 @@ impl Operation<'_> {
         );
         written.push_str(&self.parameters());
         if let Some(body) = self.value.pointer("/requestBody/content/application~1json/schema") {
-            let _ = write!(written, "<h4>Body</h4><p>{}</p>", schema::reference(body));
+            let _ = write!(written, "<h4>Body</h4><p>{}</p>", schema::kind(body));
         }
         written.push_str(&self.responses());
-        let _ = write!(written, "<details><summary>Example</summary><pre>{}</pre></details></article>", escaped(&self.example(document)));
+        let _ = write!(
+            written,
+            "<details><summary>Example</summary><pre>{}</pre></details></article>",
+            escaped(&self.example())
+        );
         written
     }
 
@@ -74,19 +78,28 @@ impl Operation<'_> {
         for parameter in self.list("parameters") {
             let text = |name: &str| parameter.get(name).and_then(Value::as_str).unwrap_or_default();
             let kind = parameter.get("schema").map(schema::kind).unwrap_or_default();
-            let _ = write!(written, "<tr><td><code>{}</code></td><td>{}</td><td>{kind}</td><td>{}</td></tr>", escaped(text("name")), escaped(text("in")), inline(text("description")));
+            let _ = write!(
+                written,
+                "<tr><td><code>{}</code></td><td>{}</td><td>{kind}</td><td>{}</td></tr>",
+                escaped(text("name")),
+                escaped(text("in")),
+                inline(text("description"))
+            );
         }
         if written.is_empty() {
             return written;
         }
-        format!("<h4>Parameters</h4><div class=\"wide\"><table><thead><tr><th>Name</th><th>In</th><th>Type</th><th>Meaning</th></tr></thead><tbody>{written}</tbody></table></div>")
+        format!(
+            "<h4>Parameters</h4><div class=\"wide\"><table><thead><tr><th>Name</th><th>In</th><th>Type</th><th>Meaning</th></tr></thead><tbody>{written}</tbody></table></div>"
+        )
     }
 
     fn responses(&self) -> String {
-        let mut written = String::from("<h4>Answers</h4><div class=\"wide\"><table><thead><tr><th>Status</th><th>Meaning</th><th>Body</th></tr></thead><tbody>");
+        let mut written =
+            String::from("<h4>Answers</h4><div class=\"wide\"><table><thead><tr><th>Status</th><th>Meaning</th><th>Body</th></tr></thead><tbody>");
         for (status, response) in self.value.get("responses").and_then(Value::as_object).into_iter().flatten() {
             let content = response.get("content").and_then(Value::as_object).and_then(|content| content.values().next());
-            let body = content.and_then(|content| content.get("schema")).map(schema::reference).unwrap_or_default();
+            let body = content.and_then(|content| content.get("schema")).map(schema::kind).unwrap_or_default();
             let meaning = response.get("description").and_then(Value::as_str).unwrap_or_default();
             let _ = write!(written, "<tr><td>{}</td><td>{}</td><td>{body}</td></tr>", escaped(status), inline(meaning));
         }
@@ -94,7 +107,7 @@ impl Operation<'_> {
         written
     }
 
-    fn example(&self, document: &Value) -> String {
+    fn example(&self) -> String {
         let mut line = String::from("curl -s -H @auth-header");
         if self.id().ends_with("_events") {
             line.push_str(" -N");
@@ -102,8 +115,8 @@ impl Operation<'_> {
         if !matches!(self.method, "get" | "post") || (self.method == "post" && self.value.get("requestBody").is_none()) {
             let _ = write!(line, " -X {}", self.method.to_uppercase());
         }
-        if let Some(body) = self.value.pointer("/requestBody/content/application~1json/schema") {
-            let _ = write!(line, " -H 'Content-Type: application/json' \\\n  -d '{}'", schema::example(document, body));
+        if let Some(body) = self.value.pointer("/requestBody/content/application~1json/example") {
+            let _ = write!(line, " -H 'Content-Type: application/json' \\\n  -d '{body}'");
         }
         let _ = write!(line, " \\\n  http://127.0.0.1:8080{}", self.path.replace("{id}", "$ID"));
         line

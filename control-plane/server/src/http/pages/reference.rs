@@ -20,9 +20,15 @@ fn body(document: &Value) -> String {
     body.push_str(&prose(document.pointer("/info/description").and_then(Value::as_str).unwrap_or_default()));
     body.push_str(&first_steps());
     for tag in tags(document) {
-        let _ = write!(body, "<section><h2 id=\"{}\">{}</h2>{}", anchor(tag.0), escaped(&capitalised(tag.0)), prose(tag.1));
+        let _ = write!(
+            body,
+            "<section><h2 id=\"{}\">{}</h2>{}",
+            anchor(tag.0),
+            escaped(&capitalised(tag.0)),
+            prose(tag.1)
+        );
         for operation in operation::of_tag(document, tag.0) {
-            body.push_str(&operation.write(document));
+            body.push_str(&operation.write());
         }
         body.push_str("</section>");
     }
@@ -47,7 +53,12 @@ fn navigation(document: &Value) -> String {
     for (tag, _) in tags(document) {
         let _ = write!(written, "<li><a href=\"#{}\">{}</a><ul>", anchor(tag), escaped(&capitalised(tag)));
         for operation in operation::of_tag(document, tag) {
-            let _ = write!(written, "<li><a href=\"#{}\">{}</a></li>", escaped(operation.id()), escaped(operation.summary()));
+            let _ = write!(
+                written,
+                "<li><a href=\"#{}\">{}</a></li>",
+                escaped(operation.id()),
+                escaped(operation.summary())
+            );
         }
         written.push_str("</ul></li>");
     }
@@ -57,7 +68,9 @@ fn navigation(document: &Value) -> String {
 
 fn tags(document: &Value) -> Vec<(&str, &str)> {
     let tags = document.get("tags").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    tags.iter().filter_map(|tag| Some((tag.get("name")?.as_str()?, tag.get("description").and_then(Value::as_str).unwrap_or_default()))).collect()
+    tags.iter()
+        .filter_map(|tag| Some((tag.get("name")?.as_str()?, tag.get("description").and_then(Value::as_str).unwrap_or_default())))
+        .collect()
 }
 
 fn problems() -> String {
@@ -83,7 +96,12 @@ fn schemas(document: &Value) -> String {
     let mut written = String::from("<section><h2 id=\"schemas\">Schemas</h2>");
     let schemas = document.pointer("/components/schemas").and_then(Value::as_object);
     for (name, value) in schemas.into_iter().flatten() {
-        let _ = write!(written, "<article><h3 id=\"schema-{0}\">{0}</h3>{1}</article>", escaped(name), schema::described(value));
+        let _ = write!(
+            written,
+            "<article><h3 id=\"schema-{0}\">{0}</h3>{1}</article>",
+            escaped(name),
+            schema::described(value)
+        );
     }
     written.push_str("</section>");
     written
@@ -95,7 +113,10 @@ fn anchor(tag: &str) -> String {
 
 fn capitalised(text: &str) -> String {
     let mut characters = text.chars();
-    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
+    characters
+        .next()
+        .map(|first| first.to_uppercase().chain(characters).collect())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::html::{escaped, inline, prose};
 
@@ -21,11 +21,6 @@ pub(super) fn described(schema: &Value) -> String {
         let _ = write!(written, "<p>One of {}.</p>", one_of(values));
     }
     if written.is_empty() { format!("<p>{}</p>", kind(schema)) } else { written }
-}
-
-/// A link where the schema has a name, else its type.
-pub(super) fn reference(schema: &Value) -> String {
-    kind(schema)
 }
 
 /// The type in a few words, with its bounds.
@@ -59,38 +54,6 @@ pub(super) fn kind(schema: &Value) -> String {
     written
 }
 
-/// A body that could be sent.
-pub(super) fn example(document: &Value, schema: &Value) -> Value {
-    if let Some(example) = schema.get("example") {
-        return example.clone();
-    }
-    if let Some(name) = referred(schema) {
-        return document.pointer(&format!("/components/schemas/{name}")).map(|schema| example(document, schema)).unwrap_or_default();
-    }
-    let required: Vec<&str> = list(schema, "required").iter().filter_map(Value::as_str).collect();
-    let properties = schema.get("properties").and_then(Value::as_object);
-    let Some(properties) = properties else {
-        return schema.get("default").cloned().unwrap_or_else(|| json!("…"));
-    };
-    let wanted = properties.iter().filter(|(name, _)| required.is_empty() || required.contains(&name.as_str()));
-    Value::Object(wanted.map(|(name, schema)| (name.clone(), example_of(document, schema))).collect::<Map<_, _>>())
-}
-
-fn example_of(document: &Value, schema: &Value) -> Value {
-    let kind = schema.get("type").map(Value::to_string).unwrap_or_default();
-    if schema.get("example").is_some() || referred(schema).is_some() {
-        example(document, schema)
-    } else if kind.contains("array") {
-        json!([schema.get("items").map(|items| example_of(document, items)).unwrap_or_default()])
-    } else if kind.contains("object") {
-        json!({"site": "lab"})
-    } else if kind.contains("integer") {
-        schema.get("default").or_else(|| schema.get("minimum")).cloned().unwrap_or_else(|| json!(1))
-    } else {
-        json!("…")
-    }
-}
-
 fn members(schema: &Value) -> String {
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
         return String::new();
@@ -98,9 +61,18 @@ fn members(schema: &Value) -> String {
     let required: Vec<&str> = list(schema, "required").iter().filter_map(Value::as_str).collect();
     let mut written = String::from("<div class=\"wide\"><table><thead><tr><th>Member</th><th>Type</th><th>Meaning</th></tr></thead><tbody>");
     for (name, member) in properties {
-        let must = if required.contains(&name.as_str()) { " <span class=\"must\">required</span>" } else { "" };
+        let must = if required.contains(&name.as_str()) {
+            " <span class=\"must\">required</span>"
+        } else {
+            ""
+        };
         let meaning = inline(member.get("description").and_then(Value::as_str).unwrap_or_default());
-        let _ = write!(written, "<tr><td><code>{}</code>{must}</td><td>{}</td><td>{meaning}</td></tr>", escaped(name), kind(member));
+        let _ = write!(
+            written,
+            "<tr><td><code>{}</code>{must}</td><td>{}</td><td>{meaning}</td></tr>",
+            escaped(name),
+            kind(member)
+        );
     }
     written.push_str("</tbody></table></div>");
     written
@@ -128,7 +100,11 @@ fn bounds(schema: &Value) -> String {
 }
 
 fn one_of(values: &[Value]) -> String {
-    values.iter().map(|value| format!("<code>{}</code>", escaped(value.as_str().unwrap_or_default()))).collect::<Vec<_>>().join(", ")
+    values
+        .iter()
+        .map(|value| format!("<code>{}</code>", escaped(value.as_str().unwrap_or_default())))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn referred(schema: &Value) -> Option<&str> {

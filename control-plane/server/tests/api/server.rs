@@ -1,0 +1,126 @@
+//! A running server, and tenants with their keys.
+
+use control_api::join_token::CreateJoinToken;
+use control_api::key::CreateKey;
+use control_api::tenant::CreateTenant;
+use control_core::authorize::{Action, Grant, Principal, Resource, authorize};
+use control_services::fleet::EnrolRequest;
+use control_services::{ServiceOptions, Services};
+use rcgen::{CertificateParams, KeyPair};
+use reqwest::{Client, Method, RequestBuilder, Response};
+use serde_json::Value;
+use shared_protocol::id::{InstanceId, TenantId};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// A server; it stops with the runtime of its test.
+pub(crate) struct Server {
+    pub(crate) address: String,
+    pub(crate) services: Services,
+    pub(crate) client: Client,
+    tasks: TaskTracker,
+    stopping: CancellationToken,
+    _directory: TempDir,
+}
+
+/// A tenant, by its id.
+#[derive(Clone, Copy)]
+pub(crate) struct Tenant(pub(crate) TenantId);
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let services = Services::start(ServiceOptions::new(directory.path().join("data"))).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
+        tasks.spawn(control_server::http::serve(listener, services.clone(), stopping.clone()));
+        let client = Client::builder().no_proxy().build().unwrap();
+        Self {
+            address,
+            services,
+            client,
+            tasks,
+            stopping,
+            _directory: directory,
+        }
+    }
+
+    pub(crate) async fn stop(self) {
+        self.stopping.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.services.stop().await;
+    }
+
+    pub(crate) async fn tenant(&self, name: &str) -> Tenant {
+        let grant = operator(Action::TenantCreate, Resource::Platform);
+        let request = CreateTenant {
+            name: name.to_owned(),
+            tier: "enterprise".to_owned(),
+        };
+        let tenant = self.services.identity.create_tenant(&grant, request).await.unwrap();
+        Tenant(tenant.id.parse().unwrap())
+    }
+
+    pub(crate) async fn key(&self, tenant: Tenant, scopes: &[&str]) -> String {
+        let grant = operator(Action::KeyCreate, Resource::Tenant(tenant.0));
+        let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+        let request = CreateKey {
+            name: "test".to_owned(),
+            scopes,
+            expires_in_days: None,
+        };
+        self.services.identity.create_key(&grant, request).await.unwrap().secret
+    }
+
+    /// An agent that never connects.
+    pub(crate) async fn agent(&self, tenant: Tenant) -> String {
+        let grant = operator(Action::JoinTokenCreate, Resource::Tenant(tenant.0));
+        let created = self.services.identity.create_join_token(&grant, CreateJoinToken::default()).await.unwrap();
+        let token = created.bundle.split("token=").nth(1).unwrap().to_owned();
+        let request = CertificateParams::default()
+            .serialize_request(&KeyPair::generate().unwrap())
+            .unwrap()
+            .pem()
+            .unwrap();
+        let csr = request.lines().filter(|line| !line.starts_with("---")).collect();
+        let request = EnrolRequest {
+            token,
+            csr,
+            hostname: "host".to_owned(),
+            version: "0".to_owned(),
+            instance: InstanceId::new(control_services::clock::now(), control_services::clock::random_id_bytes()),
+        };
+        self.services.fleet.enrol(request, "127.0.0.1:9".parse().unwrap()).await.unwrap().agent
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str, key: &str) -> RequestBuilder {
+        self.client.request(method, format!("http://{}{path}", self.address)).bearer_auth(key)
+    }
+
+    pub(crate) async fn get(&self, path: &str, key: &str) -> Response {
+        self.request(Method::GET, path, key).send().await.unwrap()
+    }
+
+    pub(crate) async fn post(&self, path: &str, key: &str, body: &Value) -> Response {
+        self.request(Method::POST, path, key).json(body).send().await.unwrap()
+    }
+}
+
+fn operator(action: Action, resource: Resource) -> Grant {
+    authorize(&Principal::Operator, action, resource).unwrap()
+}
+
+/// Status and body of an answer; the request id, which differs each time, is checked and taken out.
+pub(crate) async fn problem(response: Response) -> (u16, Value) {
+    let status = response.status().as_u16();
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
+    let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
+    let mut body: Value = response.json().await.unwrap();
+    assert_eq!(body.as_object_mut().unwrap().remove("request_id").unwrap(), Value::String(id));
+    assert_eq!(body["status"], status);
+    (status, body)
+}
