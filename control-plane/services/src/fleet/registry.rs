@@ -178,7 +178,11 @@ mod tests {
         assert_eq!(registry.rivalry(agent(), instance(1), at(10)), Rivalry::Replaces);
         assert_eq!(registry.rivalry(agent(), instance(2), at(10)), Rivalry::Unclear);
         assert_eq!(registry.rivalry(agent(), instance(2), at(15)), Rivalry::Unclear);
-        assert_eq!(registry.rivalry(agent(), instance(2), at(45)), Rivalry::Replaces, "a host that restarted gets its place back");
+        assert_eq!(
+            registry.rivalry(agent(), instance(2), at(45)),
+            Rivalry::Replaces,
+            "a host that restarted gets its place back"
+        );
         registry.heard(agent(), Epoch(1), at(16));
         assert_eq!(registry.rivalry(agent(), instance(2), at(17)), Rivalry::Conflict, "two hosts with one identity");
         drop(receiver);

@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 
 use control_api::stream::{Finding, StreamEvent};
 use control_core::authorize::SystemScope;
+use control_core::lease::{self, HandedOut, Return};
 use control_store::agents::HelloFacts;
 use control_store::jobs::{EndedJob, OpenState};
 use control_store::{StoreError, Tx};
 use shared_protocol::close::CloseReason;
-use shared_protocol::end::{End, RefuseReason};
+use shared_protocol::end::End;
 use shared_protocol::event::ProbeEvent;
 use shared_protocol::frame::{Ack, Goaway, Hello, Refuse, Run, Welcome};
 use shared_protocol::id::{AgentId, Epoch, IncarnationId, JobId, JobRef, Sequence};
@@ -66,10 +67,17 @@ impl Fleet {
         let agent = peer.agent;
         match self.registry().rivalry(agent, hello.instance, clock::monotonic()) {
             Rivalry::Alone | Rivalry::Replaces => {}
-            Rivalry::Unclear => return Err(CloseReason::Busy { retry_after_ms: Some(RIVAL_RETRY_MS) }),
+            Rivalry::Unclear => {
+                return Err(CloseReason::Busy {
+                    retry_after_ms: Some(RIVAL_RETRY_MS),
+                });
+            }
             Rivalry::Conflict => {
                 let other = self.registry().close(agent, CloseReason::IdentityConflict);
-                let detail = format!("sessions from {address} and {}", other.map_or_else(|| "an address no longer known".to_owned(), |other| other.to_string()));
+                let detail = format!(
+                    "sessions from {address} and {}",
+                    other.map_or_else(|| "an address no longer known".to_owned(), |other| other.to_string())
+                );
                 self.suspend(agent, "identity_conflict", detail).await;
                 return Err(CloseReason::IdentityConflict);
             }
@@ -210,7 +218,7 @@ impl Session {
         };
         tracing::info!(agent = %self.agent, job_id = %job.job, reason = refuse.reason.as_str(), "job refused");
         let agent = self.agent;
-        let again = matches!(refuse.reason, RefuseReason::NoCredit | RefuseReason::Stopping) && job.attempt.0 < ATTEMPTS_MAX;
+        let again = lease::refused(refuse.reason, job.attempt) == Return::Queue;
         let at = clock::now();
         let reason = refuse.reason;
         let settled = self
@@ -322,11 +330,10 @@ async fn settle(tx: &mut Tx, agent: AgentId, hello: Hello, at: UnixMicros) -> Re
     let Some(adopted) = control_store::jobs::readopt(tx, system, agent, epoch, &hello.in_hand, at).await? else {
         return Ok(None);
     };
-    // A job that the agent never accepted may be handed out again; one that it began and lost has failed.
     let (again, lost): (Vec<_>, Vec<_>) = adopted
         .lost
         .into_iter()
-        .partition(|job| job.state == OpenState::Leased && job.attempt.0 < ATTEMPTS_MAX);
+        .partition(|job| lease::lost(handed_out(job.state), job.attempt) == Return::Queue);
     let again: Vec<JobRef> = again
         .into_iter()
         .map(|job| JobRef {
@@ -352,8 +359,13 @@ async fn settle(tx: &mut Tx, agent: AgentId, hello: Hello, at: UnixMicros) -> Re
     }))
 }
 
-/// How often a job is handed out at most.
-const ATTEMPTS_MAX: u32 = 3;
+const fn handed_out(state: OpenState) -> HandedOut {
+    match state {
+        OpenState::Running => HandedOut::Accepted,
+        OpenState::Leased | OpenState::Queued => HandedOut::Unaccepted,
+    }
+}
+
 /// When an agent comes back whose place another instance held a moment ago, milliseconds.
 const RIVAL_RETRY_MS: u32 = 5_000;
 /// When an agent comes back after the store was not available, milliseconds.

@@ -27,6 +27,7 @@ use super::{AgentLoad, Load};
 use crate::clock;
 use crate::error::ServiceError;
 use crate::fleet::{Fleet, Presence};
+use crate::identity::checked_labels;
 use crate::reports::Bus;
 
 /// Measurements and jobs; a handle that is cheap to clone.
@@ -145,6 +146,7 @@ impl Jobs {
 
     async fn decide(&self, scope: TenantScope, tier: Tier, request: CreateMeasurement, idempotency: Option<NewIdempotency>) -> Result<Decided, ServiceError> {
         let spec = ProbeSpec::from_value(request.spec).map_err(|invalid| ServiceError::Invalid(within("spec", invalid)))?;
+        checked_labels(&request.selection.labels).map_err(in_selection)?;
         let agents = self.agents_of(scope).await?;
         let load = self.lifecycle.dispatch.load(agents.iter().map(|agent| agent.id).collect(), tier).await;
         let chosen = self.choose(&agents, &load, &spec, &request.selection, tier)?;
@@ -315,6 +317,14 @@ fn refused(refusal: Refusal) -> ServiceError {
             estimated_start: clock::now().plus(estimated_start).into(),
             retry_after_s: u32::try_from(estimated_start.as_secs()).unwrap_or(u32::MAX).clamp(1, RETRY_AFTER_MAX_S),
         },
+    }
+}
+
+fn in_selection(refused: ServiceError) -> ServiceError {
+    if let ServiceError::Invalid(invalid) = refused {
+        ServiceError::Invalid(within("selection", invalid))
+    } else {
+        refused
     }
 }
 

@@ -6,13 +6,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use control_core::authorize::SystemScope;
+use control_core::deadline::given_up_at;
 use control_core::queue::{Queue, QueuedJob};
 use control_store::StoreError;
 use control_store::jobs::LeasedJob;
 use shared_protocol::end::End;
 use shared_protocol::frame::{Goaway, Run};
 use shared_protocol::id::{AgentId, Epoch, JobId, JobRef, MeasurementId};
-use shared_protocol::limits::DEADLINE_GRACE;
 use shared_protocol::tier::Tier;
 use shared_protocol::time::UnixMicros;
 use tokio::sync::{mpsc, oneshot};
@@ -195,7 +195,7 @@ impl Dispatcher {
             if job.in_flight {
                 dispatcher.queue.adopted(&job.queued);
                 dispatcher.lifecycle.in_flight.insert(id, job.queued.agent, job.measurement);
-                dispatcher.overdue.insert((given_up_at(&job.queued), id));
+                dispatcher.overdue.insert((given_up_at(job.queued.deadline), id));
             } else {
                 dispatcher.queue.push(job.queued);
             }
@@ -323,7 +323,7 @@ impl Dispatcher {
         for job in kept {
             if let Some(open) = self.jobs.get_mut(&job.job) {
                 open.phase = Phase::InFlight;
-                self.overdue.insert((given_up_at(&open.queued), job.job));
+                self.overdue.insert((given_up_at(open.queued.deadline), job.job));
             }
         }
         for job in requeued {
@@ -392,7 +392,7 @@ impl Dispatcher {
             return;
         };
         open.phase = Phase::InFlight;
-        self.overdue.insert((given_up_at(&open.queued), leased.job));
+        self.overdue.insert((given_up_at(open.queued.deadline), leased.job));
         let run = Run {
             job: leased.job,
             attempt: leased.attempt,
@@ -445,7 +445,7 @@ impl Dispatcher {
             return;
         };
         open.phase = Phase::Queued;
-        self.overdue.remove(&(given_up_at(&open.queued), job));
+        self.overdue.remove(&(given_up_at(open.queued.deadline), job));
         self.lifecycle.in_flight.remove(job);
         self.queue.put_back(open.queued);
     }
@@ -457,7 +457,7 @@ impl Dispatcher {
             self.queue.remove(job);
             return;
         }
-        self.overdue.remove(&(given_up_at(&queued), job));
+        self.overdue.remove(&(given_up_at(queued.deadline), job));
         self.lifecycle.in_flight.remove(job);
         self.queue
             .finished(queued.tenant, queued.agent, queued.tier, queued.cost, actual_cost.unwrap_or(queued.cost));
@@ -479,7 +479,7 @@ impl Dispatcher {
         }
     }
 
-    /// Gives up what nobody waits for any more: queued jobs at their deadline, jobs in flight [`DEADLINE_GRACE`] later.
+    /// Gives up what nobody waits for any more: queued jobs at their deadline, jobs in flight after the grace.
     fn expire(&mut self, now: UnixMicros) {
         let mut endings: Vec<Ending> = Vec::new();
         for queued in self.queue.expired(now) {
@@ -533,10 +533,6 @@ impl Dispatcher {
 enum LeaseAgain {
     Now,
     AfterTick,
-}
-
-fn given_up_at(job: &QueuedJob) -> UnixMicros {
-    job.deadline.plus(DEADLINE_GRACE)
 }
 
 /// Most commands waiting for the dispatcher.

@@ -151,7 +151,7 @@ fn tls_23_a_leaf_cut_at_any_byte_or_with_something_behind_it_is_refused() {
     for cut in 0..der.len() {
         assert_eq!(read(&der[..cut]), Err(PeerRefused::Malformed), "cut at {cut}");
     }
-    let mut trailing = der.clone();
+    let mut trailing = der;
     trailing.push(0);
     assert_eq!(read(&trailing), Err(PeerRefused::Malformed));
 }
