@@ -141,7 +141,12 @@ impl Driver {
             match effect {
                 ServerEffect::Close(reason) => return Err(Ending::Reason(reason)),
                 ServerEffect::Hello(hello) => Box::pin(self.open(*hello)).await,
-                effect => {
+                effect @ (ServerEffect::Credit { .. }
+                | ServerEffect::Accepted(_)
+                | ServerEffect::Refused(_)
+                | ServerEffect::Finding { .. }
+                | ServerEffect::Report { .. }
+                | ServerEffect::Keepalive(_)) => {
                     if let Some(session) = &mut self.session {
                         Box::pin(session.handle(effect)).await;
                     }

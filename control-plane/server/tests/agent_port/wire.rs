@@ -190,11 +190,11 @@ fn head(first: u8, length: usize, mask: Mask) -> Vec<u8> {
     match length {
         0..126 => head.push(bit | u8::try_from(length).unwrap()),
         126..65_536 => {
-            head.push(bit | 126);
+            head.push(bit | 0x7e);
             head.extend(u16::try_from(length).unwrap().to_be_bytes());
         }
         _ => {
-            head.push(bit | 127);
+            head.push(bit | 0x7f);
             head.extend(u64::try_from(length).unwrap().to_be_bytes());
         }
     }
