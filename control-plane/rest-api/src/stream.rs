@@ -9,6 +9,7 @@ use crate::measurement::{JobReport, Measurement};
 /// One event of a measurement's stream; `event:` carries the variant's name, `data:` its content.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "event", content = "data", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "an event is written out at once, never kept")]
 pub enum StreamEvent {
     /// The measurement as it stands; sent first, and again where a resume points before what is kept.
     Snapshot(Measurement),

@@ -1,6 +1,7 @@
 //! What happens to every request whatever it asks for: an id, a place among those being answered, a line in the log, the problem written out.
 
 use std::any::Any;
+use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -22,7 +23,7 @@ pub(crate) async fn around(State(state): State<AppState>, matched: Option<Matche
     let begun = clock::monotonic();
     let span = tracing::debug_span!("request", request_id, %method, route);
 
-    let response = match state.requests.clone().try_acquire_owned() {
+    let response = match Arc::clone(&state.requests).try_acquire_owned() {
         Ok(_permit) => next.run(request).instrument(span.clone()).await,
         Err(_) => Refused::new(ProblemCode::Unavailable, "the control plane answers as many requests as it can; try again")
             .retry_after(1)

@@ -71,6 +71,10 @@ fn too_large() -> Refused {
 }
 
 fn read<T: DeserializeOwned>(value: Value) -> Result<T, Refused> {
+    // Without this a list of the right length would be read as the members in their order.
+    if !value.is_object() {
+        return Err(Refused::field("", "the body must be a JSON object"));
+    }
     if let Some(path) = null_in(&value) {
         return Err(Refused::field(path, "must not be null; leave it out instead"));
     }
@@ -147,7 +151,7 @@ mod tests {
     fn api_04_the_field_that_is_not_acceptable_is_named_by_its_path() {
         for (text, path) in [
             (r#"{"name":1}"#, "name"),
-            (r#"{}"#, "name"),
+            ("{}", "name"),
             (r#"{"name":"a","tenant_id":1}"#, "tenant_id"),
             (r#"{"name":"a","inner":{"count":"1"}}"#, "inner.count"),
             (r#"{"name":"a","inner":{"count":1,"tier":"x"}}"#, "inner.tier"),

@@ -35,7 +35,7 @@ pub async fn serve(listener: TcpListener, services: Services, stopping: Cancella
         // A full house waits here: the kernel's backlog holds who knocks meanwhile.
         let accepted = tokio::select! {
             () = stopping.cancelled() => break,
-            accepted = async { (places.clone().acquire_owned().await, listener.accept().await) } => accepted,
+            accepted = async { (Arc::clone(&places).acquire_owned().await, listener.accept().await) } => accepted,
         };
         match accepted {
             (Ok(place), Ok((stream, _))) => {
@@ -144,7 +144,7 @@ mod tests {
         let app = Router::new().route("/", get(async || "here"));
         client.write_all(sent.as_bytes()).await.unwrap();
         let mut answer = String::new();
-        let (_, read) = tokio::join!(connection(server, app, CancellationToken::new()), client.read_to_string(&mut answer));
+        let ((), read) = tokio::join!(connection(server, app, CancellationToken::new()), client.read_to_string(&mut answer));
         read.unwrap();
         answer
     }
@@ -165,7 +165,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_head_beyond_its_bounds_is_refused() {
-        let many = (0..100).map(|n| format!("h{n}: x\r\n")).collect::<String>();
+        let many = "h: x\r\n".repeat(100);
         let long = format!("h: {}\r\n", "x".repeat(HEAD_BYTES));
         for headers in [many, long] {
             let answer = answer_to(&format!("GET / HTTP/1.1\r\nhost: a\r\n{headers}\r\n")).await;

@@ -89,7 +89,7 @@ fn places(value: &Value) -> Vec<Place> {
     let inner: Vec<(Step, &Value)> = match value {
         Value::Object(members) => members.iter().map(|(name, value)| (Step::Member(name.clone()), value)).collect(),
         Value::Array(elements) => elements.iter().enumerate().map(|(index, value)| (Step::Element(index), value)).collect(),
-        _ => Vec::new(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
     };
     let mut found = vec![Vec::new()];
     for (step, value) in inner {
@@ -126,6 +126,10 @@ fn spoilings(valid: &Value, place: &[Step]) -> Vec<(Value, String)> {
         body
     };
     let mut spoiled = vec![(put(Value::Null), path.clone()), (put(wrong_type(&current)), path.clone())];
+    if path.is_empty() {
+        let members: Vec<Value> = current.as_object().unwrap().values().cloned().collect();
+        spoiled.push((json!(members), path.clone()));
+    }
     if current.is_string() {
         spoiled.push((put(json!("x".repeat(5_000))), path.clone()));
     }
@@ -146,7 +150,7 @@ fn spoilings(valid: &Value, place: &[Step]) -> Vec<(Value, String)> {
 fn wrong_type(current: &Value) -> Value {
     match current {
         Value::String(_) | Value::Object(_) | Value::Array(_) => json!(7),
-        _ => json!("x"),
+        Value::Null | Value::Bool(_) | Value::Number(_) => json!("x"),
     }
 }
 

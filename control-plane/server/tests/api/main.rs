@@ -1,7 +1,12 @@
 //! The HTTP API against a real server on a loopback port, with real services on a temporary directory.
 
+#[cfg(test)]
 mod bodies;
+#[cfg(test)]
 mod document;
+#[cfg(test)]
 mod matrix;
+#[cfg(test)]
 mod requests;
+#[cfg(test)]
 mod server;

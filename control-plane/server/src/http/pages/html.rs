@@ -29,10 +29,13 @@ pub(super) fn escaped(text: &str) -> String {
 
 /// Prose: safe, paragraphs at empty lines, code between backticks.
 pub(super) fn prose(text: &str) -> String {
-    text.split("\n\n")
-        .filter(|paragraph| !paragraph.trim().is_empty())
-        .map(|paragraph| format!("<p>{}</p>", inline(paragraph)))
-        .collect()
+    let paragraphs = text.split("\n\n").filter(|paragraph| !paragraph.trim().is_empty());
+    let mut written = String::new();
+    for paragraph in paragraphs {
+        // Writing to a string does not fail.
+        let _ = write!(written, "<p>{}</p>", inline(paragraph));
+    }
+    written
 }
 
 /// One run of prose.
