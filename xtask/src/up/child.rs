@@ -26,7 +26,7 @@ impl Running {
     /// Starts it with standard error and output in a log of its own.
     pub(super) fn start(name: &'static str, program: &Path, arguments: &[String], log: &Path) -> Result<Self> {
         let file = File::create(log).with_context(|| format!("making {}", log.display()))?;
-        let child = command(program, arguments)?
+        let child = command(program, arguments)
             .stdin(Stdio::null())
             .stdout(file.try_clone().context("sharing the log")?)
             .stderr(file)
@@ -107,11 +107,7 @@ pub(super) struct Ended {
 /// Runs a short program to its end, with `input` on its standard input, and reads what it says.
 pub(super) fn run(program: &Path, arguments: &[String], input: Option<&str>, signals: &Signals) -> Result<Ended> {
     let stdin = if input.is_some() { Stdio::piped() } else { Stdio::null() };
-    let mut child = command(program, arguments)?
-        .stdin(stdin)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
+    let mut child = command(program, arguments).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     if let (Some(input), Some(mut pipe)) = (input, child.stdin.take()) {
         std::io::Write::write_all(&mut pipe, input.as_bytes()).context("passing it its input")?;
     }
@@ -133,7 +129,7 @@ pub(super) fn run(program: &Path, arguments: &[String], input: Option<&str>, sig
 
 /// Runs a program to its end that speaks to people itself.
 pub(super) fn show(program: &Path, arguments: &[String], stdout: Stdio, limit: Duration, signals: &Signals) -> Result<ExitStatus> {
-    let mut child = command(program, arguments)?
+    let mut child = command(program, arguments)
         .stdin(Stdio::null())
         .stdout(stdout)
         .stderr(Stdio::inherit())
@@ -160,10 +156,11 @@ fn wait(child: &mut Child, limit: Duration, signals: &Signals) -> Result<ExitSta
 }
 
 /// A call through `xtask exec`, in a process group of its own: a Ctrl-C in the terminal reaches us alone, and we end the others in order.
-fn command(program: &Path, arguments: &[String]) -> Result<Command> {
-    let mut command = Command::new(std::env::current_exe().context("finding this program")?);
+fn command(program: &Path, arguments: &[String]) -> Command {
+    // The link of the kernel, not our path: the build that ran before may have put a new file there.
+    let mut command = Command::new("/proc/self/exe");
     command.arg("exec").arg("--").arg(program).args(arguments).process_group(0);
-    Ok(command)
+    command
 }
 
 const LAST_LINES: usize = 12;
