@@ -100,7 +100,7 @@ impl Ledger {
     pub async fn judge(&self, database: &Path) -> Result<Verdict> {
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(database);
         let mut connection = sqlx::SqliteConnection::connect_with(&options).await.context("open the database")?;
-        let jobs = sqlx::query("SELECT lower(hex(id)), job_end FROM job").fetch_all(&mut connection).await?;
+        let jobs = sqlx::query("SELECT lower(hex(id)), outcome FROM job").fetch_all(&mut connection).await?;
         let reports = sqlx::query("SELECT lower(hex(job)), count(*) FROM report GROUP BY job HAVING count(*) > 1")
             .fetch_all(&mut connection)
             .await?;

@@ -73,7 +73,7 @@ async fn kil_01_kil_02_every_accepted_job_has_exactly_one_end_whatever_is_killed
     assert_eq!((verdict.lost, verdict.double), (0, 0));
     assert_eq!(verdict.accepted, verdict.ended);
     let completed = verdict.ends.get("completed").copied().unwrap_or_default();
-    assert!(completed * 2 > verdict.accepted, "most jobs were completed all the same: {:?}", verdict.ends);
+    assert!(completed > kills, "between the kills work went on: {:?}", verdict.ends);
 }
 
 /// Reads what became of the open jobs, page by page; a control plane that is just coming up is asked again next time.
