@@ -16,6 +16,7 @@
 pub mod clock;
 mod error;
 pub mod fleet;
+mod housekeeping;
 pub mod identity;
 pub mod jobs;
 pub mod metrics;

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock;
 use crate::error::StartError;
 use crate::fleet::{Authority, Fleet, IdentityMap};
+use crate::housekeeping;
 use crate::identity::{Identity, JoinBundles, Pepper};
 use crate::jobs::{Dispatch, Dispatcher, Jobs, Lifecycle, Loaded};
 use crate::metrics::Metrics;
@@ -103,6 +104,7 @@ impl Services {
         let dispatcher = Dispatcher::new(lifecycle.clone(), loaded);
         lifecycle.tasks.spawn(dispatcher.run(receiver));
 
+        lifecycle.tasks.spawn(housekeeping::keep_house(store.clone(), lifecycle.stopping.clone()));
         let identities = Arc::new(IdentityMap::load(store.clone()).await?);
         lifecycle.tasks.spawn(Arc::clone(&identities).keep_fresh(lifecycle.stopping.clone()));
         let bundles = JoinBundles {

@@ -9,12 +9,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use control_services::clock;
-use control_services::fleet::{AgentPrincipal, Session, SessionCommand};
+use control_services::fleet::{AgentPrincipal, Inlet, Session, SessionCommand, outlet};
 use shared_protocol::close::CloseReason;
 use shared_protocol::frame::Hello;
 use shared_protocol::session::{Jitter, ServerEffect, ServerSession};
 use shared_protocol::time::MonotonicMicros;
-use tokio::sync::mpsc;
 
 use super::Edge;
 use super::upgrade::Upgraded;
@@ -57,8 +56,8 @@ struct Driver {
     peer: SocketAddr,
     /// From `hello` on.
     session: Option<Session>,
-    /// Bound [`COMMANDS`]; the services close a session whose channel is full.
-    commands: Option<mpsc::Receiver<SessionCommand>>,
+    /// From `hello` on.
+    commands: Option<Inlet>,
     /// When it was last asked whether the agent may stay.
     checked: MonotonicMicros,
 }
@@ -66,7 +65,7 @@ struct Driver {
 /// What the driver woke up for.
 enum Woken {
     Socket(Event),
-    Command(Option<SessionCommand>),
+    Command(SessionCommand),
     Timeout,
     Leaving,
 }
@@ -86,8 +85,7 @@ impl Driver {
                 Woken::Socket(Event::Text(text)) => self.machine.handle_text(&text, now),
                 Woken::Socket(Event::Progress) => {}
                 Woken::Socket(Event::Ended(ending)) => return ending,
-                Woken::Command(Some(command)) => self.command(command),
-                Woken::Command(None) => self.commands = None,
+                Woken::Command(command) => self.command(command),
                 Woken::Timeout if self.socket.is_blocked(now) => return Ending::Blocked,
                 Woken::Timeout => self.machine.handle_timeout(now),
                 Woken::Leaving => return self.leave().await,
@@ -157,7 +155,7 @@ impl Driver {
     }
 
     async fn open(&mut self, hello: Hello) {
-        let (sender, receiver) = mpsc::channel(COMMANDS);
+        let (sender, receiver) = outlet();
         let opened = self.edge.fleet.open_session(self.principal.clone(), self.peer, hello, sender).await;
         match opened {
             Ok((session, welcome)) => {
@@ -182,7 +180,7 @@ impl Driver {
 
     /// Sends what the services still had to say, then leaves.
     async fn leave(&mut self) -> Ending {
-        while let Some(command) = self.commands.as_mut().and_then(|commands| commands.try_recv().ok()) {
+        while let Some(command) = self.commands.as_mut().and_then(Inlet::try_next) {
             self.command(command);
         }
         let last_words = async {
@@ -201,15 +199,13 @@ impl Driver {
 }
 
 /// The next command; never, before there is a session.
-async fn next(commands: &mut Option<mpsc::Receiver<SessionCommand>>) -> Option<SessionCommand> {
+async fn next(commands: &mut Option<Inlet>) -> SessionCommand {
     match commands {
-        Some(commands) => commands.recv().await,
+        Some(commands) => commands.next().await,
         None => std::future::pending().await,
     }
 }
 
-/// Commands that wait for the edge; a session that does not keep up is closed as busy.
-const COMMANDS: usize = 256;
 /// Longest pause where nothing is due.
 const IDLE_MAX: Duration = Duration::from_mins(1);
 /// How often it is asked, at most, whether the agent may stay.

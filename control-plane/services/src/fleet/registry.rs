@@ -9,9 +9,8 @@ use shared_protocol::close::CloseReason;
 use shared_protocol::id::{AgentId, Epoch, InstanceId};
 use shared_protocol::limits::{KEEPALIVE_INTERVAL, KEEPALIVES_MISSED};
 use shared_protocol::time::MonotonicMicros;
-use tokio::sync::mpsc;
 
-use super::SessionCommand;
+use super::outlet::{Outlet, SessionCommand};
 
 /// Every live session of this process, one an agent.
 #[derive(Debug, Default)]
@@ -25,7 +24,7 @@ pub(crate) struct Live {
     pub(crate) epoch: Epoch,
     pub(crate) instance: InstanceId,
     pub(crate) address: SocketAddr,
-    pub(crate) commands: mpsc::Sender<SessionCommand>,
+    pub(crate) commands: Outlet,
     pub(crate) heard: MonotonicMicros,
     /// Another instance that wants this one's place, and since when.
     pub(crate) rival: Option<(InstanceId, MonotonicMicros)>,
@@ -125,9 +124,9 @@ impl Registry {
     }
 }
 
-/// A session whose channel is full is closed all the same: it loses its last sender, and the edge ends it.
+/// A session whose channel is full is closed all the same, only without its reason.
 fn close(live: &Live, reason: CloseReason) {
-    let _ = live.commands.try_send(SessionCommand::Close(reason));
+    let _ = live.commands.tell(SessionCommand::Close(reason));
 }
 
 /// Silence after which an agent is late.
@@ -139,6 +138,7 @@ const _: () = assert!(KEEPALIVES_MISSED == 3);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fleet::outlet::{Inlet, outlet};
     use shared_protocol::time::UnixMicros;
 
     fn agent() -> AgentId {
@@ -153,8 +153,8 @@ mod tests {
         MonotonicMicros::from_micros(seconds * 1_000_000)
     }
 
-    fn session(epoch: u32, seed: u8, heard: u64) -> (Live, mpsc::Receiver<SessionCommand>) {
-        let (commands, receiver) = mpsc::channel(4);
+    fn session(epoch: u32, seed: u8, heard: u64) -> (Live, Inlet) {
+        let (commands, receiver) = outlet();
         let address = "127.0.0.1:1".parse().unwrap();
         (
             Live {
@@ -196,7 +196,7 @@ mod tests {
         let (new, _new_commands) = session(2, 1, 0);
         registry.insert(agent(), old.clone());
         registry.insert(agent(), new);
-        assert!(matches!(old_commands.try_recv(), Ok(SessionCommand::Close(CloseReason::Replaced))));
+        assert_eq!(old_commands.try_next(), Some(SessionCommand::Close(CloseReason::Replaced)));
         registry.insert(agent(), old);
         registry.remove(agent(), Epoch(1));
         assert_eq!(registry.len(), 1, "an older session changes nothing");

@@ -11,13 +11,13 @@ use control_store::{StoreError, Tx};
 use shared_protocol::close::CloseReason;
 use shared_protocol::end::End;
 use shared_protocol::event::ProbeEvent;
-use shared_protocol::frame::{Ack, Goaway, Hello, Refuse, Run, Welcome};
+use shared_protocol::frame::{Ack, Hello, Refuse, Welcome};
 use shared_protocol::id::{AgentId, Epoch, IncarnationId, JobId, JobRef, Sequence};
 use shared_protocol::limits::{KEEPALIVE_INTERVAL, PROTOCOL_VERSION};
 use shared_protocol::session::ServerEffect;
 use shared_protocol::time::UnixMicros;
-use tokio::sync::mpsc;
 
+use super::outlet::{Outlet, SessionCommand};
 use super::registry::{Live, Rivalry};
 use super::{AgentPrincipal, Fleet};
 use crate::clock;
@@ -25,28 +25,13 @@ use crate::jobs::{Lifecycle, OpenedSession};
 use crate::metrics::ReasonLabel;
 use crate::reports::{Ingested, Ingestion};
 
-/// What the services tell the edge that holds the connection. The channel holds 256; a session that does not keep up is closed as busy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SessionCommand {
-    /// Hand a job over.
-    Run(Run),
-    /// Take jobs back.
-    Cancel(Vec<JobId>),
-    /// Reports are on disk.
-    Ack(Ack),
-    /// Leave and come back.
-    Goaway(Goaway),
-    /// End the session.
-    Close(CloseReason),
-}
-
 /// A session that counts.
 pub struct Session {
     fleet: Fleet,
     agent: AgentId,
     epoch: Epoch,
     incarnation: IncarnationId,
-    commands: mpsc::Sender<SessionCommand>,
+    commands: Outlet,
 }
 
 impl Fleet {
@@ -54,13 +39,7 @@ impl Fleet {
     ///
     /// # Errors
     /// [`CloseReason`] with which the connection must end instead.
-    pub async fn open_session(
-        &self,
-        peer: AgentPrincipal,
-        address: SocketAddr,
-        hello: Hello,
-        commands: mpsc::Sender<SessionCommand>,
-    ) -> Result<(Session, Welcome), CloseReason> {
+    pub async fn open_session(&self, peer: AgentPrincipal, address: SocketAddr, hello: Hello, commands: Outlet) -> Result<(Session, Welcome), CloseReason> {
         if !hello.versions.contains(&PROTOCOL_VERSION) {
             return Err(CloseReason::NoCommonVersion);
         }
@@ -287,8 +266,8 @@ impl Session {
     }
 
     fn tell(&self, command: SessionCommand) {
-        if self.commands.try_send(command).is_err() {
-            self.fleet.registry().close(self.agent, CloseReason::Busy { retry_after_ms: None });
+        if self.commands.tell(command).is_err() {
+            tracing::warn!(agent = %self.agent, "the session does not keep up, and is cut");
         }
     }
 }

@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::lifecycle::{Ending, Lifecycle};
 use crate::clock;
-use crate::fleet::SessionCommand;
+use crate::fleet::{Outlet, SessionCommand};
 use crate::metrics::TierLabel;
 
 /// The way to the dispatcher. Its channel holds [`COMMANDS`]; when it is full, senders wait.
@@ -33,7 +33,7 @@ pub(crate) struct Dispatch {
 pub(crate) struct OpenedSession {
     pub(crate) agent: AgentId,
     pub(crate) epoch: Epoch,
-    pub(crate) commands: mpsc::Sender<SessionCommand>,
+    pub(crate) commands: Outlet,
     /// Jobs that stay the agent's.
     pub(crate) kept: Vec<JobRef>,
     /// Jobs that never reached the agent and wait again.
@@ -165,7 +165,7 @@ enum Phase {
 
 struct Live {
     epoch: Epoch,
-    commands: mpsc::Sender<SessionCommand>,
+    commands: Outlet,
     /// The first grant of the session: what the agent does at the same time, so what it finishes in a second, in agent-seconds.
     capacity: Option<u32>,
     granted: u64,
@@ -264,7 +264,7 @@ impl Dispatcher {
             }
             Command::Goaway(goaway) => {
                 for live in self.sessions.values() {
-                    let _ = live.commands.try_send(SessionCommand::Goaway(goaway));
+                    let _ = live.commands.tell(SessionCommand::Goaway(goaway));
                 }
             }
         }
@@ -409,12 +409,12 @@ impl Dispatcher {
         }
     }
 
-    /// A session that does not keep up loses its sender, and with it its life: the edge closes it, and the agent comes back.
+    /// A session that does not keep up is cut; its agent comes back to a new one.
     fn tell(&mut self, agent: AgentId, epoch: Epoch, command: SessionCommand) {
         let Some(live) = self.sessions.get(&agent).filter(|live| live.epoch == epoch) else {
             return;
         };
-        if live.commands.try_send(command).is_err() {
+        if live.commands.tell(command).is_err() {
             tracing::warn!(%agent, "the session does not keep up, or is gone");
             self.sessions.remove(&agent);
         }
