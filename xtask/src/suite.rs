@@ -79,7 +79,8 @@ fn after_the_tests(root: &Path, steps: &mut Steps) {
 /// The whole product once: built, started, measured with, stopped. In a folder of its own, on ports of its own.
 fn up_once(root: &Path) -> Result<Verdict> {
     let data = tempfile::tempdir().context("making a folder for the state")?;
-    let program = std::env::current_exe().context("finding this program")?;
+    // The link of the kernel, not our path: the build may have put a new file there.
+    let program = Path::new("/proc/self/exe");
     let output = std::process::Command::new(program)
         .current_dir(root)
         .args([

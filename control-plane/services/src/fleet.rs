@@ -12,6 +12,7 @@ mod agents;
 mod ca;
 mod enrolment;
 mod identity_map;
+mod opening;
 mod outlet;
 mod principal;
 mod registry;

@@ -226,7 +226,9 @@ impl Agent {
 
     /// A report at which the control plane closed twice would make it do so for ever: it is set aside, and `hello` says so.
     async fn set_unreadable_report_aside(&mut self) -> Result<(), AgentError> {
-        let Some(at) = self.previous.as_ref().and_then(AgentSession::report_in_flight) else { return Ok(()) };
+        let Some(at) = self.previous.as_ref().and_then(AgentSession::report_in_flight) else {
+            return Ok(());
+        };
         if self.unreadable.replace(at) == Some(at) {
             self.outbox.set_aside(at).await?;
         }

@@ -1,27 +1,20 @@
-//! One live session as the services see it: what its `hello` means, and what each thing the agent says leads to.
-
-use std::net::SocketAddr;
+//! One live session as the services see it: what each thing the agent says leads to.
 
 use control_api::stream::{Finding, StreamEvent};
 use control_core::authorize::SystemScope;
-use control_core::lease::{self, HandedOut, Return};
-use control_store::agents::HelloFacts;
-use control_store::jobs::{EndedJob, OpenState};
-use control_store::{StoreError, Tx};
+use control_core::lease::{self, Return};
+use control_store::StoreError;
+use control_store::jobs::EndedJob;
 use shared_protocol::close::CloseReason;
-use shared_protocol::end::End;
 use shared_protocol::event::ProbeEvent;
-use shared_protocol::frame::{Ack, Hello, Refuse, Welcome};
-use shared_protocol::id::{AgentId, Epoch, IncarnationId, JobId, JobRef, Sequence};
-use shared_protocol::limits::{KEEPALIVE_INTERVAL, PROTOCOL_VERSION};
+use shared_protocol::frame::{Ack, Refuse};
+use shared_protocol::id::{AgentId, Epoch, IncarnationId, JobRef, Sequence};
 use shared_protocol::session::ServerEffect;
-use shared_protocol::time::UnixMicros;
 
+use super::Fleet;
 use super::outlet::{Outlet, SessionCommand};
-use super::registry::{Live, Rivalry};
-use super::{AgentPrincipal, Fleet};
 use crate::clock;
-use crate::jobs::{Lifecycle, OpenedSession};
+use crate::jobs::Lifecycle;
 use crate::metrics::ReasonLabel;
 use crate::reports::{Ingested, Ingestion};
 
@@ -34,98 +27,17 @@ pub struct Session {
     commands: Outlet,
 }
 
-impl Fleet {
-    /// Takes an agent's `hello`: fences older sessions, settles the jobs it has and has not in hand, and says what to answer.
-    ///
-    /// # Errors
-    /// [`CloseReason`] with which the connection must end instead.
-    pub async fn open_session(&self, peer: AgentPrincipal, address: SocketAddr, hello: Hello, commands: Outlet) -> Result<(Session, Welcome), CloseReason> {
-        if !hello.versions.contains(&PROTOCOL_VERSION) {
-            return Err(CloseReason::NoCommonVersion);
-        }
-        let agent = peer.agent;
-        match self.registry().rivalry(agent, hello.instance, clock::monotonic()) {
-            Rivalry::Alone | Rivalry::Replaces => {}
-            Rivalry::Unclear => {
-                return Err(CloseReason::Busy {
-                    retry_after_ms: Some(RIVAL_RETRY_MS),
-                });
-            }
-            Rivalry::Conflict => {
-                let other = self.registry().close(agent, CloseReason::IdentityConflict);
-                let detail = format!(
-                    "sessions from {address} and {}",
-                    other.map_or_else(|| "an address no longer known".to_owned(), |other| other.to_string())
-                );
-                self.suspend(agent, "identity_conflict", detail).await;
-                return Err(CloseReason::IdentityConflict);
-            }
-        }
-        let instance = hello.instance;
-        let incarnation = hello.outbox.incarnation;
-        let opening = self.store().write(move |tx| Box::pin(settle(tx, agent, hello, clock::now()))).await;
-        let opened = match opening {
-            Ok(Some(opened)) => opened,
-            Ok(None) => return Err(CloseReason::Suspended),
-            Err(error) => {
-                tracing::warn!(%error, %agent, "a session could not be opened");
-                return Err(CloseReason::Busy {
-                    retry_after_ms: Some(STORE_RETRY_MS),
-                });
-            }
-        };
-        self.registry().insert(
-            agent,
-            Live {
-                epoch: opened.epoch,
-                instance,
-                address,
-                commands: commands.clone(),
-                heard: clock::monotonic(),
-                rival: None,
-            },
-        );
-        self.metrics().sessions.set(i64::try_from(self.registry().len()).unwrap_or(i64::MAX));
-        for ended in &opened.ended {
-            self.lifecycle().ended(ended, None).await;
-        }
-        let requeued = opened.requeued.clone();
-        self.lifecycle()
-            .dispatch
-            .opened(OpenedSession {
-                agent,
-                epoch: opened.epoch,
-                commands: commands.clone(),
-                kept: opened.kept.clone(),
-                requeued,
-            })
-            .await;
-        let welcome = Welcome {
-            version: PROTOCOL_VERSION,
-            server_time_us: clock::now(),
-            ack: Ack {
-                incarnation,
-                up_to: opened.up_to,
-            },
-            readopted: opened.kept,
-            drop: opened.drop,
-            keepalive_ms: u32::try_from(KEEPALIVE_INTERVAL.as_millis()).unwrap_or(u32::MAX),
-        };
-        tracing::info!(%agent, epoch = opened.epoch.0, readopted = welcome.readopted.len(), "session opened");
-        Ok((
-            Session {
-                fleet: self.clone(),
-                agent,
-                epoch: opened.epoch,
-                incarnation,
-                commands,
-            },
-            welcome,
-        ))
-    }
-}
-
 impl Session {
+    pub(super) const fn new(fleet: Fleet, agent: AgentId, epoch: Epoch, incarnation: IncarnationId, commands: Outlet) -> Self {
+        Self {
+            fleet,
+            agent,
+            epoch,
+            incarnation,
+            commands,
+        }
+    }
+
     /// Does what one thing that the agent said asks for. `Hello` and `Close` are the edge's own matter.
     pub async fn handle(&self, effect: ServerEffect) {
         self.fleet.registry().heard(self.agent, self.epoch, clock::monotonic());
@@ -272,16 +184,6 @@ impl Session {
     }
 }
 
-/// What a `hello` led to, on disk.
-struct Opened {
-    epoch: Epoch,
-    up_to: Sequence,
-    kept: Vec<JobRef>,
-    drop: Vec<JobId>,
-    requeued: Vec<JobId>,
-    ended: Vec<EndedJob>,
-}
-
 /// What a refusal led to, on disk.
 enum Settled {
     Ended(Box<EndedJob>),
@@ -289,63 +191,5 @@ enum Settled {
     Nothing,
 }
 
-/// Everything that a `hello` changes, in one transaction; nothing where the agent may not work.
-async fn settle(tx: &mut Tx, agent: AgentId, hello: Hello, at: UnixMicros) -> Result<Option<Opened>, StoreError> {
-    let system = SystemScope::for_own_work();
-    let Some(epoch) = control_store::sessions::begin(tx, system, agent, hello.instance, at).await? else {
-        return Ok(None);
-    };
-    let facts = HelloFacts {
-        version: hello.agent_version,
-        capabilities: hello.capabilities,
-        host: hello.host,
-        at,
-    };
-    control_store::agents::hello(tx, system, agent, &facts).await?;
-    let outbox = control_store::sessions::outbox(tx, system, agent).await?;
-    let up_to = outbox
-        .filter(|(incarnation, _)| *incarnation == hello.outbox.incarnation)
-        .map_or(Sequence::ZERO, |(_, up_to)| up_to);
-    let Some(adopted) = control_store::jobs::readopt(tx, system, agent, epoch, &hello.in_hand, at).await? else {
-        return Ok(None);
-    };
-    let (again, lost): (Vec<_>, Vec<_>) = adopted
-        .lost
-        .into_iter()
-        .partition(|job| lease::lost(handed_out(job.state), job.attempt) == Return::Queue);
-    let again: Vec<JobRef> = again
-        .into_iter()
-        .map(|job| JobRef {
-            job: job.job,
-            attempt: job.attempt,
-        })
-        .collect();
-    let requeued = control_store::jobs::requeue(tx, system, agent, &again, None)
-        .await?
-        .into_iter()
-        .map(|job| job.job)
-        .collect();
-    let lost: Vec<JobId> = lost.into_iter().map(|job| job.job).collect();
-    let mut ended = control_store::jobs::end_all(tx, system, &lost, End::Failed, Some("agent_lost"), at).await?;
-    ended.extend(adopted.cancelled);
-    Ok(Some(Opened {
-        epoch,
-        up_to,
-        kept: adopted.kept,
-        drop: adopted.drop,
-        requeued,
-        ended,
-    }))
-}
-
-const fn handed_out(state: OpenState) -> HandedOut {
-    match state {
-        OpenState::Running => HandedOut::Accepted,
-        OpenState::Leased | OpenState::Queued => HandedOut::Unaccepted,
-    }
-}
-
-/// When an agent comes back whose place another instance held a moment ago, milliseconds.
-const RIVAL_RETRY_MS: u32 = 5_000;
 /// When an agent comes back after the store was not available, milliseconds.
-const STORE_RETRY_MS: u32 = 2_000;
+pub(super) const STORE_RETRY_MS: u32 = 2_000;

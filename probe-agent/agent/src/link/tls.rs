@@ -47,7 +47,7 @@ pub fn for_session(roots_pem: &str, chain_pem: &str, key_pem: &str) -> Result<Ar
     Ok(finish(config))
 }
 
-/// The certificates in a PEM text, at most [`CHAIN_LENGTH`].
+/// The certificates in a PEM text, at most `CHAIN_LENGTH`.
 ///
 /// # Errors
 /// [`rustls::Error`] where there is none, or what is there is no certificate.
