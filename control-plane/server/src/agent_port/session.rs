@@ -24,6 +24,8 @@ use socket::{Event, Socket};
 pub(super) async fn run(edge: Arc<Edge>, upgraded: Upgraded, peer: SocketAddr) {
     let Upgraded { stream, early, admission } = upgraded;
     let socket = Socket::new(stream, &early, clock::monotonic()).await;
+    // However few bytes came early, they hold the whole buffer that HTTP read into.
+    drop(early);
     let principal = match admission {
         Ok(principal) => principal,
         Err(reason) => return closing::close(socket, Ending::Reason(reason)).await,
@@ -126,7 +128,7 @@ impl Driver {
 
     fn command(&mut self, command: SessionCommand) {
         match command {
-            SessionCommand::Run(run) => self.machine.run(run),
+            SessionCommand::Run(run) => self.machine.run(*run),
             SessionCommand::Cancel(jobs) => self.machine.cancel(jobs),
             SessionCommand::Ack(ack) => self.machine.ack(ack),
             SessionCommand::Goaway(goaway) => self.machine.goaway(goaway),

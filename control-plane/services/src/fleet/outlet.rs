@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 /// What the services tell the edge that holds the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SessionCommand {
-    /// Hand a job over.
-    Run(Run),
+    /// Hand a job over. Boxed: the channel keeps room for many commands, and most are small.
+    Run(Box<Run>),
     /// Take jobs back.
     Cancel(Vec<JobId>),
     /// Reports are on disk.

@@ -287,7 +287,7 @@ impl Dispatcher {
         self.lifecycle.in_flight.insert(leased.job, agent, open.measurement);
         self.lifecycle.publish(open.measurement, leased.job, agent, "leased", None, leased.attempt);
         let cancelled = open.cancelled;
-        self.tell(agent, epoch, SessionCommand::Run(run));
+        self.tell(agent, epoch, SessionCommand::Run(Box::new(run)));
         if cancelled {
             self.tell(agent, epoch, SessionCommand::Cancel(vec![leased.job]));
         }
