@@ -168,7 +168,8 @@ impl ClientError {
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if let Some(field) = &self.field {
+        // Our control plane names the field in the sentence already; another's may not.
+        if let Some(field) = self.field.as_deref().filter(|field| !self.detail.starts_with(*field)) {
             write!(formatter, "{field}: ")?;
         }
         formatter.write_str(&self.detail)?;

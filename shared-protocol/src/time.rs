@@ -31,6 +31,12 @@ impl UnixMicros {
         Self(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
     }
 
+    /// The instant this much earlier, held at the beginning of the range.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+    }
+
     /// How much later this instant is than `earlier`; zero when it is not.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
@@ -75,6 +81,7 @@ mod tests {
         assert_eq!(early.since(UnixMicros::from_micros(10)), Duration::ZERO);
         assert_eq!(early.unix_millis(), 0);
         assert_eq!(UnixMicros::from_micros(i64::MAX).plus(Duration::MAX), UnixMicros::from_micros(i64::MAX));
+        assert_eq!(UnixMicros::from_micros(i64::MIN).minus(Duration::MAX), UnixMicros::from_micros(i64::MIN));
         assert_eq!(MonotonicMicros::from_micros(3).since(MonotonicMicros::from_micros(9)), Duration::ZERO);
     }
 }

@@ -15,6 +15,7 @@
 #![expect(clippy::disallowed_types, reason = "the lab starts the product's own binaries")]
 
 pub mod clock;
+pub mod cutter;
 pub mod fleet;
 pub mod ledger;
 pub mod load;

@@ -1,5 +1,6 @@
 //! A stand: a control plane and agents as real processes in a directory of their own, each of which can be killed and started again.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -9,6 +10,8 @@ use serde::Deserialize;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 
+use crate::cutter::Cutter;
+
 /// A control plane with one tenant, and its agents.
 pub struct Stand {
     directory: tempfile::TempDir,
@@ -16,6 +19,7 @@ pub struct Stand {
     server: Option<Child>,
     agents: Vec<Agent>,
     ports: Option<(String, String)>,
+    cutter: Option<Cutter>,
     /// The tenant's key, with every scope.
     pub key: String,
     tenant: String,
@@ -63,6 +67,7 @@ impl Stand {
             server: None,
             agents: Vec::new(),
             ports: None,
+            cutter: None,
             key: String::new(),
             tenant: String::new(),
             client,
@@ -84,6 +89,7 @@ impl Stand {
     pub async fn add_agent(&mut self, name: &str) -> Result<()> {
         let tenant = self.tenant.clone();
         let bundle = self.administer(&["join-token", "create", "--tenant", &tenant, "--name", name]).await?.bundle;
+        let bundle = bundle.replacen(&address_of(&bundle)?, &self.way().await?.to_string(), 1);
         let state = self.directory.path().join(name);
         std::fs::create_dir(&state)?;
         std::fs::write(state.join("agent.toml"), AGENT_CONFIG)?;
@@ -171,6 +177,21 @@ impl Stand {
     pub async fn kill_server(&mut self) -> Result<()> {
         let mut server = self.server.take().context("the control plane is not running")?;
         server.kill().await.context("kill the control plane")
+    }
+
+    /// Cuts every connection between agents and control plane.
+    pub fn cut_connections(&self) {
+        if let Some(cutter) = &self.cutter {
+            cutter.cut();
+        }
+    }
+
+    /// Where agents dial to: a way that can be cut.
+    async fn way(&mut self) -> Result<SocketAddr> {
+        if self.cutter.is_none() {
+            self.cutter = Some(Cutter::start(self.agent_address().parse()?).await?);
+        }
+        Ok(self.cutter.as_ref().context("no way to the agent port")?.address())
     }
 
     /// Kills an agent at once.
@@ -312,6 +333,13 @@ impl Stand {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(self.directory.path().join(name))?;
         Ok(Stdio::from(file))
     }
+}
+
+/// The `host:port` of a join bundle.
+fn address_of(bundle: &str) -> Result<String> {
+    let (_, rest) = bundle.split_once("://").context("a join bundle")?;
+    let (address, _) = rest.split_once('?').context("a join bundle")?;
+    Ok(address.to_owned())
 }
 
 /// The items of a page.

@@ -1,4 +1,5 @@
-//! Kills the control plane and the agents under load, again and again: nothing that was accepted is lost, nothing ends twice.
+//! Kills the control plane and the agents under load, and cuts the way between them, again and again: nothing that was accepted is lost,
+//! nothing ends twice.
 
 use std::sync::Arc;
 
@@ -31,8 +32,14 @@ async fn kil_01_kil_02_every_accepted_job_has_exactly_one_end_whatever_is_killed
     };
     let load = Load::start(&destination, 4, &ledger).unwrap();
 
-    let (mut server_kills, mut agent_kills) = (0, 0);
+    let (mut server_kills, mut agent_kills, mut cuts) = (0, 0, 0);
     for _ in 0..kills {
+        // Between two kills the way is cut once or not at all.
+        if random.random_bool(0.5) {
+            load.until_accepted(random.random_range(1..10)).await;
+            stand.cut_connections();
+            cuts += 1;
+        }
         load.until_accepted(random.random_range(1..15)).await;
         if random.random_bool(0.5) {
             stand.kill_server().await.unwrap();
@@ -62,7 +69,7 @@ async fn kil_01_kil_02_every_accepted_job_has_exactly_one_end_whatever_is_killed
 
     let verdict = ledger.judge(&stand.data_dir().join("probeops.db")).await.unwrap();
     println!(
-        "kills={} (server {server_kills}, agent {agent_kills}) accepted={} ended={} lost={} double={} ends={:?}",
+        "kills={} (server {server_kills}, agent {agent_kills}) cuts={cuts} accepted={} ended={} lost={} double={} ends={:?}",
         server_kills + agent_kills,
         verdict.accepted,
         verdict.ended,

@@ -178,13 +178,15 @@ impl Fleet {
             Presence::Offline if row.last_seen_at.is_none() => "never",
             Presence::Offline => "offline",
         };
+        let silence = self.registry().silence(row.id, clock::monotonic());
+        let last_seen = silence.map(|silence| clock::now().minus(silence)).or(row.last_seen_at);
         Agent {
             id: row.id.to_string(),
             name: row.name,
             labels: row.labels,
             state: row.state.as_str().to_owned(),
             presence: presence.to_owned(),
-            last_seen_at: row.last_seen_at.map(Into::into),
+            last_seen_at: last_seen.map(Into::into),
             created_at: row.created_at.into(),
             version: row.version,
             capabilities: row.capabilities,

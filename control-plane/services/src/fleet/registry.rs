@@ -107,6 +107,11 @@ impl Registry {
         }
     }
 
+    /// How long nothing was heard of an agent that has a session.
+    pub(crate) fn silence(&self, agent: AgentId, now: MonotonicMicros) -> Option<Duration> {
+        self.lock().get(&agent).map(|live| now.since(live.heard))
+    }
+
     /// Closes an agent's session, if it has one; returns where it was from.
     pub(crate) fn close(&self, agent: AgentId, reason: CloseReason) -> Option<SocketAddr> {
         let removed = self.lock().remove(&agent)?;
@@ -212,6 +217,7 @@ mod tests {
         assert_eq!(registry.presence(agent(), at(21)), Presence::Late);
         registry.heard(agent(), Epoch(1), at(21));
         assert_eq!(registry.presence(agent(), at(22)), Presence::Online);
+        assert_eq!(registry.silence(agent(), at(22)), Some(Duration::from_secs(1)));
         assert!(registry.close(agent(), CloseReason::Revoked).is_some());
         assert_eq!(registry.presence(agent(), at(22)), Presence::Offline);
     }
