@@ -9,22 +9,28 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::server::TlsStream;
 
 use super::metered::Metered;
+use super::session::Driver;
 use super::upgrade::Upgraded;
-use super::{Edge, http, session};
+use super::{Edge, http};
 
 /// The transport of a session.
 pub(super) type Stream = Metered<TlsStream<TcpStream>>;
 
-/// Boxes each stage, so that an idle session does not keep room for the stages before it.
+/// Boxes every stage but the session's own, so that an idle session keeps no room for what came before it.
 pub(super) async fn run(edge: Arc<Edge>, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
+    if let Some(driver) = Box::pin(enter(edge, stream, peer, permit)).await {
+        driver.run().await;
+    }
+}
+
+/// Everything up to the session; the permit is for connections that nobody has vouched for yet.
+async fn enter(edge: Arc<Edge>, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) -> Option<Box<Driver>> {
     let upgraded = tokio::select! {
-        upgraded = Box::pin(before_session(&edge, stream, peer)) => upgraded,
+        upgraded = before_session(&edge, stream, peer) => upgraded,
         () = edge.leaving.cancelled() => None,
     };
     drop(permit);
-    if let Some(upgraded) = upgraded {
-        session::run(edge, upgraded, peer).await;
-    }
+    Driver::begin(edge, upgraded?, peer).await
 }
 
 async fn before_session(edge: &Arc<Edge>, stream: TcpStream, peer: SocketAddr) -> Option<Upgraded> {

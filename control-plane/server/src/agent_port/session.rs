@@ -20,37 +20,8 @@ use super::upgrade::Upgraded;
 use closing::Ending;
 use socket::{Event, Socket};
 
-/// Runs a session until it ends, and tells the peer why.
-pub(super) async fn run(edge: Arc<Edge>, upgraded: Upgraded, peer: SocketAddr) {
-    let Upgraded { stream, early, admission } = upgraded;
-    let socket = Socket::new(stream, &early, clock::monotonic()).await;
-    // However few bytes came early, they hold the whole buffer that HTTP read into.
-    drop(early);
-    let principal = match admission {
-        Ok(principal) => principal,
-        Err(reason) => return closing::close(socket, Ending::Reason(reason)).await,
-    };
-    edge.sessions.fetch_add(1, Ordering::Relaxed);
-    let mut driver = Driver {
-        machine: ServerSession::new(Jitter::from_seed(rand::random()), clock::monotonic()),
-        edge: Arc::clone(&edge),
-        socket,
-        principal,
-        peer,
-        session: None,
-        commands: None,
-        checked: clock::monotonic(),
-    };
-    let ending = driver.drive().await;
-    edge.sessions.fetch_sub(1, Ordering::Relaxed);
-    let Driver { socket, session, .. } = driver;
-    if let Some(session) = session {
-        session.closed(ending.reason()).await;
-    }
-    Box::pin(closing::close(socket, ending)).await;
-}
-
-struct Driver {
+/// A session on its connection.
+pub(super) struct Driver {
     edge: Arc<Edge>,
     machine: ServerSession,
     socket: Socket,
@@ -73,6 +44,45 @@ enum Woken {
 }
 
 impl Driver {
+    /// Takes an upgraded connection over; none where its agent may not stay, which it is told.
+    pub(super) async fn begin(edge: Arc<Edge>, upgraded: Upgraded, peer: SocketAddr) -> Option<Box<Self>> {
+        let Upgraded { stream, early, admission } = upgraded;
+        let socket = Socket::new(stream, &early, clock::monotonic()).await;
+        let principal = match admission {
+            Ok(principal) => principal,
+            Err(reason) => {
+                closing::close(socket, Ending::Reason(reason)).await;
+                return None;
+            }
+        };
+        edge.sessions.fetch_add(1, Ordering::Relaxed);
+        Some(Box::new(Self {
+            machine: ServerSession::new(Jitter::from_seed(rand::random()), clock::monotonic()),
+            edge,
+            socket,
+            principal,
+            peer,
+            session: None,
+            commands: None,
+            checked: clock::monotonic(),
+        }))
+    }
+
+    /// Runs the session until it ends, and tells services and peer why.
+    pub(super) async fn run(mut self: Box<Self>) {
+        let ending = self.drive().await;
+        Box::pin(self.finish(ending)).await;
+    }
+
+    async fn finish(self: Box<Self>, ending: Ending) {
+        self.edge.sessions.fetch_sub(1, Ordering::Relaxed);
+        let Self { socket, session, .. } = *self;
+        if let Some(session) = session {
+            session.closed(ending.reason()).await;
+        }
+        closing::close(socket, ending).await;
+    }
+
     async fn drive(&mut self) -> Ending {
         loop {
             if let Err(ending) = self.send_what_waits() {
