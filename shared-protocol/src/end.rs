@@ -57,7 +57,7 @@ pub enum RefuseReason {
     PolicyDenied,
     /// The host's owner does not allow this probe.
     KindDisabled,
-    /// The spec is beyond one of the owner's caps.
+    /// The spec is beyond one of the owner's caps, or beyond what the tenant's tier allows.
     CapExceeded,
     /// The job came without credit.
     NoCredit,

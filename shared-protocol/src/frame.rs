@@ -6,6 +6,7 @@ use crate::end::RefuseReason;
 use crate::event::ProbeEvent;
 use crate::id::{Attempt, IncarnationId, InstanceId, JobId, JobRef, Sequence};
 use crate::spec::ProbeKind;
+use crate::tier::ProbeLimits;
 use crate::time::{MonotonicMicros, UnixMicros};
 
 /// What an agent says.
@@ -214,6 +215,9 @@ pub struct Run {
     pub cost: u32,
     /// Time left to its deadline; relative, so that no clocks have to agree.
     pub remaining_ms: u64,
+    /// What the tenant's tier allows the probe; the agent refuses what exceeds it. Absent where nothing is limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<ProbeLimits>,
 }
 
 /// Take jobs back; those not in hand are ignored.

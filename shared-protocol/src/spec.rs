@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::strict_json;
 use crate::target::Target;
-use crate::tier::TierLimits;
+use crate::tier::ProbeLimits;
 
 mod fields;
 mod ping;
@@ -124,7 +124,8 @@ impl ProbeSpec {
     ///
     /// # Errors
     /// [`InvalidField`] names the option that the tier does not include.
-    pub fn check_tier(&self, limits: &TierLimits) -> Result<(), InvalidField> {
+    pub fn check_tier(&self, limits: &ProbeLimits) -> Result<(), InvalidField> {
+        limits.includes(self.kind())?;
         match self {
             Self::Ping(spec) => spec.check_tier(limits),
         }

@@ -78,6 +78,7 @@ mod tests {
             spec: json!({"probe": "ping"}),
             cost: 1,
             remaining_ms: 1_000,
+            limits: None,
         }
     }
 

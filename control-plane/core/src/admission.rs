@@ -5,13 +5,13 @@ use std::time::Duration;
 use shared_protocol::id::AgentId;
 use shared_protocol::limits::{DEADLINE_MAX, DEADLINE_MIN};
 use shared_protocol::spec::{InvalidField, ProbeSpec};
-use shared_protocol::tier::Tier;
+use shared_protocol::tier::TierLimits;
 
 /// A measurement whose agents are chosen, and what there is already.
 #[derive(Debug, Clone, Copy)]
 pub struct AdmissionRequest<'a> {
-    /// The tenant's tier.
-    pub tier: Tier,
+    /// What the tenant's tier allows.
+    pub limits: &'a TierLimits,
     /// Jobs of the tenant without an end.
     pub open_jobs_of_tenant: u64,
     /// Jobs of all tenants without an end.
@@ -55,8 +55,8 @@ pub fn admit(request: &AdmissionRequest<'_>) -> Result<Admitted, Refusal> {
         let bounds = format!("must be from {} to {}", DEADLINE_MIN.as_secs(), DEADLINE_MAX.as_secs());
         return Err(Refusal::Deadline(InvalidField::new("deadline_s", bounds)));
     }
-    let limits = request.tier.limits();
-    request.spec.check_tier(&limits).map_err(Refusal::TierLimit)?;
+    let limits = request.limits;
+    request.spec.check_tier(&limits.probe).map_err(Refusal::TierLimit)?;
     let jobs = u64::try_from(request.chosen.len()).unwrap_or(u64::MAX);
     if jobs == 0 {
         return Err(Refusal::NoAgents);
@@ -130,8 +130,13 @@ const DRAIN_RATE_ASSUMED: f64 = 1.0;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::LazyLock;
+
     use shared_protocol::limits::DEADLINE_DEFAULT;
+    use shared_protocol::tier::{Tier, TierTable};
     use shared_protocol::time::UnixMicros;
+
+    static TIERS: LazyLock<TierTable> = LazyLock::new(TierTable::default);
 
     fn candidate(backlog: u64, drain_rate: Option<f64>) -> Candidate {
         Candidate {
@@ -148,7 +153,7 @@ mod tests {
 
     fn request<'a>(spec: &'a ProbeSpec, chosen: &'a [Candidate]) -> AdmissionRequest<'a> {
         AdmissionRequest {
-            tier: Tier::Free,
+            limits: TIERS.of(Tier::Free),
             open_jobs_of_tenant: 0,
             open_jobs_total: 0,
             spec,
@@ -197,7 +202,7 @@ mod tests {
         let refused = admit(&request(&spec, &chosen));
         assert!(matches!(refused, Err(Refusal::TierLimit(field)) if field.field == "count"));
         let standard = AdmissionRequest {
-            tier: Tier::Standard,
+            limits: TIERS.of(Tier::Standard),
             ..request(&spec, &chosen)
         };
         assert!(admit(&standard).is_ok());

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use shared_protocol::id::{AgentId, JobId, TenantId};
-use shared_protocol::tier::Tier;
+use shared_protocol::tier::{Tier, TierTable};
 use shared_protocol::time::UnixMicros;
 
 mod agent_queue;
@@ -29,6 +29,7 @@ pub struct Queue {
     overdue: BTreeSet<(UnixMicros, JobId)>,
     tenants: TenantsInFlight,
     depth: PerTier<usize>,
+    tiers: TierTable,
 }
 
 /// A job that waits to be handed to its agent.
@@ -51,9 +52,34 @@ pub struct QueuedJob {
 }
 
 impl Queue {
-    /// A queue without jobs.
+    /// A queue without jobs, by the starting values of the tiers.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Goes by other weights and caps from now on.
+    pub fn set_tiers(&mut self, tiers: TierTable) {
+        self.tiers = tiers;
+    }
+
+    /// A tenant has another tier: its queued jobs wait on under that one. What is in flight stays what it was.
+    pub fn retier(&mut self, tenant: TenantId, tier: Tier) {
+        let own = self.jobs.values().filter(|waiting| waiting.job.tenant == tenant && waiting.job.tier != tier);
+        let moved: Vec<JobId> = own.map(|waiting| waiting.job.job).collect();
+        for id in moved {
+            let Some(waiting) = self.jobs.get_mut(&id) else { continue };
+            let before = waiting.job;
+            waiting.job.tier = tier;
+            let depth = self.depth.get_mut(before.tier);
+            *depth = depth.saturating_sub(1);
+            *self.depth.get_mut(tier) += 1;
+            if waiting.place == Place::InLine
+                && let Some(queue) = self.agents.get_mut(&before.agent)
+            {
+                queue.remove(&before);
+                queue.push(&waiting.job);
+            }
+        }
     }
 
     /// Puts a job at its place. A job that is queued already stays as it is.
@@ -80,7 +106,7 @@ impl Queue {
     pub fn pop(&mut self, agent: AgentId, credit: u32, now: UnixMicros) -> Option<QueuedJob> {
         self.set_overdue_aside(now);
         self.release_held(agent, now);
-        let chosen = self.agents.get_mut(&agent)?.pop(credit, &self.tenants)?;
+        let chosen = self.agents.get_mut(&agent)?.pop(credit, &self.tenants, &self.tiers)?;
         let job = self.leave(chosen)?;
         self.tenants.enter(job.tenant);
         Some(job)
@@ -98,7 +124,7 @@ impl Queue {
     pub fn put_back(&mut self, job: QueuedJob) {
         self.tenants.leave(job.tenant);
         let queue = self.agents.entry(job.agent).or_default();
-        queue.refund(&job);
+        queue.refund(&job, &self.tiers);
         if self.jobs.contains_key(&job.job) {
             return;
         }
@@ -141,7 +167,7 @@ impl Queue {
     /// The cost that goes ahead of a new job of this tier: its own tier's, and of each other tier what its share lets through meanwhile.
     /// Jobs held back and jobs in flight are not in it.
     pub fn backlog(&self, agent: AgentId, tier: Tier) -> u64 {
-        self.agents.get(&agent).map_or(0, |queue| queue.backlog(tier))
+        self.agents.get(&agent).map_or(0, |queue| queue.backlog(tier, &self.tiers))
     }
 
     /// How many jobs of this tier are queued.

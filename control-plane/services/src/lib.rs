@@ -23,6 +23,7 @@ pub mod metrics;
 mod private_file;
 pub mod reports;
 mod services;
+mod tiers;
 
 pub use error::{ServiceError, StartError};
 pub use services::{Readiness, ServiceOptions, Services};

@@ -21,6 +21,7 @@ use crate::identity::{Identity, JoinBundles, Pepper};
 use crate::jobs::{Dispatch, Dispatcher, Jobs, Lifecycle, Loaded};
 use crate::metrics::Metrics;
 use crate::reports::{Bus, Reports};
+use crate::tiers::Tiers;
 
 /// Where the control plane keeps what it keeps, and how it is reached.
 #[derive(Debug, Clone)]
@@ -93,6 +94,7 @@ impl Services {
             dispatch,
             in_flight: Arc::default(),
             metrics: Metrics::default(),
+            tiers: Tiers::default(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
         };

@@ -7,10 +7,10 @@ use serde_json::json;
 use shared_protocol::end::End;
 use shared_protocol::frame::HostFacts;
 use shared_protocol::id::{AgentId, Attempt, Epoch, IncarnationId, InstanceId, JobId, JobRef, MeasurementId, Sequence, TenantId};
-use shared_protocol::tier::Tier;
+use shared_protocol::tier::{Tier, TierLimits};
 use shared_protocol::time::UnixMicros;
 
-use crate::jobs::{self, Enqueued, LeasedJob, NewIdempotency, NewJob, NewMeasurement};
+use crate::jobs::{self, Caps, Enqueued, LeasedJob, NewIdempotency, NewJob, NewMeasurement};
 use crate::reports::{self, IncomingReport, IngestOutcome};
 use crate::tx::BoxFuture;
 use crate::{Reader, Store, StoreError, StoreOptions, Tx, agents, certificates, sessions, tenants};
@@ -209,6 +209,9 @@ pub(super) fn new_measurement(agent: AgentId, tier: Tier, jobs: usize) -> (NewMe
         spec: json!({"probe": "ping", "target": "127.0.0.1"}),
         selection: json!({"count": 1}),
         tier,
+        caps: Caps {
+            open_jobs: TierLimits::starting(tier).open_jobs,
+        },
         created_at: at(10),
         deadline_at: at(610),
     };

@@ -23,7 +23,7 @@ pub use crate::idempotency::NewIdempotency;
 pub use cancel::{CancelOutcome, CancelledMeasurement, cancel_measurement, request_cancel};
 pub use end::{EndedJob, end, end_all, refuse};
 pub(crate) use end::{close, take_handed_out};
-pub use enqueue::{Enqueued, NewJob, NewMeasurement, enqueue, forget_idempotency};
+pub use enqueue::{Caps, Enqueued, NewJob, NewMeasurement, enqueue, forget_idempotency};
 pub use lease::{LeasedJob, lease, requeue, running};
 pub use read::{Conservation, has_open_jobs};
 pub use read::{JobFilter, JobRow, MeasurementRow, conservation, job, jobs, jobs_of, measurement, measurements, open_jobs};

@@ -8,7 +8,7 @@ use super::AddressFamily;
 use super::fields::{Fields, InvalidField};
 use crate::limits::COST_MAX;
 use crate::target::Target;
-use crate::tier::TierLimits;
+use crate::tier::ProbeLimits;
 
 /// What a ping is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -79,12 +79,12 @@ impl PingSpec {
         u32::try_from(seconds).unwrap_or(COST_MAX).clamp(1, COST_MAX)
     }
 
-    pub(super) fn check_tier(&self, limits: &TierLimits) -> Result<(), InvalidField> {
+    pub(super) fn check_tier(&self, limits: &ProbeLimits) -> Result<(), InvalidField> {
         if self.count > limits.ping_packets {
             return Err(InvalidField::new("count", format!("your tier allows at most {}", limits.ping_packets)));
         }
-        let shortest = limits.ping_interval.as_millis();
-        if u128::from(self.interval_ms) < shortest {
+        if self.interval_ms < limits.ping_interval_ms {
+            let shortest = limits.ping_interval_ms;
             return Err(InvalidField::new("interval_ms", format!("your tier allows no less than {shortest}")));
         }
         Ok(())

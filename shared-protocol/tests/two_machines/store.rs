@@ -114,6 +114,7 @@ impl Store {
             spec: serde_json::json!({"probe": "ping", "target": "127.0.0.1"}),
             cost: row.cost,
             remaining_ms: 60_000,
+            limits: None,
         })
     }
 

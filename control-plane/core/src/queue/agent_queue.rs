@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use shared_protocol::id::{JobId, TenantId};
-use shared_protocol::tier::Tier;
+use shared_protocol::tier::{Tier, TierTable};
 use shared_protocol::time::UnixMicros;
 
 use super::QueuedJob;
@@ -61,7 +61,7 @@ impl AgentQueue {
         self.held.first().map(|(not_before, _)| *not_before)
     }
 
-    pub(super) fn pop(&mut self, credit: u32, tenants: &TenantsInFlight) -> Option<JobId> {
+    pub(super) fn pop(&mut self, credit: u32, tenants: &TenantsInFlight, tiers: &TierTable) -> Option<JobId> {
         if credit == 0 {
             return None;
         }
@@ -71,6 +71,7 @@ impl AgentQueue {
             cost: if self.in_flight == 0 { credit } else { u32::MAX },
             window: self.in_flight.saturating_add(u64::from(credit)),
             tenants,
+            tiers,
         };
         let tier = Tier::ALL
             .into_iter()
@@ -84,16 +85,16 @@ impl AgentQueue {
             return None;
         }
         lane.start(next);
-        lane.finish = start.saturating_add(span(tier, next.head.cost));
+        lane.finish = start.saturating_add(span(tiers.of(tier).weight, next.head.cost));
         self.virtual_time = start;
         self.in_flight = self.in_flight.saturating_add(u64::from(next.head.cost));
         Some(next.head.job)
     }
 
-    pub(super) fn refund(&mut self, job: &QueuedJob) {
+    pub(super) fn refund(&mut self, job: &QueuedJob, tiers: &TierTable) {
         let lane = self.lanes.get_mut(job.tier);
         lane.refund(job.tenant, job.cost);
-        lane.finish = lane.finish.saturating_sub(span(job.tier, job.cost));
+        lane.finish = lane.finish.saturating_sub(span(tiers.of(job.tier).weight, job.cost));
         self.in_flight = self.in_flight.saturating_sub(u64::from(job.cost));
     }
 
@@ -107,11 +108,11 @@ impl AgentQueue {
         self.in_flight = self.in_flight.saturating_sub(u64::from(expected));
     }
 
-    pub(super) fn backlog(&self, tier: Tier) -> u64 {
+    pub(super) fn backlog(&self, tier: Tier, tiers: &TierTable) -> u64 {
         let own = self.lanes.get(tier).backlog();
-        let weight = u64::from(tier.limits().weight);
+        let weight = u64::from(tiers.of(tier).weight);
         let others = Tier::ALL.into_iter().filter(|other| *other != tier).map(|other| {
-            let share = own.saturating_mul(u64::from(other.limits().weight)).div_ceil(weight);
+            let share = own.saturating_mul(u64::from(tiers.of(other).weight)).div_ceil(weight);
             share.min(self.lanes.get(other).backlog())
         });
         others.fold(own, u64::saturating_add)
@@ -128,8 +129,8 @@ impl AgentQueue {
 }
 
 /// How far a job moves its tier in virtual time.
-fn span(tier: Tier, cost: u32) -> u64 {
-    u64::from(cost).saturating_mul(COST_UNIT / u64::from(tier.limits().weight))
+fn span(weight: u32, cost: u32) -> u64 {
+    u64::from(cost).saturating_mul(COST_UNIT / u64::from(weight.max(1)))
 }
 
 /// Virtual time of one agent-second at weight 1: fine enough for every weight, and 2⁶⁴ of it outlast any process.

@@ -1,9 +1,8 @@
-//! How many jobs of each tenant are in flight over all agents, against the cap of its tier.
+//! How many jobs of each tenant are in flight over all agents.
 
 use std::collections::BTreeMap;
 
 use shared_protocol::id::TenantId;
-use shared_protocol::tier::Tier;
 
 #[derive(Debug, Default)]
 pub(super) struct TenantsInFlight {
@@ -27,9 +26,5 @@ impl TenantsInFlight {
 
     pub(super) fn count(&self, tenant: TenantId) -> u32 {
         self.counts.get(&tenant).copied().unwrap_or(0)
-    }
-
-    pub(super) fn may_start(&self, tenant: TenantId, tier: Tier) -> bool {
-        self.count(tenant) < tier.limits().in_flight
     }
 }

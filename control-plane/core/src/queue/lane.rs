@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use shared_protocol::id::TenantId;
-use shared_protocol::tier::Tier;
+use shared_protocol::tier::{Tier, TierTable};
 
 use super::QueuedJob;
 use super::in_flight::TenantsInFlight;
@@ -29,6 +29,8 @@ pub(super) struct Bounds<'a> {
     pub(super) window: u64,
     /// Counts over all agents.
     pub(super) tenants: &'a TenantsInFlight,
+    /// The caps.
+    pub(super) tiers: &'a TierTable,
 }
 
 /// The next job of a lane.
@@ -134,7 +136,7 @@ impl Lane {
     }
 
     fn startable(&self, tenant: TenantId, tier: Tier, bounds: Bounds<'_>) -> Option<Next> {
-        if !bounds.tenants.may_start(tenant, tier) {
+        if bounds.tenants.count(tenant) >= bounds.tiers.of(tier).in_flight {
             return None;
         }
         let head = self.lines.get(&tenant)?.head(bounds.cost)?;

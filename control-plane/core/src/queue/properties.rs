@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use shared_protocol::id::JobId;
-use shared_protocol::tier::Tier;
+use shared_protocol::tier::{Tier, TierLimits};
 use shared_protocol::time::UnixMicros;
 
 use super::sample::{agent, at, job, tenant};
@@ -160,7 +160,7 @@ impl Checked {
         self.waiting
             .values()
             .filter(in_time)
-            .filter(move |job| flying(job.tenant) < job.tier.limits().in_flight)
+            .filter(move |job| flying(job.tenant) < TierLimits::starting(job.tier).in_flight)
             .copied()
     }
 
@@ -282,9 +282,9 @@ proptest! {
                 since_start = Some((next.cost, 0));
             } else if let Some((cost, got)) = &mut since_start {
                 *got += next.cost;
-                let weight = waiting.limits().weight;
+                let weight = TierLimits::starting(waiting).weight;
                 let other_tiers = || Tier::ALL.into_iter().filter(|tier| *tier != waiting);
-                let weights: u32 = other_tiers().map(|tier| tier.limits().weight).sum();
+                let weights: u32 = other_tiers().map(|tier| TierLimits::starting(tier).weight).sum();
                 let dearest: u32 = other_tiers().filter_map(|tier| others.iter().filter(|other| other.1 == tier).map(|other| other.2).max()).sum();
                 prop_assert!(*got * weight <= *cost * weights + dearest * weight, "{got} after a start of cost {cost}");
             }
@@ -301,7 +301,7 @@ proptest! {
         while spent.values().sum::<u32>() < 21_000 {
             for tier in Tier::ALL {
                 while queue.depth(tier) < 40 {
-                    let of = u8::try_from(number % u32::from(tenants)).unwrap() + 10 * u8::try_from(tier.limits().weight).unwrap();
+                    let of = u8::try_from(number % u32::from(tenants)).unwrap() + 10 * u8::try_from(TierLimits::starting(tier).weight).unwrap();
                     let cost = costs[usize::try_from(number).unwrap() % costs.len()];
                     queue.push(QueuedJob { tenant: tenant(of), cost, ..job(number, tier) });
                     number += 1;
@@ -318,7 +318,7 @@ proptest! {
         }
         let total = f64::from(spent.values().sum::<u32>());
         for (tier, got) in spent {
-            let share = f64::from(got) / total * 21.0 / f64::from(tier.limits().weight);
+            let share = f64::from(got) / total * 21.0 / f64::from(TierLimits::starting(tier).weight);
             prop_assert!((0.95..=1.05).contains(&share), "{tier:?} got {share} of its share");
         }
     }

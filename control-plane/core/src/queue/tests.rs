@@ -1,4 +1,4 @@
-use shared_protocol::tier::Tier;
+use shared_protocol::tier::{Tier, TierLimits, TierTable};
 
 use super::sample::{agent, at, job, tenant};
 use super::{Queue, QueuedJob};
@@ -105,7 +105,7 @@ fn a_retry_is_held_back_until_its_time() {
 #[test]
 fn a_tenant_at_its_cap_waits_whatever_agent_has_its_jobs() {
     let mut queue = Queue::new();
-    let cap = Tier::Free.limits().in_flight;
+    let cap = TierLimits::starting(Tier::Free).in_flight;
     for number in 0..=cap {
         let on = agent(u8::try_from(number % 2).unwrap() + 1);
         queue.push(QueuedJob {
@@ -305,4 +305,66 @@ fn start_and_finish(queue: &mut Queue) -> QueuedJob {
 
 fn drain(queue: &mut Queue) -> Vec<QueuedJob> {
     std::iter::from_fn(|| queue.pop(agent(1), AMPLE, at(0))).collect()
+}
+
+#[test]
+fn other_weights_and_caps_hold_from_the_next_start_on() {
+    let mut queue = Queue::new();
+    for number in 1..200 {
+        let of = |seed| QueuedJob {
+            tenant: tenant(seed),
+            ..job(number, Tier::Free)
+        };
+        queue.push(of(1));
+        queue.push(QueuedJob {
+            tier: Tier::Enterprise,
+            job: job(number + 1_000, Tier::Free).job,
+            ..of(2)
+        });
+    }
+    let even = TierLimits {
+        weight: 16,
+        in_flight: 100,
+        ..TierLimits::starting(Tier::Free)
+    };
+    queue.set_tiers(TierTable::default().with(Tier::Free, even.clone()));
+    let started: Vec<Tier> = (0..80).map(|_| queue.pop(agent(1), AMPLE, at(0)).unwrap().tier).collect();
+    assert_eq!(started.iter().filter(|tier| **tier == Tier::Free).count(), 40, "equal weights share equally");
+    queue.set_tiers(TierTable::default().with(Tier::Free, TierLimits { in_flight: 40, ..even }));
+    let next: Vec<Tier> = (0..20).map(|_| queue.pop(agent(1), AMPLE, at(0)).unwrap().tier).collect();
+    assert!(next.iter().all(|tier| *tier == Tier::Enterprise), "the free tenant is at its new cap");
+}
+
+#[test]
+fn aut_19_jobs_of_a_tenant_that_changed_its_tier_wait_on_under_the_new_one() {
+    let mut queue = Queue::new();
+    for number in 1..=20 {
+        queue.push(job(number, Tier::Standard));
+    }
+    queue.push(QueuedJob {
+        not_before: Some(at(5)),
+        ..job(21, Tier::Standard)
+    });
+    queue.push(QueuedJob {
+        tenant: tenant(2),
+        ..job(22, Tier::Standard)
+    });
+    let before = queue.pop(agent(1), AMPLE, at(0)).unwrap();
+    queue.retier(tenant(1), Tier::Free);
+    assert_eq!((queue.len(), queue.depth(Tier::Free), queue.depth(Tier::Standard)), (21, 20, 1), "none is lost");
+    let mut flying = vec![before];
+    while let Some(next) = queue.pop(agent(1), AMPLE, at(9)) {
+        flying.push(next);
+    }
+    let cap = usize::try_from(TierLimits::starting(Tier::Free).in_flight).unwrap();
+    assert_eq!(flying.iter().filter(|job| job.tenant == tenant(1)).count(), cap, "held at the new cap");
+    queue.retier(tenant(1), Tier::Standard);
+    while let Some(next) = queue.pop(agent(1), AMPLE, at(9)) {
+        flying.push(next);
+    }
+    assert_eq!(flying.len(), 22, "a higher tier frees them");
+    for job in flying {
+        queue.finished(job.tenant, job.agent, job.tier, job.cost, job.cost);
+    }
+    assert!(queue.is_empty() && queue.in_flight(tenant(1)) == 0);
 }

@@ -12,13 +12,13 @@ use control_core::authorize::{Grant, TenantScope};
 use control_core::queue::QueuedJob;
 use control_core::selection::{AgentFacts, SelectionRefusal, Wanted, select};
 use control_store::agents::{AgentRow, AgentState};
-use control_store::jobs::{CancelOutcome, EndedJob, Enqueued, NewIdempotency, NewJob, NewMeasurement};
+use control_store::jobs::{CancelOutcome, Caps, EndedJob, Enqueued, NewIdempotency, NewJob, NewMeasurement};
 use control_store::{Page, Store};
 use shared_protocol::frame::CapabilityLevel;
 use shared_protocol::id::{AgentId, JobId, MeasurementId};
 use shared_protocol::limits::DEADLINE_DEFAULT;
 use shared_protocol::spec::{InvalidField, ProbeSpec};
-use shared_protocol::tier::Tier;
+use shared_protocol::tier::{Tier, TierLimits};
 use shared_protocol::time::UnixMicros;
 
 use super::lifecycle::Lifecycle;
@@ -41,6 +41,7 @@ pub struct Jobs {
 struct Decided {
     scope: TenantScope,
     tier: Tier,
+    caps: Caps,
     spec: ProbeSpec,
     selection: Selection,
     chosen: Vec<AgentId>,
@@ -149,11 +150,13 @@ impl Jobs {
         checked_labels(&request.selection.labels).map_err(in_selection)?;
         let agents = self.agents_of(scope).await?;
         let load = self.lifecycle.dispatch.load(agents.iter().map(|agent| agent.id).collect(), tier).await;
-        let chosen = self.choose(&agents, &load, &spec, &request.selection, tier)?;
+        let tiers = self.lifecycle.tiers.table();
+        let limits = tiers.of(tier);
+        let chosen = self.choose(&agents, &load, &spec, &request.selection, limits)?;
         let deadline = request.deadline_s.map_or(DEADLINE_DEFAULT, |seconds| Duration::from_secs(u64::from(seconds)));
         let candidates: Vec<Candidate> = chosen.iter().map(|agent| candidate(*agent, &load)).collect();
         let admitted = admit(&AdmissionRequest {
-            tier,
+            limits,
             // The store counts the tenant's own open jobs again, exactly, in the transaction that adds to them.
             open_jobs_of_tenant: 0,
             open_jobs_total: u64::try_from(load.open_jobs).unwrap_or(OPEN_JOBS_MAX),
@@ -165,6 +168,7 @@ impl Jobs {
         Ok(Decided {
             scope,
             tier,
+            caps: Caps { open_jobs: limits.open_jobs },
             spec,
             selection: request.selection,
             chosen,
@@ -174,7 +178,7 @@ impl Jobs {
         })
     }
 
-    fn choose(&self, agents: &[AgentRow], load: &Load, spec: &ProbeSpec, selection: &Selection, tier: Tier) -> Result<Vec<AgentId>, ServiceError> {
+    fn choose(&self, agents: &[AgentRow], load: &Load, spec: &ProbeSpec, selection: &Selection, limits: &TierLimits) -> Result<Vec<AgentId>, ServiceError> {
         let now = clock::monotonic();
         let facts: Vec<AgentFacts<'_>> = agents
             .iter()
@@ -192,7 +196,7 @@ impl Jobs {
             agents: &selection.agents,
             labels: &selection.labels,
             count: selection.count,
-            limit: tier.limits().agents_per_measurement,
+            limit: limits.agents_per_measurement,
         };
         select(&facts, &wanted).map_err(|refusal| match refusal {
             SelectionRefusal::NoMatch => ServiceError::NoAgentMatches,
@@ -225,6 +229,7 @@ impl Jobs {
         let Decided {
             scope,
             tier,
+            caps,
             spec,
             selection,
             chosen,
@@ -251,6 +256,7 @@ impl Jobs {
             spec,
             selection,
             tier,
+            caps,
             created_at: now,
             deadline_at: deadline,
         };

@@ -15,6 +15,7 @@ use super::{Dispatch, InFlight};
 use crate::clock;
 use crate::metrics::{EndLabel, Metrics};
 use crate::reports::Bus;
+use crate::tiers::Tiers;
 
 /// What every part that changes a job needs.
 #[derive(Clone)]
@@ -24,6 +25,7 @@ pub(crate) struct Lifecycle {
     pub(crate) dispatch: Dispatch,
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) metrics: Metrics,
+    pub(crate) tiers: Tiers,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
 }

@@ -23,12 +23,21 @@ pub struct NewMeasurement {
     pub spec: Value,
     /// The selection as it was asked for.
     pub selection: Value,
-    /// The tenant's tier: it caps the open jobs and fixes how long the reports are kept.
+    /// The tenant's tier: it fixes how long the reports are kept.
     pub tier: Tier,
+    /// What that tier allows the tenant.
+    pub caps: Caps,
     /// When it is accepted.
     pub created_at: UnixMicros,
     /// When nobody wants the answer any more.
     pub deadline_at: UnixMicros,
+}
+
+/// How much a tenant may ask for, by its tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caps {
+    /// Most jobs without an end.
+    pub open_jobs: u32,
 }
 
 /// One of its jobs.
@@ -71,7 +80,7 @@ pub async fn enqueue(
         let same = kept.body_sha256 == key.body_sha256;
         return Ok(if same { Enqueued::Replayed(kept.measurement) } else { Enqueued::Mismatch });
     }
-    let cap = u64::from(measurement.tier.limits().open_jobs);
+    let cap = u64::from(measurement.caps.open_jobs);
     let new = u64::try_from(jobs.len()).unwrap_or(u64::MAX);
     if open_jobs(tx, scope).await?.saturating_add(new) > cap {
         return Ok(Enqueued::TooManyOpen);

@@ -3,6 +3,7 @@
 use control_core::authorize::SystemScope;
 use serde_json::Value;
 use shared_protocol::id::{AgentId, Attempt, Epoch, JobId, JobRef};
+use shared_protocol::tier::Tier;
 use shared_protocol::time::UnixMicros;
 use sqlx::sqlite::SqliteRow;
 
@@ -21,6 +22,8 @@ pub struct LeasedJob {
     pub attempt: Attempt,
     /// What to do.
     pub spec: Value,
+    /// The tenant's tier at creation.
+    pub tier: Tier,
     /// What it counts against credit, agent-seconds.
     pub cost: u32,
     /// When nobody wants the answer any more.
@@ -52,6 +55,7 @@ fn leased(row: &SqliteRow) -> Result<LeasedJob, RowError> {
         job: JobId::from_uuid(row.uuid("id")?),
         attempt: Attempt(row.number("attempt")?),
         spec: row.document("spec")?,
+        tier: row.known("tier")?,
         cost: row.number("cost")?,
         deadline_at: row.instant("deadline_at")?,
     })
@@ -64,7 +68,7 @@ const LEASE: &str = concat!(
     rows!("$1"),
     ") AND agent = $2 AND state = 'queued' AND cancel_requested_at IS NULL
 AND EXISTS (SELECT 1 FROM agent_session s JOIN agent a ON a.id = s.agent WHERE s.agent = $2 AND s.epoch = $3 AND a.state = 'active')
-RETURNING id, attempt, cost, deadline_at,
+RETURNING id, attempt, tier, cost, deadline_at,
 (SELECT m.spec FROM job j JOIN measurement m ON m.id = j.measurement WHERE j.id = job_open.id) AS spec"
 );
 const RUNNING: &str = concat!(

@@ -70,6 +70,10 @@ pub(super) fn admit(policy: &Policy, surroundings: &Surroundings<'_>, run: Run) 
         };
         Refusal::new(reason, invalid.to_string())
     })?;
+    if let Some(limits) = &run.limits {
+        spec.check_tier(limits)
+            .map_err(|beyond| Refusal::new(RefuseReason::CapExceeded, beyond.to_string()))?;
+    }
     policy.check_spec(&spec).map_err(|refused| Refusal::new(refused.reason, refused.message))?;
     let missing = surroundings
         .capabilities

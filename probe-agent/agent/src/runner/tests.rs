@@ -6,6 +6,7 @@ use shared_protocol::fault::{ErrorCode, Fault, Status};
 use shared_protocol::frame::CapabilityLevel;
 use shared_protocol::id::{Attempt, Sequence};
 use shared_protocol::report::Report;
+use shared_protocol::tier::ProbeLimits;
 use shared_protocol::time::UnixMicros;
 
 use super::stub::Stub;
@@ -60,6 +61,7 @@ fn run(number: u8, target: &str) -> Run {
         spec: serde_json::json!({"probe": "ping", "target": target, "count": 1, "wait_ms": 10}),
         cost: 1,
         remaining_ms: 60_000,
+        limits: None,
     }
 }
 
@@ -119,6 +121,35 @@ async fn job_22_a_job_cancelled_before_its_turn_never_runs() {
     assert_eq!(bench.engine.runs.load(Ordering::SeqCst), 1);
     bench.runner.cancel(&[first.job]);
     bench.finished(first).await;
+}
+
+#[tokio::test]
+async fn job_13_a_job_beyond_the_tenants_tier_is_refused_and_at_its_limit_runs() {
+    let mut bench = Bench::new().await;
+    let limited = |limits: ProbeLimits| Run {
+        limits: Some(limits),
+        ..run(1, "127.0.0.1")
+    };
+    let none = ProbeLimits {
+        ping_packets: 0,
+        ..ProbeLimits::default()
+    };
+    let other = ProbeLimits {
+        probes: vec!["dns".to_owned()],
+        ..ProbeLimits::default()
+    };
+    for (limits, field) in [(none, "count"), (other, "probe")] {
+        let refused = bench.runner.start(limited(limits)).unwrap_err();
+        assert_eq!(refused.reason, RefuseReason::CapExceeded, "{refused:?}");
+        assert!(refused.message.starts_with(field), "{refused:?}");
+    }
+    assert_eq!((bench.runner.running(), bench.outbox.depth()), (0, 0));
+    let one = ProbeLimits {
+        ping_packets: 1,
+        ..ProbeLimits::default()
+    };
+    let job = bench.runner.start(limited(one)).unwrap();
+    assert_eq!(bench.finished(job).await.status, Status::Ok);
 }
 
 #[tokio::test]

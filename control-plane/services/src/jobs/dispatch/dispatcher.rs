@@ -13,7 +13,7 @@ use control_store::jobs::LeasedJob;
 use shared_protocol::end::End;
 use shared_protocol::frame::Run;
 use shared_protocol::id::{AgentId, Epoch, JobId, MeasurementId};
-use shared_protocol::tier::Tier;
+use shared_protocol::tier::{Tier, TierTable};
 use shared_protocol::time::UnixMicros;
 
 use super::{AgentLoad, Command, DispatchReceiver, Load, OpenedSession};
@@ -73,6 +73,8 @@ impl Dispatcher {
             overdue: BTreeSet::new(),
             sessions: HashMap::new(),
         };
+        let tiers = dispatcher.lifecycle.tiers.table();
+        dispatcher.queue.set_tiers(TierTable::clone(&tiers));
         for job in loaded {
             let id = job.queued.job;
             let phase = if job.in_flight { Phase::InFlight } else { Phase::Queued };
@@ -283,6 +285,7 @@ impl Dispatcher {
             spec: leased.spec.clone(),
             cost: open.queued.cost,
             remaining_ms: u64::try_from(open.queued.deadline.since(now).as_millis()).unwrap_or(u64::MAX),
+            limits: self.lifecycle.tiers.limits_in_run(leased.tier),
         };
         self.lifecycle.in_flight.insert(leased.job, agent, open.measurement);
         self.lifecycle.publish(open.measurement, leased.job, agent, "leased", None, leased.attempt);

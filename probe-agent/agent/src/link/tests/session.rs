@@ -89,6 +89,7 @@ fn run(number: u8, target: &str) -> Run {
         spec: serde_json::json!({"probe": "ping", "target": target, "count": 1, "wait_ms": 10}),
         cost: 1,
         remaining_ms: 60_000,
+        limits: None,
     }
 }
 
