@@ -6,10 +6,12 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use crate::command::agents::AgentsCommand;
+pub use crate::command::completion::CompletionArgs;
 pub use crate::command::contexts::ContextsCommand;
 pub use crate::command::jobs::JobsCommand;
 pub use crate::command::join_tokens::JoinTokensCommand;
 pub use crate::command::keys::KeysCommand;
+pub use crate::command::measure::MeasureArgs;
 pub use crate::command::measurements::MeasurementsCommand;
 pub use crate::command::ping::PingArgs;
 
@@ -58,6 +60,8 @@ pub enum Format {
     Json,
     /// One JSON document a line, each as soon as it is known.
     Ndjson,
+    /// Comma-separated values under stable column names, one row an item or an agent.
+    Csv,
 }
 
 /// What to do.
@@ -83,6 +87,8 @@ pub enum Command {
     /// Contexts of the configuration file.
     #[command(subcommand)]
     Contexts(ContextsCommand),
+    /// Print what makes a shell complete commands and options.
+    Completion(CompletionArgs),
 }
 
 /// Where a measurement is to run.
@@ -175,6 +181,8 @@ mod tests {
             &["ping", "127.0.0.1", "--timeout", "0"],
             &["ping", "127.0.0.1", "--from", "label:x"],
             &["ping", "127.0.0.1", "-o", "yaml"],
+            &["ping", "127.0.0.1", "--label", "x"],
+            &["completion", "tcsh"],
             &["ping", "[::1]"],
             &["ping", "127.1"],
             &["agents", "list", "--limit", "0"],

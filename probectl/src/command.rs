@@ -3,18 +3,20 @@
 use std::future::Future;
 use std::io::Read;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Global};
 use crate::client::Client;
 use crate::config::{Connection, Surroundings};
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::output::Screen;
+use crate::output::{Cell, Screen};
 
 pub(crate) mod agents;
+pub(crate) mod completion;
 pub(crate) mod contexts;
 pub(crate) mod jobs;
 pub(crate) mod join_tokens;
 pub(crate) mod keys;
+pub(crate) mod measure;
 pub(crate) mod measurements;
 mod outcome;
 pub(crate) mod ping;
@@ -43,19 +45,36 @@ async fn dispatch(
     if let Command::Contexts(command) = cli.command {
         return contexts::run(command, &surroundings.config_file(&cli.global)?, format, screen);
     }
-    let connection = Connection::find(&cli.global, surroundings, stdin)?;
+    if let Command::Completion(arguments) = cli.command {
+        return completion::run(&arguments, screen);
+    }
+    connected(cli.command, &cli.global, surroundings, stdin, screen, interrupt).await
+}
+
+/// Does what needs a control plane.
+async fn connected(
+    command: Command,
+    global: &Global,
+    surroundings: &Surroundings,
+    stdin: &mut dyn Read,
+    screen: &mut Screen<'_>,
+    interrupt: impl Future<Output = ()>,
+) -> Result<Exit, Error> {
+    let format = global.output;
+    let connection = Connection::find(global, surroundings, stdin)?;
     if connection.is_exposed() {
         screen.say("the API key goes over the network in the clear: use https");
     }
     let client = Client::new(&connection)?;
-    match cli.command {
+    match command {
         Command::Ping(arguments) => ping::run(&arguments, format, &client, screen, interrupt).await,
         Command::Agents(command) => agents::run(command, format, &client, screen).await,
         Command::Jobs(command) => jobs::run(command, format, &client, screen).await,
         Command::Measurements(command) => measurements::run(command, format, &client, screen).await,
         Command::Keys(command) => keys::run(command, format, &client, screen).await,
         Command::JoinTokens(command) => join_tokens::run(command, format, &client, screen).await,
-        Command::Contexts(_) => Ok(Exit::Usage),
+        // Done without a control plane, above.
+        Command::Contexts(_) | Command::Completion(_) => Ok(Exit::Usage),
     }
 }
 
@@ -67,8 +86,8 @@ fn say_if_more(screen: &mut Screen<'_>, listed: &crate::client::Listed<impl Size
 }
 
 /// An optional instant or text as a cell.
-fn cell<T: ToString>(value: Option<&T>) -> String {
-    value.map_or_else(|| "-".to_owned(), T::to_string)
+fn cell<T: ToString>(value: Option<&T>) -> Cell {
+    Cell::of(value.map(T::to_string))
 }
 
 /// Labels as a cell.

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use probectl::cli::Cli;
 use probectl::config::Surroundings;
-use probectl::output::{Screen, Surface};
+use probectl::output::{Colour, Screen, Surface, Terminal};
+use terminal_size::{Height, Width};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -17,10 +18,12 @@ async fn main() -> ExitCode {
         home: std::env::var_os("HOME").map(Into::into),
     };
     let colour_refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let surface = match (stdout().is_terminal(), colour_refused) {
-        (false, _) => Surface::Pipe,
-        (true, true) => Surface::Terminal,
-        (true, false) => Surface::Colour,
+    let surface = if stdout().is_terminal() {
+        let (Width(columns), Height(rows)) = terminal_size::terminal_size().unwrap_or((Width(80), Height(24)));
+        let colour = if colour_refused { Colour::Off } else { Colour::On };
+        Surface::Terminal(Terminal { colour, columns, rows })
+    } else {
+        Surface::Pipe
     };
     let (mut data, mut words) = (stdout().lock(), stderr().lock());
     let mut screen = Screen::new(&mut data, &mut words, surface);

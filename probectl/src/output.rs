@@ -1,14 +1,27 @@
 //! What is printed: data on standard output, words on standard error, both harmless to a terminal.
+//!
+//! One mechanism for everything: a list is a [`Listing`], a running measurement a [`view::View`], and both end in rows of [`Cell`]s under
+//! the same column names, which are a table for people and comma-separated values for programs. JSON is what the API gave.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
+mod cell;
+mod csv;
+mod line;
+mod live;
 pub(crate) mod ping;
 mod printable;
+pub(crate) mod probe;
 mod table;
+pub(crate) mod view;
 
+pub(crate) use cell::Cell;
+pub(crate) use csv::csv;
+pub(crate) use line::{Line, Tone};
+pub(crate) use live::Live;
 pub(crate) use printable::{json_line, json_pretty, printable};
 pub(crate) use table::table;
 
@@ -26,10 +39,28 @@ pub struct Screen<'a> {
 pub enum Surface {
     /// A file or a pipe.
     Pipe,
-    /// A terminal, without colour.
-    Terminal,
-    /// A terminal whose owner has nothing against colour.
-    Colour,
+    /// A terminal.
+    Terminal(Terminal),
+}
+
+/// What is known of a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terminal {
+    /// Whether colour is wanted.
+    pub colour: Colour,
+    /// Characters in a line.
+    pub columns: u16,
+    /// Lines.
+    pub rows: u16,
+}
+
+/// Whether colour is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Colour {
+    /// Yes.
+    On,
+    /// No: `NO_COLOR` is set.
+    Off,
 }
 
 impl<'a> Screen<'a> {
@@ -45,19 +76,23 @@ impl<'a> Screen<'a> {
 
     /// Prints one line of data for people.
     pub(crate) fn line(&mut self, text: &str) -> io::Result<()> {
-        writeln!(self.data, "{}", printable(text))?;
+        self.print(&Line::plain(text))
+    }
+
+    /// Prints one line of data for people, in the colour of its tone where that is wanted.
+    pub(crate) fn print(&mut self, line: &Line) -> io::Result<()> {
+        let colour = match self.surface {
+            Surface::Pipe => Colour::Off,
+            Surface::Terminal(terminal) => terminal.colour,
+        };
+        writeln!(self.data, "{}", live::coloured(&printable(&line.text), line.tone, colour))?;
         self.data.flush()
     }
 
-    /// Prints one line of data for people in a colour, where that is wanted.
-    pub(crate) fn warning_line(&mut self, text: &str) -> io::Result<()> {
-        match self.surface {
-            Surface::Pipe | Surface::Terminal => self.line(text),
-            Surface::Colour => {
-                writeln!(self.data, "\x1b[31m{}\x1b[0m", printable(text))?;
-                self.data.flush()
-            }
-        }
+    /// Prints what is made already: drawings, or a program's text. Whoever calls has made it harmless.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.data.write_all(bytes)?;
+        self.data.flush()
     }
 
     /// Says something; nothing is lost when nobody listens.
@@ -77,30 +112,33 @@ impl<'a> Screen<'a> {
         self.data.flush()
     }
 
+    /// Prints rows as comma-separated values.
+    pub(crate) fn csv(&mut self, columns: &[&str], rows: &[Vec<Cell>]) -> io::Result<()> {
+        self.raw(&csv(columns, rows)?)
+    }
+
     /// Prints items in the format asked for.
     pub(crate) fn items<T: Serialize>(&mut self, format: Format, listing: &Listing<'_, T>) -> io::Result<()> {
+        let rows = || -> Vec<Vec<Cell>> { listing.items.iter().map(listing.row).collect() };
         match format {
-            Format::Table => {
-                let rows: Vec<Vec<String>> = listing.items.iter().map(listing.row).collect();
-                for line in table(listing.columns, &rows) {
-                    self.line(&line)?;
-                }
-                Ok(())
-            }
+            Format::Table => table(listing.columns, &rows()).iter().try_for_each(|line| self.line(line)),
+            Format::Csv => self.csv(listing.columns, &rows()),
             Format::Json => self.document(vec![(listing.noun, json!(listing.items))]),
             Format::Ndjson => listing.items.iter().try_for_each(|item| self.record(vec![(listing.single, json!(item))])),
         }
     }
 
-    /// Prints one thing in the format asked for; for people, one line for each of its fields.
-    pub(crate) fn item<T: Serialize>(&mut self, format: Format, single: &str, item: &T, fields: &[(&str, String)]) -> io::Result<()> {
+    /// Prints one thing, a list of one, in the format asked for; for people, one line for each of its fields.
+    pub(crate) fn item<T: Serialize>(&mut self, format: Format, one: &Listing<'_, T>, fields: &[(&str, Cell)]) -> io::Result<()> {
         match format {
             Format::Table => {
                 let width = fields.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-                fields.iter().try_for_each(|(name, value)| self.line(&format!("{name:width$}  {value}")))
+                fields
+                    .iter()
+                    .try_for_each(|(name, value)| self.line(&format!("{name:width$}  {}", value.shown())))
             }
-            Format::Json => self.document(vec![(single, json!(item))]),
-            Format::Ndjson => self.record(vec![(single, json!(item))]),
+            Format::Json => one.items.iter().try_for_each(|item| self.document(vec![(one.single, json!(item))])),
+            Format::Csv | Format::Ndjson => self.items(format, one),
         }
     }
 }
@@ -113,10 +151,10 @@ pub(crate) struct Listing<'a, T> {
     pub(crate) single: &'a str,
     /// The items.
     pub(crate) items: &'a [T],
-    /// Headings of the table.
+    /// Names of the columns: stable, lower-case, with the unit at their end where there is one.
     pub(crate) columns: &'a [&'a str],
     /// The cells of one item.
-    pub(crate) row: fn(&T) -> Vec<String>,
+    pub(crate) row: fn(&T) -> Vec<Cell>,
 }
 
 fn versioned(members: Vec<(&str, Value)>) -> Value {

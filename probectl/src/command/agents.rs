@@ -10,8 +10,8 @@ use crate::cli::{Format, ListArgs};
 use crate::client::{Client, PAGE};
 use crate::error::{ClientError, Error};
 use crate::exit::Exit;
-use crate::output::ping::word;
-use crate::output::{Listing, Screen};
+use crate::output::view::word;
+use crate::output::{Cell, Listing, Screen};
 
 /// What to do with agents.
 #[derive(Debug, Subcommand)]
@@ -69,39 +69,40 @@ fn listing(agents: &[Agent]) -> Listing<'_, Agent> {
         noun: "agents",
         single: "agent",
         items: agents,
-        columns: &["name", "id", "state", "presence", "last seen", "version", "labels"],
+        columns: &["name", "id", "state", "presence", "last_seen", "version", "labels"],
         row: |agent| {
             vec![
-                agent.name.clone(),
-                agent.id.clone(),
-                agent.state.clone(),
-                agent.presence.clone(),
+                agent.name.as_str().into(),
+                agent.id.as_str().into(),
+                agent.state.as_str().into(),
+                agent.presence.as_str().into(),
                 cell(agent.last_seen_at.as_ref()),
                 cell(agent.version.as_ref()),
-                labels(&agent.labels),
+                labels(&agent.labels).into(),
             ]
         },
     }
 }
 
 fn show(format: Format, screen: &mut Screen<'_>, agent: &Agent) -> Result<(), Error> {
-    let mut fields = vec![
-        ("name", agent.name.clone()),
-        ("id", agent.id.clone()),
-        ("state", agent.state.clone()),
-        ("presence", agent.presence.clone()),
+    let mut fields: Vec<(&str, Cell)> = vec![
+        ("name", agent.name.as_str().into()),
+        ("id", agent.id.as_str().into()),
+        ("state", agent.state.as_str().into()),
+        ("presence", agent.presence.as_str().into()),
         ("last seen", cell(agent.last_seen_at.as_ref())),
-        ("enrolled", agent.created_at.to_string()),
+        ("enrolled", agent.created_at.into()),
         ("certificate until", cell(agent.certificate_expires_at.as_ref())),
         ("version", cell(agent.version.as_ref())),
-        ("labels", labels(&agent.labels)),
+        ("labels", labels(&agent.labels).into()),
     ];
     if let Some(host) = &agent.host {
-        fields.push(("host", format!("{}, {}, {} ({})", host.hostname, host.os, host.kernel, host.architecture)));
+        let shown = format!("{}, {}, {} ({})", host.hostname, host.os, host.kernel, host.architecture);
+        fields.push(("host", shown.into()));
     }
     for capability in &agent.capabilities {
         let missing = capability.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        fields.push(("can", format!("{} {}{missing}", capability.probe, word(&capability.level))));
+        fields.push(("can", format!("{} {}{missing}", capability.probe, word(&capability.level)).into()));
     }
-    Ok(screen.item(format, "agent", agent, &fields)?)
+    Ok(screen.item(format, &listing(std::slice::from_ref(agent)), &fields)?)
 }

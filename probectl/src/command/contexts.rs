@@ -56,6 +56,12 @@ fn listing(contexts: &[ShownContext]) -> Listing<'_, ShownContext> {
         single: "context",
         items: contexts,
         columns: &["current", "name", "url"],
-        row: |context| vec![if context.current { "*" } else { "" }.to_owned(), context.name.clone(), context.url.clone()],
+        row: |context| {
+            vec![
+                if context.current { "*" } else { "" }.into(),
+                context.name.as_str().into(),
+                context.url.as_str().into(),
+            ]
+        },
     }
 }

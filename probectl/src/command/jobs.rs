@@ -69,12 +69,12 @@ pub(super) fn listing(jobs: &[Job]) -> Listing<'_, Job> {
         columns: &["id", "agent", "state", "reason", "attempt", "accepted", "ended"],
         row: |job| {
             vec![
-                job.id.clone(),
-                job.agent_name.clone(),
-                job.state.clone(),
+                job.id.as_str().into(),
+                job.agent_name.as_str().into(),
+                job.state.as_str().into(),
                 cell(job.reason.as_ref()),
-                job.attempt.to_string(),
-                job.created_at.to_string(),
+                job.attempt.into(),
+                job.created_at.into(),
                 cell(job.ended_at.as_ref()),
             ]
         },
@@ -83,16 +83,16 @@ pub(super) fn listing(jobs: &[Job]) -> Listing<'_, Job> {
 
 fn show(format: Format, screen: &mut Screen<'_>, job: &Job) -> Result<(), Error> {
     let fields = [
-        ("id", job.id.clone()),
-        ("measurement", job.measurement.clone()),
-        ("agent", format!("{} ({})", job.agent_name, job.agent)),
-        ("state", job.state.clone()),
+        ("id", job.id.as_str().into()),
+        ("measurement", job.measurement.as_str().into()),
+        ("agent", format!("{} ({})", job.agent_name, job.agent).into()),
+        ("state", job.state.as_str().into()),
         ("reason", cell(job.reason.as_ref())),
-        ("attempt", job.attempt.to_string()),
-        ("accepted", job.created_at.to_string()),
-        ("deadline", job.deadline_at.to_string()),
+        ("attempt", job.attempt.into()),
+        ("accepted", job.created_at.into()),
+        ("deadline", job.deadline_at.into()),
         ("cancel requested", cell(job.cancel_requested_at.as_ref())),
         ("ended", cell(job.ended_at.as_ref())),
     ];
-    Ok(screen.item(format, "job", job, &fields)?)
+    Ok(screen.item(format, &listing(std::slice::from_ref(job)), &fields)?)
 }

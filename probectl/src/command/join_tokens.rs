@@ -59,6 +59,7 @@ pub(super) async fn run(command: JoinTokensCommand, format: Format, client: &Cli
                 }
                 Format::Json => screen.document(vec![("join_token", json!(created))])?,
                 Format::Ndjson => screen.record(vec![("join_token", json!(created))])?,
+                Format::Csv => screen.csv(&["id", "bundle"], &[vec![created.token.id.into(), created.bundle.into()]])?,
             }
         }
         JoinTokensCommand::List(list) => {
@@ -86,10 +87,10 @@ fn listing(tokens: &[JoinToken]) -> Listing<'_, JoinToken> {
         columns: &["id", "name", "labels", "expires", "used", "revoked"],
         row: |token| {
             vec![
-                token.id.clone(),
+                token.id.as_str().into(),
                 cell(token.name.as_ref()),
-                labels(&token.labels),
-                token.expires_at.to_string(),
+                labels(&token.labels).into(),
+                token.expires_at.into(),
                 cell(token.used_at.as_ref()),
                 cell(token.revoked_at.as_ref()),
             ]

@@ -60,6 +60,7 @@ pub(super) async fn run(command: KeysCommand, format: Format, client: &Client, s
                 }
                 Format::Json => screen.document(vec![("key", json!(created))])?,
                 Format::Ndjson => screen.record(vec![("key", json!(created))])?,
+                Format::Csv => screen.csv(&["id", "key"], &[vec![created.key.id.into(), created.secret.into()]])?,
             }
         }
         KeysCommand::Revoke { key } => {
@@ -75,13 +76,13 @@ fn listing(keys: &[Key]) -> Listing<'_, Key> {
         noun: "keys",
         single: "key",
         items: keys,
-        columns: &["id", "name", "scopes", "expires", "revoked", "last used"],
+        columns: &["id", "name", "scopes", "expires", "revoked", "last_used"],
         row: |key| {
             vec![
-                key.id.clone(),
-                key.name.clone(),
-                key.scopes.join(","),
-                key.expires_at.to_string(),
+                key.id.as_str().into(),
+                key.name.as_str().into(),
+                key.scopes.join(",").into(),
+                key.expires_at.into(),
                 cell(key.revoked_at.as_ref()),
                 cell(key.last_used_at.as_ref()),
             ]

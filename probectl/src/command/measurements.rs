@@ -3,15 +3,14 @@
 use clap::Subcommand;
 use control_api::measurement::{JobReport, Measurement};
 use serde_json::json;
-use shared_protocol::report::Findings;
 
 use super::{cell, jobs, say_if_more};
 use crate::cli::{Format, ListArgs};
 use crate::client::{Client, PAGE};
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::output::ping::{milliseconds, word};
-use crate::output::{Listing, Screen};
+use crate::output::view::{for_people, kind_of, report_columns, report_row, target_of};
+use crate::output::{Cell, Listing, Screen, table};
 
 /// What to do with measurements.
 #[derive(Debug, Subcommand)]
@@ -50,10 +49,7 @@ pub(super) async fn run(command: MeasurementsCommand, format: Format, client: &C
             show(format, screen, &client.post(&["measurements", &measurement, "cancel"], &json!({})).await?)?;
         }
         MeasurementsCommand::Reports { measurement, list } => {
-            let path = ["measurements", &measurement, "reports"];
-            let listed = client.list::<JobReport>(&path, &[], REPORTS_PAGE.min(list.limit), list.limit).await?;
-            say_if_more(screen, &listed);
-            screen.items(format, &reports(&listed.items))?;
+            reports(&measurement, &list, format, client, screen).await?;
         }
     }
     Ok(Exit::Ok)
@@ -61,6 +57,42 @@ pub(super) async fn run(command: MeasurementsCommand, format: Format, client: &C
 
 /// Reports asked for in one page: they can be long.
 pub(super) const REPORTS_PAGE: u32 = 50;
+
+async fn reports(id: &str, list: &ListArgs, format: Format, client: &Client, screen: &mut Screen<'_>) -> Result<(), Error> {
+    let path = ["measurements", id, "reports"];
+    let listed = client.list::<JobReport>(&path, &[], REPORTS_PAGE.min(list.limit), list.limit).await?;
+    say_if_more(screen, &listed);
+    let measurement: Option<Measurement> = match format {
+        Format::Table | Format::Csv => Some(client.get(&["measurements", id], &[]).await?),
+        Format::Json | Format::Ndjson => None,
+    };
+    match format {
+        Format::Json => screen.document(vec![("reports", json!(listed.items))])?,
+        Format::Ndjson => listed.items.iter().try_for_each(|report| screen.record(vec![("report", json!(report))]))?,
+        Format::Table | Format::Csv => {
+            let kind = measurement.as_ref().and_then(kind_of);
+            let jobs = measurement.map(|measurement| measurement.jobs).unwrap_or_default();
+            let name = |agent: &str| {
+                jobs.iter()
+                    .find(|job| job.agent == agent)
+                    .map_or_else(|| agent.to_owned(), |job| job.agent_name.clone())
+            };
+            let rows: Vec<Vec<Cell>> = listed
+                .items
+                .iter()
+                .map(|report| report_row(kind, &name(&report.agent), &report.job, Some(report), "", None))
+                .collect();
+            if format == Format::Csv {
+                screen.csv(&report_columns(kind), &rows)?;
+            } else {
+                let wide = rows.into_iter().map(|row| for_people(kind, row)).collect::<Vec<_>>();
+                let columns = for_people(kind, report_columns(kind));
+                table(&columns, &wide).iter().try_for_each(|line| screen.line(line))?;
+            }
+        }
+    }
+    Ok(())
+}
 
 fn listing(measurements: &[Measurement]) -> Listing<'_, Measurement> {
     Listing {
@@ -70,50 +102,28 @@ fn listing(measurements: &[Measurement]) -> Listing<'_, Measurement> {
         columns: &["id", "state", "probe", "target", "jobs", "accepted"],
         row: |measurement| {
             vec![
-                measurement.id.clone(),
-                measurement.state.clone(),
-                option(measurement, "probe"),
-                option(measurement, "target"),
-                measurement.jobs.len().to_string(),
-                measurement.created_at.to_string(),
+                measurement.id.as_str().into(),
+                measurement.state.as_str().into(),
+                probe(measurement),
+                target_of(measurement).into(),
+                measurement.jobs.len().into(),
+                measurement.created_at.into(),
             ]
         },
     }
 }
 
-fn reports(reports: &[JobReport]) -> Listing<'_, JobReport> {
-    Listing {
-        noun: "reports",
-        single: "report",
-        items: reports,
-        columns: &["job", "agent", "status", "fault", "started", "loss", "rtt avg"],
-        row: |report| {
-            let statistics = report.findings().map(|Findings::Ping(findings)| &findings.statistics);
-            let rtt = statistics.and_then(|statistics| statistics.rtt.as_ref().or(statistics.user_rtt.as_ref()));
-            vec![
-                report.job.clone(),
-                report.agent.clone(),
-                word(&report.report.status),
-                word(&report.report.fault),
-                report.started_at.to_string(),
-                cell(statistics.map(|statistics| format!("{:.1} %", statistics.loss * 100.0)).as_ref()),
-                cell(rtt.map(|rtt| format!("{} ms", milliseconds(rtt.avg_us))).as_ref()),
-            ]
-        },
-    }
-}
-
-fn show(format: Format, screen: &mut Screen<'_>, measurement: &Measurement) -> Result<(), Error> {
-    let fields = [
-        ("id", measurement.id.clone()),
-        ("state", measurement.state.clone()),
-        ("probe", option(measurement, "probe")),
-        ("target", option(measurement, "target")),
-        ("accepted", measurement.created_at.to_string()),
-        ("deadline", measurement.deadline_at.to_string()),
+pub(super) fn show(format: Format, screen: &mut Screen<'_>, measurement: &Measurement) -> Result<(), Error> {
+    let fields: [(&str, Cell); 7] = [
+        ("id", measurement.id.as_str().into()),
+        ("state", measurement.state.as_str().into()),
+        ("probe", probe(measurement)),
+        ("target", target_of(measurement).into()),
+        ("accepted", measurement.created_at.into()),
+        ("deadline", measurement.deadline_at.into()),
         ("estimated start", cell(measurement.estimated_start.as_ref())),
     ];
-    screen.item(format, "measurement", measurement, &fields)?;
+    screen.item(format, &listing(std::slice::from_ref(measurement)), &fields)?;
     if format == Format::Table {
         screen.line("")?;
         screen.items(format, &jobs::listing(&measurement.jobs))?;
@@ -121,7 +131,6 @@ fn show(format: Format, screen: &mut Screen<'_>, measurement: &Measurement) -> R
     Ok(())
 }
 
-fn option(measurement: &Measurement, name: &str) -> String {
-    let value = measurement.spec.get(name).and_then(serde_json::Value::as_str);
-    value.unwrap_or("-").to_owned()
+fn probe(measurement: &Measurement) -> Cell {
+    cell(measurement.spec.get("probe").and_then(serde_json::Value::as_str).map(str::to_owned).as_ref())
 }

@@ -8,8 +8,20 @@ use crate::cli::Cli;
 use crate::config::Surroundings;
 use crate::exit::Exit;
 use crate::fake_plane::{Answer, FakePlane};
-use crate::output::{Screen, Surface};
+use crate::output::{Colour, Screen, Surface, Terminal};
 
+mod outputs;
+
+const TERMINAL: Surface = Surface::Terminal(Terminal {
+    colour: Colour::Off,
+    columns: 120,
+    rows: 40,
+});
+const COLOUR: Surface = Surface::Terminal(Terminal {
+    colour: Colour::On,
+    columns: 120,
+    rows: 40,
+});
 const CREATE: &str = "POST /api/v1/measurements";
 const EVENTS: &str = "GET /api/v1/measurements/m1/events";
 const CANCEL: &str = "POST /api/v1/measurements/m1/cancel";
@@ -150,19 +162,19 @@ async fn a_ping_shows_each_reply_once_and_then_its_numbers() {
 #[tokio::test]
 async fn on_a_terminal_a_ping_is_a_table() {
     let plane = pinged().await;
-    let ran = probectl_on(Surface::Terminal, &plane.url, &["ping", "127.0.0.1"], pending()).await;
+    let ran = probectl_on(TERMINAL, &plane.url, &["ping", "127.0.0.1"], pending()).await;
     insta::assert_snapshot!(ran.data, @r"
-    AGENT   SEQ  FROM                      RTT      USER RTT  TTL
-    local     0  127.0.0.1            0.021 ms      0.060 ms   64
-    local     1  127.0.0.1            0.021 ms      0.061 ms   64
-    local     2  127.0.0.1                   -             -    -  no reply
+     SEQ  FROM                      RTT      USER RTT  TTL
+       0  127.0.0.1            0.021 ms      0.060 ms   64
+       1  127.0.0.1            0.021 ms      0.061 ms   64
+       2  127.0.0.1                   -             -    -  no reply
     --- 127.0.0.1 from local: ping statistics ---
     3 sent, 2 received, 33.3 % loss, 1 late
     rtt (kernel) min/avg/max/stddev = 0.021/0.021/1234.567/0.004 ms, p95 0.021 ms
     rtt (user)   min/avg/max/stddev = 0.060/0.060/1234.567/0.004 ms, p95 0.060 ms
     ");
     let plane = pinged().await;
-    let coloured = probectl_on(Surface::Colour, &plane.url, &["ping", "127.0.0.1"], pending()).await;
+    let coloured = probectl_on(COLOUR, &plane.url, &["ping", "127.0.0.1"], pending()).await;
     assert_eq!(coloured.data.replace("\x1b[31m", "").replace("\x1b[0m", ""), ran.data);
     assert!(coloured.data.contains("\x1b[31m"), "what went wrong stands out");
 }
@@ -230,14 +242,13 @@ async fn a_job_that_ended_without_a_report_says_so() {
 #[tokio::test]
 async fn a_ping_asks_for_what_its_options_say_and_nothing_else() {
     let plane = pinged().await;
-    let arguments =
-        "ping Example.TEST --from local --from label:region=eu --limit 2 --count 3 --interval-ms 10 --ttl 9 --size 0 --df --af 6 --timeout 30 --no-wait";
+    let arguments = "ping Example.TEST --from local --from label:region=eu --label kind=edge --limit 2 --count 3 --interval-ms 10 --ttl 9 --size 0 --df --af 6 --timeout 30 --no-wait";
     let ran = probectl(&plane.url, &arguments.split(' ').collect::<Vec<_>>()).await;
     assert_eq!((ran.exit, ran.data.as_str()), (Exit::Ok, "m1\n"));
     let asked = plane.asked();
     assert_eq!(asked.len(), 1);
     let spec = json!({"probe": "ping", "target": "example.test", "count": 3, "interval_ms": 10, "ttl": 9, "payload_bytes": 0, "df": true, "af": "6"});
-    let selection = json!({"agents": ["local"], "labels": {"region": "eu"}, "count": 2});
+    let selection = json!({"agents": ["local"], "labels": {"kind": "edge", "region": "eu"}, "count": 2});
     assert_eq!(asked[0].body, json!({"spec": spec, "selection": selection, "deadline_s": 30}));
     assert_eq!(asked[0].headers["authorization"], "Bearer po_live_test");
     assert!(asked[0].headers.contains_key("idempotency-key"));
@@ -385,7 +396,7 @@ async fn frm_23_hostile_text_from_agents_and_server_does_not_reach_the_terminal(
     let answers = vec![Answer::json(200, &items), Answer::json(200, &items), Answer::json(422, &problem)];
     let plane = FakePlane::start([("GET /api/v1/agents", answers)]).await;
     for arguments in [&["agents", "list"][..], &["agents", "list", "-o", "ndjson"], &["agents", "list"]] {
-        let ran = probectl_on(Surface::Terminal, &plane.url, arguments, pending()).await;
+        let ran = probectl_on(TERMINAL, &plane.url, arguments, pending()).await;
         let printed = format!("{}{}", ran.data, ran.words);
         assert!(printed.contains("name"), "{printed}");
         assert!(!printed.chars().any(|character| character.is_control() && character != '\n'), "{printed:?}");

@@ -1,29 +1,22 @@
-//! A ping as people read it: one line for each reply as it comes, then the numbers of each agent.
+//! A ping as people read it: one line for each reply as it comes, then the numbers.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::collections::BTreeSet;
 
-use control_api::job::Job;
-use control_api::measurement::{JobReport, Measurement};
-use control_api::stream::Finding;
-use serde::Serialize;
-use shared_protocol::event::{PingEvent, ProbeEvent};
-use shared_protocol::fault::Status;
-use shared_protocol::report::{Findings, PingFindings, PingPacket, PingStatistics, RoundTripStatistics};
+use shared_protocol::event::PingEvent;
+use shared_protocol::report::{PingFindings, PingPacket, PingStatistics, RoundTripStatistics};
 
-use super::{Screen, Surface};
+use super::probe::{Columns, Names, Paper};
+use super::{Cell, Line};
 
-/// What has been shown of a measurement so far.
+/// What has been seen of one job.
 #[derive(Debug, Default)]
 pub(crate) struct PingView {
-    target: String,
-    agents: BTreeMap<String, String>,
-    addresses: BTreeMap<String, String>,
-    shown: BTreeSet<(String, Shown)>,
-    summed_up: BTreeSet<String>,
+    address: Option<String>,
+    shown: BTreeSet<Shown>,
     headed: bool,
-    /// Replies shown.
-    pub(crate) replies: u32,
+    replies: Vec<u64>,
+    requests: BTreeSet<u32>,
+    found: Option<Vec<Cell>>,
 }
 
 /// Tells the packets of a job apart, so that what came live is not shown again from the report. Duplicates are told by their time.
@@ -36,166 +29,188 @@ struct Shown {
 }
 
 impl PingView {
-    /// The measurement as it stands: whose jobs are whose.
-    pub(crate) fn measurement(&mut self, measurement: &Measurement) {
-        let target = measurement.spec.get("target").and_then(serde_json::Value::as_str);
-        target.unwrap_or_default().clone_into(&mut self.target);
-        self.agents = measurement.jobs.iter().map(|job| (job.id.clone(), job.agent_name.clone())).collect();
-    }
-
-    /// Shows a live finding.
-    pub(crate) fn finding(&mut self, screen: &mut Screen<'_>, finding: &Finding) -> io::Result<()> {
-        let ProbeEvent::Ping(event) = &finding.finding;
+    /// What is to be shown of a live finding.
+    pub(crate) fn finding(&mut self, names: Names<'_>, event: &PingEvent) -> Vec<Line> {
         match event {
             PingEvent::Resolved { address } => {
-                self.addresses.insert(finding.job.clone(), address.to_string());
-                Ok(())
+                self.address = Some(address.to_string());
+                Vec::new()
             }
-            PingEvent::Packet(packet) => self.packet(screen, &finding.job, packet),
+            PingEvent::Packet(packet) => self.packet(names, packet),
         }
     }
 
-    /// Shows what a report has beyond the live findings, then its numbers. Each report is shown once.
-    pub(crate) fn report(&mut self, screen: &mut Screen<'_>, report: &JobReport) -> io::Result<()> {
-        if !self.summed_up.insert(report.job.clone()) {
-            return Ok(());
-        }
-        if let Some(Findings::Ping(findings)) = report.findings() {
-            self.addresses.insert(report.job.clone(), findings.address.to_string());
-            for packet in &findings.packets {
-                self.packet(screen, &report.job, packet)?;
-            }
-            for line in self.numbers(&report.job, findings) {
-                screen.line(&line)?;
-            }
-        }
-        let verdict = &report.report;
-        match (&verdict.error, verdict.status) {
-            (Some(error), _) => screen.warning_line(&format!(
-                "{}: {}: {} ({}, fault: {})",
-                self.agent(&report.job),
-                word(&verdict.status),
-                error.message,
-                word(&error.code),
-                word(&verdict.fault)
-            )),
-            (None, Status::Failed | Status::Timeout) => screen.warning_line(&format!(
-                "{}: {} (fault: {})",
-                self.agent(&report.job),
-                word(&verdict.status),
-                word(&verdict.fault)
-            )),
-            (None, Status::Ok | Status::Degraded) => Ok(()),
-        }
+    /// What a report has beyond the live findings, then its numbers.
+    pub(crate) fn findings(&mut self, names: Names<'_>, findings: &PingFindings) -> Vec<Line> {
+        self.address = Some(findings.address.to_string());
+        self.found = Some(row(findings));
+        let packets: Vec<Line> = findings.packets.iter().flat_map(|packet| self.packet(names, packet)).collect();
+        packets.into_iter().chain(numbers(names, findings)).collect()
     }
 
-    /// Shows a job that ended without a report.
-    pub(crate) fn end(&mut self, screen: &mut Screen<'_>, job: &Job) -> io::Result<()> {
-        if !self.summed_up.insert(job.id.clone()) {
-            return Ok(());
-        }
-        let reason = job.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
-        screen.warning_line(&format!("{}: no report, the job is {}{reason}", job.agent_name, job.state))
+    /// What is known so far under [`COLUMNS`].
+    pub(crate) fn row(&self) -> Vec<Cell> {
+        self.found.clone().unwrap_or_else(|| self.so_far())
     }
 
-    fn packet(&mut self, screen: &mut Screen<'_>, job: &str, packet: &PingPacket) -> io::Result<()> {
+    fn so_far(&self) -> Vec<Cell> {
+        let (sent, received) = (self.requests.len(), self.replies.len());
+        let times = u64::try_from(received).unwrap_or(u64::MAX);
+        let mean = self.replies.iter().sum::<u64>().checked_div(times);
+        let unanswered = u32::try_from(sent.saturating_sub(received)).unwrap_or(u32::MAX);
+        let loss = u32::try_from(sent)
+            .ok()
+            .filter(|sent| *sent > 0)
+            .map(|sent| Cell::Ratio(f64::from(unanswered) / f64::from(sent)));
+        let mut row = vec![
+            Cell::of(self.address.as_ref()),
+            sent.into(),
+            received.into(),
+            loss.unwrap_or(Cell::Absent),
+            Cell::of(self.replies.iter().copied().min().map(Cell::Micros)),
+            Cell::of(mean.map(Cell::Micros)),
+            Cell::of(self.replies.iter().copied().max().map(Cell::Micros)),
+        ];
+        row.resize(COLUMNS.names.len(), Cell::Absent);
+        row
+    }
+
+    fn packet(&mut self, names: Names<'_>, packet: &PingPacket) -> Vec<Line> {
         let shown = Shown {
             seq: packet.seq,
             duplicate: packet.duplicate,
             late: packet.late,
             rtt_us: packet.duplicate.then_some(packet.user_rtt_us).flatten(),
         };
-        if !self.shown.insert((job.to_owned(), shown)) {
-            return Ok(());
+        if !self.shown.insert(shown) {
+            return Vec::new();
         }
-        self.replies += u32::from(is_reply(packet));
-        let answered = packet.from.map(|from| from.to_string());
-        let from = answered.or_else(|| self.addresses.get(job).cloned()).unwrap_or_else(|| self.target.clone());
-        let line = match screen.surface() {
-            Surface::Pipe => self.plain(job, packet, &from),
-            Surface::Terminal | Surface::Colour => {
-                if !std::mem::replace(&mut self.headed, true) {
-                    screen.line(&self.columns(["AGENT", "SEQ", "FROM", "RTT", "USER RTT", "TTL", ""]))?;
-                }
-                self.row(job, packet, &from)
-            }
-        };
-        if is_reply(packet) { screen.line(&line) } else { screen.warning_line(&line) }
-    }
-
-    fn plain(&self, job: &str, packet: &PingPacket, from: &str) -> String {
-        let agent = if self.agents.len() > 1 {
-            format!("[{}] ", self.agent(job))
-        } else {
-            String::new()
-        };
-        let (seq, note) = (packet.seq, note(packet));
-        if !is_reply(packet) {
-            return format!(
-                "{agent}no reply seq={seq} from {from}{}",
-                if note.is_empty() { String::new() } else { format!(": {note}") }
-            );
+        self.requests.insert(packet.seq);
+        if is_reply(packet) && !packet.duplicate && !packet.late {
+            self.replies.extend(packet.rtt_us.or(packet.user_rtt_us));
         }
-        let rtt = packet.rtt_us.or(packet.user_rtt_us).map(milliseconds).unwrap_or_default();
-        let user = packet.user_rtt_us.map(|user| format!(" (user {} ms)", milliseconds(user))).unwrap_or_default();
-        let ttl = packet.reply_ttl.map(|ttl| format!(" ttl={ttl}")).unwrap_or_default();
-        let note = if note.is_empty() { note } else { format!(" {note}") };
-        format!("{agent}reply seq={seq} from {from} rtt={rtt} ms{user}{ttl}{note}")
-    }
-
-    fn row(&self, job: &str, packet: &PingPacket, from: &str) -> String {
-        let time = |micros: Option<u64>| micros.map_or_else(|| "-".to_owned(), |micros| format!("{} ms", milliseconds(micros)));
-        let ttl = packet.reply_ttl.map_or_else(|| "-".to_owned(), |ttl| ttl.to_string());
-        let note = if is_reply(packet) {
-            note(packet)
-        } else {
-            format!("no reply {}", note(packet))
+        let from = packet.from.map(|from| from.to_string()).or_else(|| self.address.clone());
+        let from = from.unwrap_or_else(|| names.target.to_owned());
+        let text = match names.paper {
+            Paper::Plain => plain(packet, &from),
+            Paper::Rows => columns([
+                &packet.seq.to_string(),
+                &from,
+                &time(packet.rtt_us),
+                &time(packet.user_rtt_us),
+                &ttl(packet),
+                &remark(packet),
+            ]),
         };
-        self.columns([
-            self.agent(job),
-            &packet.seq.to_string(),
-            from,
-            &time(packet.rtt_us),
-            &time(packet.user_rtt_us),
-            &ttl,
-            &note,
-        ])
-    }
-
-    fn columns(&self, [agent, seq, from, rtt, user, ttl, note]: [&str; 7]) -> String {
-        let name = self.agents.values().map(|name| name.chars().count()).max().unwrap_or(0).max(5);
-        let line = format!("{agent:name$}  {seq:>4}  {from:15}  {rtt:>12}  {user:>12}  {ttl:>3}  {note}");
-        line.trim_end().to_owned()
-    }
-
-    fn numbers(&self, job: &str, findings: &PingFindings) -> Vec<String> {
-        let PingStatistics { sent, received, loss, .. } = findings.statistics;
-        let target = &self.target;
-        let address = findings.address.to_string();
-        let shown = if *target == address { address } else { format!("{target} ({address})") };
-        let mut lines = vec![
-            format!("--- {shown} from {}: ping statistics ---", self.agent(job)),
-            format!("{sent} sent, {received} received, {:.1} % loss{}", loss * 100.0, oddities(findings)),
-        ];
-        lines.extend(findings.statistics.rtt.as_ref().map(|rtt| distribution("rtt (kernel)", rtt)));
-        lines.extend(findings.statistics.user_rtt.as_ref().map(|rtt| distribution("rtt (user)  ", rtt)));
-        lines
-    }
-
-    fn agent(&self, job: &str) -> &str {
-        self.agents.get(job).map_or("?", String::as_str)
+        let heading = (names.paper == Paper::Rows && !std::mem::replace(&mut self.headed, true))
+            .then(|| Line::plain(columns(["SEQ", "FROM", "RTT", "USER RTT", "TTL", ""])));
+        let line = if is_reply(packet) { Line::plain(text) } else { Line::warning(text) };
+        heading.into_iter().chain([line]).collect()
     }
 }
 
-/// The name of a value as the API spells it.
-pub(crate) fn word<T: Serialize>(value: &T) -> String {
-    let value = serde_json::to_value(value).unwrap_or_default();
-    value.as_str().unwrap_or_default().to_owned()
+/// The columns of a ping.
+pub(crate) const COLUMNS: Columns = Columns {
+    names: &[
+        "address",
+        "sent",
+        "received",
+        "loss",
+        "rtt_min_us",
+        "rtt_avg_us",
+        "rtt_max_us",
+        "rtt_stddev_us",
+        "rtt_p50_us",
+        "rtt_p95_us",
+        "rtt_p99_us",
+        "user_rtt_avg_us",
+        "duplicates",
+        "late",
+        "reordered",
+        "errors",
+    ],
+    shown: 7,
+};
+
+/// A report's findings under [`COLUMNS`]; round-trip times by the kernel's clock, or where it gave none, by that of user space.
+pub(crate) fn row(findings: &PingFindings) -> Vec<Cell> {
+    let statistics = &findings.statistics;
+    let rtt = statistics.rtt.as_ref().or(statistics.user_rtt.as_ref());
+    let time = |read: fn(&RoundTripStatistics) -> u64| Cell::of(rtt.map(|rtt| Cell::Micros(read(rtt))));
+    vec![
+        findings.address.to_string().into(),
+        statistics.sent.into(),
+        statistics.received.into(),
+        Cell::Ratio(statistics.loss),
+        time(|rtt| rtt.min_us),
+        time(|rtt| rtt.avg_us),
+        time(|rtt| rtt.max_us),
+        time(|rtt| rtt.stddev_us),
+        time(|rtt| rtt.p50_us),
+        time(|rtt| rtt.p95_us),
+        time(|rtt| rtt.p99_us),
+        Cell::of(statistics.user_rtt.as_ref().map(|rtt| Cell::Micros(rtt.avg_us))),
+        statistics.duplicates.into(),
+        statistics.late.into(),
+        statistics.reordered.into(),
+        statistics.errors.into(),
+    ]
 }
 
 /// Microseconds as milliseconds with three places.
 pub(crate) fn milliseconds(micros: u64) -> String {
     format!("{}.{:03}", micros / 1_000, micros % 1_000)
+}
+
+fn plain(packet: &PingPacket, from: &str) -> String {
+    let (seq, note) = (packet.seq, note(packet));
+    if !is_reply(packet) {
+        let note = if note.is_empty() { note } else { format!(": {note}") };
+        return format!("no reply seq={seq} from {from}{note}");
+    }
+    let rtt = packet.rtt_us.or(packet.user_rtt_us).map(milliseconds).unwrap_or_default();
+    let user = packet.user_rtt_us.map(|user| format!(" (user {} ms)", milliseconds(user))).unwrap_or_default();
+    let ttl = packet.reply_ttl.map(|ttl| format!(" ttl={ttl}")).unwrap_or_default();
+    let note = if note.is_empty() { note } else { format!(" {note}") };
+    format!("reply seq={seq} from {from} rtt={rtt} ms{user}{ttl}{note}")
+}
+
+fn columns([seq, from, rtt, user, ttl, note]: [&str; 6]) -> String {
+    let line = format!("{seq:>4}  {from:15}  {rtt:>12}  {user:>12}  {ttl:>3}  {note}");
+    line.trim_end().to_owned()
+}
+
+fn time(micros: Option<u64>) -> String {
+    micros.map_or_else(|| "-".to_owned(), |micros| format!("{} ms", milliseconds(micros)))
+}
+
+fn ttl(packet: &PingPacket) -> String {
+    packet.reply_ttl.map_or_else(|| "-".to_owned(), |ttl| ttl.to_string())
+}
+
+fn remark(packet: &PingPacket) -> String {
+    if is_reply(packet) {
+        note(packet)
+    } else {
+        format!("no reply {}", note(packet))
+    }
+}
+
+fn numbers(names: Names<'_>, findings: &PingFindings) -> Vec<Line> {
+    let PingStatistics { sent, received, loss, .. } = findings.statistics;
+    let address = findings.address.to_string();
+    let shown = if names.target == address {
+        address
+    } else {
+        format!("{} ({address})", names.target)
+    };
+    let mut lines = vec![
+        format!("--- {shown} from {}: ping statistics ---", names.agent),
+        format!("{sent} sent, {received} received, {:.1} % loss{}", loss * 100.0, oddities(findings)),
+    ];
+    lines.extend(findings.statistics.rtt.as_ref().map(|rtt| distribution("rtt (kernel)", rtt)));
+    lines.extend(findings.statistics.user_rtt.as_ref().map(|rtt| distribution("rtt (user)  ", rtt)));
+    lines.into_iter().map(Line::plain).collect()
 }
 
 /// Whether the target answered.

@@ -1,0 +1,158 @@
+//! What every probe's command does: choose agents, ask for the measurement, watch it, say how it went. A probe adds its options only.
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use clap::Args;
+use control_api::measurement::{CreateMeasurement, Measurement};
+use serde_json::{Value, json};
+use shared_protocol::spec::ProbeKind;
+
+mod selection;
+mod watch;
+
+use watch::Watch;
+
+use super::measurements;
+use crate::cli::{Format, Origin, parse_label};
+use crate::client::Client;
+use crate::error::{ClientError, Error};
+use crate::exit::Exit;
+use crate::output::Screen;
+
+/// Where a measurement runs, and how long it is waited for.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Where from, and how long")]
+pub struct MeasureArgs {
+    /// Where from: an agent's name or id, label:KEY=VALUE, or all; may be given more than once [default: any agent].
+    #[arg(long, value_name = "ORIGIN")]
+    pub from: Vec<Origin>,
+    /// Only agents with this label; may be given more than once, and then all must hold.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_label)]
+    pub label: Vec<(String, String)>,
+    /// Most agents to use.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub limit: Option<u32>,
+    /// Give up, and cancel, after this many seconds [default: the measurement's deadline of 600 s].
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub timeout: Option<u32>,
+    /// Print the measurement's id and do not wait for it.
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+/// A probe with its options: only those that were given, so that the control plane's defaults count.
+pub(super) fn spec(probe: ProbeKind, options: impl IntoIterator<Item = (&'static str, Option<Value>)>) -> Value {
+    let given = options.into_iter().filter_map(|(name, value)| value.map(|value| (name.to_owned(), value)));
+    Value::Object(std::iter::once(("probe".to_owned(), json!(probe))).chain(given).collect())
+}
+
+/// Measures, and shows what is found.
+pub(super) async fn run(
+    (probe, spec): (ProbeKind, Value),
+    arguments: &MeasureArgs,
+    format: Format,
+    client: &Client,
+    screen: &mut Screen<'_>,
+    interrupt: impl Future<Output = ()>,
+) -> Result<Exit, Error> {
+    let request = CreateMeasurement {
+        spec,
+        selection: selection::selection(arguments, client, screen).await?,
+        deadline_s: arguments.timeout,
+    };
+    let mut interrupt = pin!(interrupt);
+    let (measurement, interrupted) = create(client, &request, interrupt.as_mut()).await?;
+    let id = measurement.id.clone();
+    if interrupted {
+        return give_up(Ended::Interrupted, client, &id, 0, format, screen).await;
+    }
+    if arguments.no_wait {
+        match format {
+            Format::Table => screen.line(&id)?,
+            Format::Json | Format::Ndjson | Format::Csv => measurements::show(format, screen, &measurement)?,
+        }
+        return Ok(Exit::Ok);
+    }
+    let mut watch = Watch::new(format, probe, &measurement);
+    let ended = tokio::select! {
+        watched = watch.run(client, &id, screen) => match watched {
+            Ok(()) => Ended::Done,
+            Err(Error::Write(cause)) => {
+                cancel(client, &id).await?;
+                return Err(Error::Write(cause));
+            }
+            Err(error) => {
+                screen.say(&format!("the measurement goes on: probectl measurements show {id}"));
+                return Err(error);
+            }
+        },
+        () = interrupt => Ended::Interrupted,
+        () = time_is_up(arguments.timeout) => Ended::TimeIsUp,
+    };
+    match ended {
+        Ended::Done => watch.finish(client, &id, screen).await,
+        Ended::Interrupted | Ended::TimeIsUp => {
+            watch.stop(screen)?;
+            give_up(ended, client, &id, watch.findings(), format, screen).await
+        }
+    }
+}
+
+/// Why the live events are not followed any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// Every job has ended.
+    Done,
+    /// The person at the keyboard has had enough.
+    Interrupted,
+    /// `--timeout` has passed.
+    TimeIsUp,
+}
+
+/// Asks for the measurement. An interrupt meanwhile does not lose its id, which is needed to cancel it.
+async fn create(client: &Client, request: &CreateMeasurement, interrupt: impl Future<Output = ()>) -> Result<(Measurement, bool), Error> {
+    let mut creating = pin!(client.create(&["measurements"], request));
+    tokio::select! {
+        biased;
+        created = &mut creating => Ok((created?, false)),
+        () = interrupt => {
+            let created = tokio::time::timeout(CANCEL_TIMEOUT, creating).await.map_err(|_| ClientError::Timeout)?;
+            Ok((created?, true))
+        }
+    }
+}
+
+async fn time_is_up(timeout: Option<u32>) {
+    match timeout {
+        Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds.into())).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn give_up(ended: Ended, client: &Client, id: &str, findings: u32, format: Format, screen: &mut Screen<'_>) -> Result<Exit, Error> {
+    let (why, exit) = match ended {
+        Ended::TimeIsUp => ("no end in time", Exit::Timeout),
+        Ended::Done | Ended::Interrupted => ("interrupted", Exit::Interrupted),
+    };
+    match cancel(client, id).await {
+        Ok(measurement) => {
+            screen.say(&format!("{why} after {findings} findings; measurement {id} is cancelled"));
+            if format == Format::Json {
+                screen.document(vec![("measurement", json!(measurement)), ("reports", json!([]))])?;
+            }
+        }
+        Err(error) => screen.say(&format!("{why}, but measurement {id} could not be cancelled: {error}")),
+    }
+    Ok(exit)
+}
+
+async fn cancel(client: &Client, id: &str) -> Result<Measurement, ClientError> {
+    let (path, body) = (["measurements", id, "cancel"], json!({}));
+    let cancelling = client.post(&path, &body);
+    tokio::time::timeout(CANCEL_TIMEOUT, cancelling).await.map_err(|_| ClientError::Timeout)?
+}
+
+/// How long an interrupted command waits for the control plane: somebody waits for the prompt.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,0 +1,64 @@
+//! From options to a selection of agents.
+
+use control_api::agent::Agent;
+use control_api::measurement::Selection;
+
+use super::MeasureArgs;
+use crate::cli::Origin;
+use crate::client::Client;
+use crate::command::agents;
+use crate::error::Error;
+use crate::output::Screen;
+
+/// Which agents the options mean. Only `all` has to ask which there are.
+pub(super) async fn selection(arguments: &MeasureArgs, client: &Client, screen: &mut Screen<'_>) -> Result<Selection, Error> {
+    let mut selection = Selection {
+        count: arguments.limit,
+        ..Selection::default()
+    };
+    for (key, value) in &arguments.label {
+        require(&mut selection, key, value)?;
+    }
+    if arguments.from.contains(&Origin::All) {
+        if arguments.from.iter().any(|origin| *origin != Origin::All) || !arguments.label.is_empty() {
+            return Err(Error::Usage("--from all goes with no other --from and with no --label"));
+        }
+        selection.agents = online(client, screen).await?;
+        return Ok(selection);
+    }
+    for origin in &arguments.from {
+        match origin {
+            Origin::All => {}
+            Origin::Label(key, value) => require(&mut selection, key, value)?,
+            Origin::Agent(agent) => selection.agents.push(agent.clone()),
+        }
+    }
+    Ok(selection)
+}
+
+fn require(selection: &mut Selection, key: &str, value: &str) -> Result<(), Error> {
+    let before = selection.labels.insert(key.to_owned(), value.to_owned());
+    if before.is_some_and(|before| before != value) {
+        return Err(Error::Usage("no agent has two values of one label"));
+    }
+    Ok(())
+}
+
+async fn online(client: &Client, screen: &mut Screen<'_>) -> Result<Vec<String>, Error> {
+    let (online, away): (Vec<_>, Vec<_>) = agents::all(client)
+        .await?
+        .into_iter()
+        .filter(|agent| agent.state == "active")
+        .partition(is_there);
+    if !away.is_empty() {
+        screen.say(&format!("left out because they are offline: {}", away.len()));
+    }
+    if online.is_empty() {
+        return Err(Error::NoAgentOnline);
+    }
+    Ok(online.into_iter().map(|agent| agent.id).collect())
+}
+
+fn is_there(agent: &Agent) -> bool {
+    matches!(agent.presence.as_str(), "online" | "late")
+}

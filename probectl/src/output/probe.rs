@@ -1,0 +1,107 @@
+//! How one job of each probe looks while it runs and when it is done: the single match from a probe to its lines and columns.
+
+use shared_protocol::event::ProbeEvent;
+use shared_protocol::report::Findings;
+use shared_protocol::spec::ProbeKind;
+
+use super::ping::{self, PingView};
+use super::{Cell, Line};
+
+/// What has been seen of one job.
+#[derive(Debug)]
+pub(crate) enum JobView {
+    /// Of a ping.
+    Ping(PingView),
+}
+
+/// Whom a line is about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Names<'a> {
+    /// What is probed, as it was asked for.
+    pub(crate) target: &'a str,
+    /// The agent's name.
+    pub(crate) agent: &'a str,
+    /// What the lines stand on.
+    pub(crate) paper: Paper,
+}
+
+/// What lines stand on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Paper {
+    /// A file or a pipe: each line is complete in itself.
+    Plain,
+    /// A terminal: lines may be rows under a heading.
+    Rows,
+}
+
+/// The columns of a probe: stable names, the first of them wide enough for people.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Columns {
+    /// All names.
+    pub(crate) names: &'static [&'static str],
+    /// How many of them a table on a terminal has.
+    pub(crate) shown: usize,
+}
+
+impl JobView {
+    /// Nothing seen yet.
+    pub(crate) fn new(kind: ProbeKind) -> Self {
+        match kind {
+            ProbeKind::Ping => Self::Ping(PingView::default()),
+        }
+    }
+
+    /// Takes a live finding in, and says what is to be shown of it.
+    pub(crate) fn finding(&mut self, names: Names<'_>, event: &ProbeEvent) -> Vec<Line> {
+        match (self, event) {
+            (Self::Ping(view), ProbeEvent::Ping(event)) => view.finding(names, event),
+        }
+    }
+
+    /// Takes a report's findings in, and says what they have beyond the live ones, then their numbers.
+    pub(crate) fn findings(&mut self, names: Names<'_>, findings: &Findings) -> Vec<Line> {
+        match (self, findings) {
+            (Self::Ping(view), Findings::Ping(findings)) => view.findings(names, findings),
+        }
+    }
+
+    /// What is known so far under the probe's columns.
+    pub(crate) fn row(&self) -> Vec<Cell> {
+        match self {
+            Self::Ping(view) => view.row(),
+        }
+    }
+}
+
+/// The columns of a probe.
+pub(crate) const fn columns(kind: ProbeKind) -> Columns {
+    match kind {
+        ProbeKind::Ping => ping::COLUMNS,
+    }
+}
+
+/// A report's findings under the columns of its probe.
+pub(crate) fn row(findings: &Findings) -> Vec<Cell> {
+    match findings {
+        Findings::Ping(findings) => ping::row(findings),
+    }
+}
+
+/// The kind of probe of this name, where this program knows it.
+pub(crate) fn kind(name: &str) -> Option<ProbeKind> {
+    ProbeKind::ALL.into_iter().find(|kind| kind.as_str() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_probe_has_as_many_cells_as_columns() {
+        for kind in ProbeKind::ALL {
+            let columns = columns(kind);
+            assert_eq!(JobView::new(kind).row().len(), columns.names.len(), "{kind}");
+            assert!(columns.shown <= columns.names.len(), "{kind}");
+        }
+    }
+}
