@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::negatives::Detail;
 use crate::openapi::Mode;
 use crate::tool::Install;
-use crate::{bench, deps, exec, negatives, openapi, suite, tidy, up, workspace};
+use crate::{bench, deploy, deps, exec, negatives, openapi, suite, tidy, up, workspace};
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "Every step that a person or continuous integration runs", version)]
@@ -28,6 +28,8 @@ enum Task {
     Test(TestArgs),
     /// Check sizes, file names, words and links
     Tidy,
+    /// Check what ships: units, images, compose files, install scripts
+    Deploy,
     /// Check who may import whom, banned crates, sources and licences
     Deps,
     /// List the ids of docs/negative-tests.md that no test carries
@@ -109,6 +111,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     match cli.command {
         Task::Up(arguments) => up::run(&root?, &arguments),
         Task::Test(arguments) => suite::run(&root?, &arguments),
+        Task::Deploy => Ok(code(deploy::run(&root?, Install::Allowed)?)),
         Task::Tidy => Ok(code(tidy::run(&root?)?)),
         Task::Deps => Ok(code(deps::run(&root?)?)),
         Task::Negatives(arguments) => Ok(code(negatives::run(&root?, if arguments.list { Detail::Names } else { Detail::Counts })?)),

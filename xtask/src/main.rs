@@ -18,6 +18,8 @@
 mod bench;
 mod cli;
 mod clock;
+mod debian;
+mod deploy;
 mod deps;
 mod exec;
 mod negatives;

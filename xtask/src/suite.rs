@@ -13,7 +13,7 @@ use crate::cli::{self, TestArgs, Verdict};
 use crate::negatives::Detail;
 use crate::openapi::Mode;
 use crate::tool::{self, Install};
-use crate::{deps, negatives, openapi, tidy};
+use crate::{deploy, deps, negatives, openapi, tidy};
 use step::Steps;
 
 /// Runs every step even if one fails, so that one run names everything that is wrong.
@@ -22,7 +22,7 @@ pub(crate) fn run(root: &Path, arguments: &TestArgs) -> Result<ExitCode> {
     let mut steps = Steps::default();
     let mut tests = None;
     if arguments.filter.is_none() {
-        before_the_tests(root, &mut steps);
+        before_the_tests(root, &mut steps, cli::install(arguments.no_install));
     }
     // Tests that start the programs themselves find them beside their own.
     steps.run("build", || tool::build_programs(root, Install::Allowed).map(|()| Verdict::Clean));
@@ -59,10 +59,11 @@ fn prepare(root: &Path, install: Install) -> Result<()> {
     tool::ensure_cargo_subcommand(root, "cargo-nextest", install)
 }
 
-fn before_the_tests(root: &Path, steps: &mut Steps) {
+fn before_the_tests(root: &Path, steps: &mut Steps, install: Install) {
     steps.run("format", || cargo(root, &["fmt", "--all", "--check"]));
     steps.run("tidy", || tidy::run(root));
     steps.run("deps", || deps::run(root));
+    steps.run("deploy", || deploy::run(root, install));
     steps.run("negatives", || negatives::run(root, Detail::Counts));
     steps.run("clippy", || {
         cargo(root, &["clippy", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"])

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::extract::{Path as PathParameter, State};
 use axum::middleware::from_fn_with_state;
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use control_api::join_token::{CreateJoinToken, CreatedJoinToken};
 use control_api::key::{CreateKey, CreatedKey};
@@ -26,6 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::http::edge;
 use crate::http::json::JsonBody;
+use crate::http::probes;
 use crate::http::problem::Refused;
 use crate::http::state::AppState;
 
@@ -114,6 +115,7 @@ async fn connection(stream: UnixStream, app: Router) {
 
 fn router(state: AppState) -> Router {
     Router::new()
+        .route("/admin/v1/health", get(probes::ready))
         .route("/admin/v1/tenants", post(create_tenant))
         .route("/admin/v1/tenants/{id}/keys", post(create_key))
         .route("/admin/v1/tenants/{id}/join-tokens", post(create_join_token))

@@ -16,15 +16,23 @@ use tokio::net::UnixStream;
 
 use crate::admin::SOCKET_NAME;
 
-/// Sends one request and returns the JSON of the answer.
+/// Sends something and returns the JSON of the answer.
 pub(crate) async fn post<T: Serialize>(data_dir: &Path, path: &str, body: &T) -> anyhow::Result<String> {
-    let exchange = exchange(data_dir, path, serde_json::to_vec(body)?);
+    within_time(exchange(data_dir, Method::POST, path, serde_json::to_vec(body)?)).await
+}
+
+/// Asks for something and returns the JSON of the answer.
+pub(crate) async fn get(data_dir: &Path, path: &str) -> anyhow::Result<String> {
+    within_time(exchange(data_dir, Method::GET, path, Vec::new())).await
+}
+
+async fn within_time(exchange: impl Future<Output = anyhow::Result<String>>) -> anyhow::Result<String> {
     tokio::time::timeout(TIMEOUT, exchange)
         .await
         .context("the control plane did not answer within 30 seconds")?
 }
 
-async fn exchange(data_dir: &Path, path: &str, body: Vec<u8>) -> anyhow::Result<String> {
+async fn exchange(data_dir: &Path, method: Method, path: &str, body: Vec<u8>) -> anyhow::Result<String> {
     let socket = data_dir.join(SOCKET_NAME);
     let stream = UnixStream::connect(&socket).await.with_context(|| {
         format!(
@@ -34,7 +42,7 @@ async fn exchange(data_dir: &Path, path: &str, body: Vec<u8>) -> anyhow::Result<
     })?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let request = Request::builder()
-        .method(Method::POST)
+        .method(method)
         .uri(path)
         .header(HOST, "admin")
         .header(CONTENT_TYPE, "application/json")

@@ -28,6 +28,8 @@ pub struct Cli {
 enum Command {
     /// Serve the HTTP API and the agent port until SIGTERM or SIGINT.
     Run(Settings),
+    /// Say whether a running control plane can serve requests; exit 1 where it cannot.
+    Health(At),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -119,6 +121,10 @@ struct At {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(settings) => serve(settings),
+        Command::Health(at) => finish(runtime().and_then(|runtime| {
+            let answer = runtime.block_on(admin_client::get(&at.data_dir, "/admin/v1/health"))?;
+            print(&format!("{answer}\n"))
+        })),
         Command::Config(ConfigCommand::Check(settings)) => check(settings),
         Command::Openapi => finish(api::document_text().and_then(|text| print(&text))),
         Command::Tenant(TenantCommand::Create { at, name, tier }) => ask(&at, "/admin/v1/tenants", &CreateTenant { name, tier }),

@@ -11,7 +11,7 @@ mod listener;
 mod metrics;
 pub(crate) mod pages;
 pub(crate) mod path;
-mod probes;
+pub(crate) mod probes;
 pub(crate) mod problem;
 pub(crate) mod problem_catalogue;
 pub(crate) mod query;

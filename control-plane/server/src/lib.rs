@@ -18,3 +18,4 @@ pub mod config;
 pub mod http;
 mod logging;
 mod run;
+mod service_manager;

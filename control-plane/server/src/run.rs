@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::addresses::AddressFile;
 use crate::config::Config;
-use crate::{admin, agent_port, http};
+use crate::{admin, agent_port, http, service_manager};
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -43,12 +43,15 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let agents = TaskTracker::new();
     agents.spawn(agent_port::serve(agent_listener, services.fleet.clone(), leaving.clone()));
     let address_file = AddressFile::write(&config.data_dir, http_address, agent_address).context("write addresses.json")?;
+    tasks.spawn(service_manager::feed_watchdog(services.clone(), stopping.clone()));
+    service_manager::ready();
     tracing::info!(http = %http_address, agents = %agent_address, version = env!("CARGO_PKG_VERSION"), "ready");
 
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
+    service_manager::stopping();
     tracing::info!("stopping");
     stopping.cancel();
     finish(&tasks, "HTTP").await;

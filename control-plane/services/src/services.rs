@@ -142,6 +142,11 @@ impl Services {
         self.store.close().await;
     }
 
+    /// Whether the dispatcher answers; waits for as long as it takes.
+    pub async fn dispatcher_answers(&self) -> bool {
+        self.lifecycle.dispatch.answers().await
+    }
+
     /// Whether requests can be served: the store answers.
     pub async fn readiness(&self) -> Readiness {
         if self.lifecycle.stopping.is_cancelled() {

@@ -1,7 +1,8 @@
 //! The command line, and what each command does.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 use secrecy::{ExposeSecret, SecretString};
@@ -11,9 +12,10 @@ use crate::agent::{Agent, AgentError};
 use crate::check::{self, CheckError};
 use crate::config::{Config, ConfigError};
 use crate::exit::Failure;
-use crate::host::{facts, stop};
+use crate::host::{facts, service_manager, stop};
 use crate::link::bundle::{BUNDLE_BYTES, InvalidBundle, JoinBundle};
 use crate::link::enrolment::{self, EnrolmentError};
+use crate::link::identity::Identity;
 use crate::local_probe::{self, LocalProbeError, Output};
 use crate::state_dir::{StateDir, StateDirError};
 
@@ -44,6 +46,9 @@ pub enum Command {
         /// The owner's configuration: policy, link, outbox.
         #[arg(long, env = "PROBEOPS_AGENT_CONFIG")]
         config: Option<PathBuf>,
+        /// A file with the join bundle, read only while this host has no identity: the agent then enrols before it runs.
+        #[arg(long, env = "PROBEOPS_JOIN_BUNDLE_FILE")]
+        join_bundle: Option<PathBuf>,
     },
     /// Climbs towards the control plane step by step and says what fails.
     Check {
@@ -79,6 +84,22 @@ pub enum CommandError {
     /// What came on standard input is no join bundle.
     #[error("the join bundle on standard input is not usable: it {0}")]
     Bundle(#[from] InvalidBundle),
+    /// This host has no identity, and the file that would earn one cannot be read.
+    #[error("this host has no identity yet, and its join bundle cannot be read from {path}: {source}")]
+    BundleFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// This host has no identity, and what the file holds earns none.
+    #[error("this host has no identity yet, and the join bundle in {path} is not usable: it {source}")]
+    BundleInFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: InvalidBundle,
+    },
     /// Enrolment failed.
     #[error(transparent)]
     Enrolment(#[from] EnrolmentError),
@@ -101,7 +122,9 @@ impl CommandError {
     pub fn failure(&self) -> Failure {
         match self {
             Self::Enrolment(error) if error.is_retryable() => Failure::Failed,
-            Self::Config(_) | Self::State(_) | Self::Bundle(_) | Self::Enrolment(_) => Failure::Misconfigured,
+            Self::Config(_) | Self::State(_) | Self::Bundle(_) | Self::BundleFile { .. } | Self::BundleInFile { .. } | Self::Enrolment(_) => {
+                Failure::Misconfigured
+            }
             Self::Agent(error) => error.failure(),
             Self::Check(error) => error.failure(),
             Self::Probe(error) => error.failure(),
@@ -117,10 +140,20 @@ impl CommandError {
 pub async fn execute(command: Command) -> Result<(), CommandError> {
     match command {
         Command::Enrol { state_dir } => Box::pin(enrol(state_dir)).await,
-        Command::Run { state_dir, config } => {
+        Command::Run {
+            state_dir,
+            config,
+            join_bundle,
+        } => {
             let config = Config::load(config.as_deref())?;
+            if let Some(file) = join_bundle {
+                Box::pin(enrol_if_new(&state_dir, file)).await?;
+            }
             let state = StateDir::open(&state_dir)?;
-            let run = async |stop| Ok(Agent::open(&state, config, stop).await?.run().await?);
+            let run = async |stop: CancellationToken| {
+                let agent = Agent::open(&state, config, stop.clone()).await?;
+                Ok(service_manager::accompany(stop, agent.run()).await?)
+            };
             Box::pin(until_stopped(run)).await
         }
         Command::Check { state_dir, config } => {
@@ -136,17 +169,36 @@ pub async fn execute(command: Command) -> Result<(), CommandError> {
 }
 
 async fn enrol(state_dir: PathBuf) -> Result<(), CommandError> {
-    let bundle: JoinBundle = read_bundle()?.expose_secret().parse()?;
+    let bundle: JoinBundle = read_bundle(io::stdin())?.expose_secret().parse()?;
     let state = StateDir::create(&state_dir)?;
     let identity = enrolment::enrol(&state, &bundle, &facts::hostname()).await?;
     writeln!(io::stdout(), "enrolled as {} ({}) with {}", identity.name, identity.agent, identity.endpoint)?;
     Ok(())
 }
 
-fn read_bundle() -> io::Result<SecretString> {
+/// Enrols with the bundle in a file, unless the state directory holds an identity already.
+async fn enrol_if_new(state_dir: &Path, path: PathBuf) -> Result<(), CommandError> {
+    let state = StateDir::create(state_dir)?;
+    if Identity::load(&state).map_err(AgentError::Identity)?.is_some() {
+        return Ok(());
+    }
+    let text = match File::open(&path).and_then(read_bundle) {
+        Ok(text) => text,
+        Err(source) => return Err(CommandError::BundleFile { path, source }),
+    };
+    let bundle: JoinBundle = match text.expose_secret().parse() {
+        Ok(bundle) => bundle,
+        Err(source) => return Err(CommandError::BundleInFile { path, source }),
+    };
+    let identity = enrolment::enrol(&state, &bundle, &facts::hostname()).await?;
+    tracing::info!(agent = %identity.agent, name = identity.name, "enrolled");
+    Ok(())
+}
+
+fn read_bundle(from: impl Read) -> io::Result<SecretString> {
     let limit = u64::try_from(BUNDLE_BYTES + 2).unwrap_or(u64::MAX);
     let mut text = String::new();
-    io::stdin().take(limit).read_to_string(&mut text)?;
+    from.take(limit).read_to_string(&mut text)?;
     Ok(SecretString::from(text))
 }
 
@@ -176,6 +228,21 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[tokio::test]
+    async fn a_new_host_with_a_bundle_that_earns_nothing_is_no_case_for_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        let missing = enrol_if_new(&state, folder.path().join("none")).await.unwrap_err();
+        assert!(matches!(missing, CommandError::BundleFile { .. }), "{missing}");
+        let file = folder.path().join("bundle");
+        for text in ["", "none", "probeops-join://127.0.0.1:1?token=x"] {
+            std::fs::write(&file, text).unwrap();
+            let refused = enrol_if_new(&state, file.clone()).await.unwrap_err();
+            assert!(matches!(refused, CommandError::BundleInFile { .. }), "{refused}");
+            assert_eq!(refused.failure().code(), 78, "{refused}");
+        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The host: what it is, and when it wants the agent to stop.
+//! The host: what it is, when it wants the agent to stop, and what its service manager is told.
 
 pub mod facts;
+pub mod service_manager;
 pub mod stop;

@@ -101,6 +101,13 @@ impl Dispatch {
         answer.await.unwrap_or_default()
     }
 
+    /// Whether the dispatcher does its rounds; waits for as long as it takes.
+    pub(crate) async fn answers(&self) -> bool {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Load(Vec::new(), Tier::Free, reply)).await;
+        answer.await.is_ok()
+    }
+
     /// Asks every session to leave and come back.
     pub(crate) async fn goaway(&self, goaway: Goaway) {
         self.send(Command::Goaway(goaway)).await;
