@@ -29,7 +29,7 @@ enum Task {
     /// Check sizes, file names, words and links
     Tidy,
     /// Check what ships: units, images, compose files, install scripts
-    Deploy,
+    Deploy(DeployArgs),
     /// Check who may import whom, banned crates, sources and licences
     Deps,
     /// List the ids of docs/negative-tests.md that no test carries
@@ -82,6 +82,13 @@ pub(crate) struct TestArgs {
 }
 
 #[derive(Debug, Args)]
+struct DeployArgs {
+    /// Install both programs on a Debian booted for it instead, and use them there (some minutes, as root)
+    #[arg(long)]
+    boot: bool,
+}
+
+#[derive(Debug, Args)]
 struct NegativesArgs {
     /// Name every id without a test
     #[arg(long)]
@@ -111,7 +118,8 @@ pub(crate) fn run() -> Result<ExitCode> {
     match cli.command {
         Task::Up(arguments) => up::run(&root?, &arguments),
         Task::Test(arguments) => suite::run(&root?, &arguments),
-        Task::Deploy => Ok(code(deploy::run(&root?, Install::Allowed)?)),
+        Task::Deploy(DeployArgs { boot: true }) => Ok(code(deploy::boot(&root?, Install::Allowed)?)),
+        Task::Deploy(DeployArgs { boot: false }) => Ok(code(deploy::run(&root?, Install::Allowed)?)),
         Task::Tidy => Ok(code(tidy::run(&root?)?)),
         Task::Deps => Ok(code(deps::run(&root?)?)),
         Task::Negatives(arguments) => Ok(code(negatives::run(&root?, if arguments.list { Detail::Names } else { Detail::Counts })?)),

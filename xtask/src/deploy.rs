@@ -1,7 +1,8 @@
 //! `cargo xtask deploy`: checks what ships beside the programs, as far as a machine without a container engine can.
 //!
-//! Not shown here: that the images build and run. A container engine is needed for that, and the units' first start needs a booted systemd.
+//! `--boot` goes on to a booted systemd. Not shown: that the images build and run, for which a container engine is needed.
 
+mod boot;
 mod compose;
 mod image;
 mod script;
@@ -26,6 +27,11 @@ pub(crate) fn run(root: &Path, install: Install) -> Result<Verdict> {
         println!("broken: {finding}");
     }
     Ok(if broken.is_empty() { Verdict::Clean } else { Verdict::Broken })
+}
+
+/// Installs and uses both programs on a Debian booted for it.
+pub(crate) fn boot(root: &Path, install: Install) -> Result<Verdict> {
+    boot::run(root, install).map(|()| Verdict::Clean)
 }
 
 const PROGRAMS: [Program; 3] = [

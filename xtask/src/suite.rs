@@ -35,6 +35,9 @@ pub(crate) fn run(root: &Path, arguments: &TestArgs) -> Result<ExitCode> {
     if arguments.filter.is_none() {
         after_the_tests(root, &mut steps);
     }
+    if arguments.filter.is_none() && arguments.long {
+        steps.run("boot", || deploy::boot(root, cli::install(arguments.no_install)));
+    }
     println!();
     if let Some(tests) = &tests {
         tests.print_skips();

@@ -1,0 +1,252 @@
+//! `cargo xtask deploy --boot`: installs both programs with deploy.sh on a Debian of its own that systemd has booted, and uses them there.
+//!
+//! The Debian runs in a network namespace that this makes and removes, so nothing of it meets the machine's own ports.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::debian::{self, Program};
+use crate::tool::{self, Install};
+use crate::workspace;
+
+/// Takes some minutes: most of them to unpack a Debian.
+pub(super) fn run(root: &Path, install: Install) -> Result<()> {
+    debian::ensure(&PROGRAMS, install)?;
+    ensure!(nix::unistd::geteuid().is_root(), "a Debian is booted as root only");
+    tool::build_programs(root, install)?;
+    let folder = tempfile::tempdir().context("making a folder for the Debian")?;
+    let host = Host::boot(root, folder.path())?;
+    let programs = ["control-plane", "probe-agent"].map(|name| workspace::built_binary(root, name));
+    let [plane, agent] = programs.map(|built| stripped(&built, folder.path()));
+    let (plane, agent) = (plane?, agent?);
+
+    println!("-- install the control plane");
+    host.deploy("control-plane", &["--agent-name", "localhost"], &plane)?;
+    host.run(FIRST_TENANT)?;
+    println!("-- a host without identity and bundle says what it needs, and is not restarted");
+    let refused = host.deploy("probe-agent", &[], &agent);
+    ensure!(refused.is_err(), "an agent without bundle was installed");
+    let said = host.run("journalctl --unit probe-agent --no-pager; systemctl show --property NRestarts --value probe-agent")?;
+    ensure!(said.contains("no identity yet") && said.trim_end().ends_with('0'), "it said: {said}");
+    println!("-- install the agent");
+    let bundle = folder.path().join("bundle");
+    std::fs::write(&bundle, host.run("cat /root/bundle")?)?;
+    host.deploy("probe-agent", &["--bundle", &bundle.to_string_lossy()], &agent)?;
+    host.run(ALLOW_LOOPBACK)?;
+    host.expect_measurement()?;
+    println!("-- a program that does not start gives way to the one before");
+    let broken = folder.path().join("broken");
+    std::fs::write(&broken, "#!/bin/sh\n[ \"$1\" = --version ]\n")?;
+    std::fs::set_permissions(&broken, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    for role in ["control-plane", "probe-agent"] {
+        ensure!(host.deploy(role, &[], &broken).is_err(), "a broken {role} was installed");
+    }
+    host.expect_measurement()?;
+    println!("-- KIL-11: the watchdog mends a hang");
+    host.run(HANG)?;
+    host.expect_measurement()
+}
+
+/// The booted Debian; gone once this is dropped.
+struct Host<'a> {
+    repository: &'a Path,
+    key: PathBuf,
+    container: Child,
+}
+
+impl<'a> Host<'a> {
+    fn boot(repository: &'a Path, folder: &Path) -> Result<Self> {
+        let tree = folder.join("debian");
+        println!("-- unpack a Debian");
+        quietly(Command::new("debootstrap").args(["--variant=minbase", PACKAGES, "bookworm"]).arg(&tree))?;
+        let key = folder.join("key");
+        quietly(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key))?;
+        std::fs::create_dir_all(tree.join("root/.ssh"))?;
+        std::fs::copy(key.with_extension("pub"), tree.join("root/.ssh/authorized_keys"))?;
+        std::fs::write(tree.join("etc/hosts"), "127.0.0.1 localhost\n::1 localhost\n")?;
+        quietly(Command::new("systemctl").arg(format!("--root={}", tree.display())).args(["enable", "ssh"]))?;
+        quietly(Command::new("ip").args(["netns", "add", NAMESPACE]))?;
+        let container = started(&tree);
+        if container.is_err() {
+            remove_namespace();
+        }
+        let host = Self {
+            repository,
+            key,
+            container: container?,
+        };
+        println!("-- boot it");
+        host.run("systemctl is-system-running --wait")?;
+        Ok(host)
+    }
+
+    /// Runs a script there, as root; what it prints.
+    fn run(&self, script: &str) -> Result<String> {
+        let mut command = within();
+        command.arg("ssh").args(self.ssh_options().iter().flat_map(|option| ["-o", option]));
+        let output = command
+            .args(["--", "root@127.0.0.1", "set -eu;", script])
+            .stdin(Stdio::null())
+            .output()
+            .context("calling ssh")?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        ensure!(
+            output.status.success(),
+            "`{script}` ended with {}:\n{said}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(said)
+    }
+
+    fn deploy(&self, role: &str, arguments: &[&str], program: &Path) -> Result<()> {
+        let mut command = within();
+        command
+            .arg(self.repository.join("deploy.sh"))
+            .args([role, "root@127.0.0.1"])
+            .args(arguments)
+            .arg("--program")
+            .arg(program);
+        command.args(self.ssh_options().iter().flat_map(|option| ["--ssh-option", option]));
+        quietly(&mut command)
+    }
+
+    fn expect_measurement(&self) -> Result<()> {
+        let answer = self.run(MEASURE)?;
+        let document: serde_json::Value = serde_json::from_str(&answer).with_context(|| format!("the answer is not JSON: {answer}"))?;
+        let report = document.pointer("/reports/0/report").cloned().unwrap_or_default();
+        let raw = report.pointer("/findings/socket") == Some(&"raw".into());
+        ensure!(
+            report.get("status") == Some(&"ok".into()) && raw,
+            "no ping by a raw socket came back: {document:#}"
+        );
+        Ok(())
+    }
+
+    fn ssh_options(&self) -> [String; 5] {
+        [
+            format!("IdentityFile={}", self.key.display()),
+            "StrictHostKeyChecking=no".to_owned(),
+            "UserKnownHostsFile=/dev/null".to_owned(),
+            "LogLevel=ERROR".to_owned(),
+            "ConnectionAttempts=60".to_owned(),
+        ]
+    }
+}
+
+impl Drop for Host<'_> {
+    fn drop(&mut self) {
+        if self.run("systemctl poweroff").is_err() {
+            // It did not come up, or hangs: its tree is thrown away in any case.
+            let _ = self.container.kill();
+        }
+        let _ = self.container.wait();
+        remove_namespace();
+    }
+}
+
+fn started(tree: &Path) -> Result<Child> {
+    quietly(within().args(["ip", "link", "set", "lo", "up"]))?;
+    within()
+        .args([
+            "systemd-nspawn",
+            "--quiet",
+            "--register=no",
+            "--keep-unit",
+            "--console=pipe",
+            "--boot",
+            "--directory",
+        ])
+        .arg(tree)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .context("starting systemd-nspawn")
+}
+
+fn remove_namespace() {
+    if let Err(error) = quietly(Command::new("ip").args(["netns", "delete", NAMESPACE])) {
+        println!("could not remove the network namespace: {error:#}");
+    }
+}
+
+/// A command in the Debian's network. `ip netns exec` would mount another /sys, without which nothing boots.
+fn within() -> Command {
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net=/run/netns/{NAMESPACE}")).arg("--");
+    command
+}
+
+/// Runs something to its end; what it printed is shown only where it failed.
+fn quietly(command: &mut Command) -> Result<()> {
+    let name = format!("{command:?}");
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("calling {name}"))?;
+    if !output.status.success() {
+        bail!(
+            "{name} ended with {}:\n{}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(())
+}
+
+fn stripped(program: &Path, folder: &Path) -> Result<PathBuf> {
+    let name = program.file_name().context("a program without a name")?;
+    let smaller = folder.join(name);
+    quietly(Command::new("strip").arg("-o").arg(&smaller).arg(program))?;
+    Ok(smaller)
+}
+
+const NAMESPACE: &str = "probeops-boot";
+const PACKAGES: &str = "--include=systemd,systemd-sysv,dbus,openssh-server,curl,jq";
+const FIRST_TENANT: &str = r#"
+control-plane health --data-dir /var/lib/probeops
+d="--data-dir /var/lib/probeops"
+t=$(control-plane tenant create $d --name example --tier standard | jq -r .id)
+control-plane key create $d --tenant "$t" --name first --scope measure,read,admin | jq -r .key >/root/key
+control-plane join-token create $d --tenant "$t" --name here | jq -r .bundle >/root/bundle
+"#;
+const ALLOW_LOOPBACK: &str = "sed -i 's/#allow_loopback = false/allow_loopback = true/' /etc/probeops/agent.toml; systemctl restart probe-agent";
+/// The agent may be between two sessions: the measurement waits for it.
+const MEASURE: &str = r#"curl --silent --retry 30 --retry-connrefused --retry-delay 1 --header "Authorization: Bearer $(cat /root/key)" --header 'Content-Type: application/json' \
+--data '{"spec":{"probe":"ping","target":"127.0.0.1","count":2},"selection":{"agents":["here"]}}' 'http://127.0.0.1:8080/api/v1/measurements?wait=60s'"#;
+const HANG: &str = r#"
+for unit in control-plane probe-agent; do kill -STOP "$(systemctl show --property MainPID --value $unit)"; done
+for second in $(seq 100); do
+    sleep 1
+    [ "$(systemctl show --property NRestarts --value control-plane)" = 0 ] || [ "$(systemctl show --property NRestarts --value probe-agent)" = 0 ] || exit 0
+done
+echo 'nothing was restarted'
+exit 1
+"#;
+const PROGRAMS: [Program; 4] = [
+    Program {
+        name: "debootstrap",
+        also_in: "/usr/sbin",
+        package: "debootstrap",
+        why: "unpacks a Debian",
+    },
+    Program {
+        name: "systemd-nspawn",
+        also_in: "",
+        package: "systemd-container",
+        why: "boots it",
+    },
+    Program {
+        name: "ssh",
+        also_in: "",
+        package: "openssh-client",
+        why: "is what deploy.sh uses",
+    },
+    Program {
+        name: "ip",
+        also_in: "/usr/sbin",
+        package: "iproute2",
+        why: "makes a network of its own",
+    },
+];
