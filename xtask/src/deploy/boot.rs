@@ -32,7 +32,7 @@ pub(super) fn run(root: &Path, install: Install) -> Result<()> {
     ensure!(said.contains("no identity yet") && said.trim_end().ends_with('0'), "it said: {said}");
     println!("-- install the agent");
     let bundle = folder.path().join("bundle");
-    std::fs::write(&bundle, host.run("cat /root/bundle")?)?;
+    std::fs::write(&bundle, host.run("cat bundle")?)?;
     host.deploy("probe-agent", &["--bundle", &bundle.to_string_lossy()], &agent)?;
     host.run(ALLOW_LOOPBACK)?;
     host.expect_measurement()?;
@@ -208,12 +208,12 @@ const FIRST_TENANT: &str = r#"
 control-plane health --data-dir /var/lib/probeops
 d="--data-dir /var/lib/probeops"
 t=$(control-plane tenant create $d --name example --tier standard | jq -r .id)
-control-plane key create $d --tenant "$t" --name first --scope measure,read,admin | jq -r .key >/root/key
-control-plane join-token create $d --tenant "$t" --name here | jq -r .bundle >/root/bundle
+control-plane key create $d --tenant "$t" --name first --scope measure,read,admin | jq -r .key >key
+control-plane join-token create $d --tenant "$t" --name here | jq -r .bundle >bundle
 "#;
 const ALLOW_LOOPBACK: &str = "sed -i 's/#allow_loopback = false/allow_loopback = true/' /etc/probeops/agent.toml; systemctl restart probe-agent";
 /// The agent may be between two sessions: the measurement waits for it.
-const MEASURE: &str = r#"curl --silent --retry 30 --retry-connrefused --retry-delay 1 --header "Authorization: Bearer $(cat /root/key)" --header 'Content-Type: application/json' \
+const MEASURE: &str = r#"curl --silent --retry 30 --retry-connrefused --retry-delay 1 --header "Authorization: Bearer $(cat key)" --header 'Content-Type: application/json' \
 --data '{"spec":{"probe":"ping","target":"127.0.0.1","count":2},"selection":{"agents":["here"]}}' 'http://127.0.0.1:8080/api/v1/measurements?wait=60s'"#;
 const HANG: &str = r#"
 for unit in control-plane probe-agent; do kill -STOP "$(systemctl show --property MainPID --value $unit)"; done
