@@ -16,6 +16,7 @@ pub(crate) mod ping;
 mod printable;
 pub(crate) mod probe;
 mod table;
+mod tcp;
 pub(crate) mod view;
 
 pub(crate) use cell::Cell;

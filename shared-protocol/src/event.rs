@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 mod ping;
+mod tcp;
 
 pub use ping::PingEvent;
+pub use tcp::TcpEvent;
 
 /// One partial finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,4 +14,6 @@ pub use ping::PingEvent;
 pub enum ProbeEvent {
     /// Of a ping.
     Ping(PingEvent),
+    /// Of a TCP probe.
+    Tcp(TcpEvent),
 }

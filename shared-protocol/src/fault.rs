@@ -50,6 +50,8 @@ pub enum ErrorCode {
     DnsNoAddress,
     /// The target refused.
     Refused,
+    /// The connection was reset while it was in use.
+    Reset,
     /// No route to the network.
     UnreachableNet,
     /// No route to the host.
@@ -66,6 +68,8 @@ pub enum ErrorCode {
     FragNeeded,
     /// Nothing came back in time.
     Timeout,
+    /// The answer is not what the protocol allows.
+    ProtoError,
     /// The host does not let the agent open what it needs.
     PermissionMissing,
     /// The host has run out of something: buffers, ports, descriptors.

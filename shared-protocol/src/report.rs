@@ -8,8 +8,10 @@ use crate::fault::{ErrorCode, Fault, Status};
 use crate::time::UnixMicros;
 
 mod ping;
+mod tcp;
 
 pub use ping::{PingFindings, PingPacket, PingSocket, PingStatistics, RoundTripStatistics};
+pub use tcp::{TcpFindings, TcpInfo, TcpOptions, TcpOutcome, TcpStatistics, TcpTry};
 
 /// The complete answer of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -90,4 +92,6 @@ pub enum Verdict {
 pub enum Findings {
     /// Of a ping.
     Ping(PingFindings),
+    /// Of a TCP probe.
+    Tcp(TcpFindings),
 }

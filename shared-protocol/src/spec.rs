@@ -15,9 +15,12 @@ use crate::tier::ProbeLimits;
 
 mod fields;
 mod ping;
+mod rounds;
+mod tcp;
 
 pub use fields::InvalidField;
 pub use ping::PingSpec;
+pub use tcp::{TcpMode, TcpSpec};
 
 /// The kinds of diagnostic an agent can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -25,16 +28,19 @@ pub use ping::PingSpec;
 pub enum ProbeKind {
     /// ICMP echo (RFC 792, RFC 4443).
     Ping,
+    /// TCP connections (RFC 9293).
+    Tcp,
 }
 
 impl ProbeKind {
     /// Every kind this build knows.
-    pub const ALL: [Self; 1] = [Self::Ping];
+    pub const ALL: [Self; 2] = [Self::Ping, Self::Tcp];
 
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ping => "ping",
+            Self::Tcp => "tcp",
         }
     }
 }
@@ -67,6 +73,8 @@ pub enum AddressFamily {
 pub enum ProbeSpec {
     /// ICMP echo.
     Ping(PingSpec),
+    /// TCP connections.
+    Tcp(TcpSpec),
 }
 
 impl ProbeSpec {
@@ -85,9 +93,12 @@ impl ProbeSpec {
     /// [`InvalidField`] names the first field that is not acceptable.
     pub fn from_value(value: Value) -> Result<Self, InvalidField> {
         let mut fields = fields::Fields::new(value)?;
-        // One probe so far, so the name decides nothing beyond being allowed.
-        fields.choice("probe", &["ping"], None)?;
-        let spec = Self::Ping(PingSpec::read(&mut fields)?);
+        let name = fields.choice("probe", &ProbeKind::ALL.map(ProbeKind::as_str), None)?;
+        let kind = ProbeKind::ALL.into_iter().find(|kind| kind.as_str() == name);
+        let spec = match kind.ok_or_else(|| InvalidField::new("probe", "is not known"))? {
+            ProbeKind::Ping => Self::Ping(PingSpec::read(&mut fields)?),
+            ProbeKind::Tcp => Self::Tcp(TcpSpec::read(&mut fields)?),
+        };
         fields.finish()?;
         Ok(spec)
     }
@@ -96,13 +107,23 @@ impl ProbeSpec {
     pub const fn kind(&self) -> ProbeKind {
         match self {
             Self::Ping(_) => ProbeKind::Ping,
+            Self::Tcp(_) => ProbeKind::Tcp,
         }
     }
 
-    /// What it is aimed at.
-    pub const fn target(&self) -> &Target {
+    /// Where its packets go, as far as the spec says it.
+    pub const fn target(&self) -> Option<&Target> {
         match self {
-            Self::Ping(spec) => &spec.target,
+            Self::Ping(spec) => Some(&spec.target),
+            Self::Tcp(spec) => Some(&spec.target),
+        }
+    }
+
+    /// The port its packets go to, where they have one.
+    pub const fn port(&self) -> Option<u16> {
+        match self {
+            Self::Ping(_) => None,
+            Self::Tcp(spec) => Some(spec.port),
         }
     }
 
@@ -110,6 +131,7 @@ impl ProbeSpec {
     pub fn timeout(&self) -> Duration {
         match self {
             Self::Ping(spec) => spec.timeout(),
+            Self::Tcp(spec) => spec.timeout(),
         }
     }
 
@@ -117,6 +139,7 @@ impl ProbeSpec {
     pub fn cost(&self) -> u32 {
         match self {
             Self::Ping(spec) => spec.cost(),
+            Self::Tcp(spec) => spec.cost(),
         }
     }
 
@@ -128,6 +151,7 @@ impl ProbeSpec {
         limits.includes(self.kind())?;
         match self {
             Self::Ping(spec) => spec.check_tier(limits),
+            Self::Tcp(spec) => spec.check_tier(limits),
         }
     }
 }
@@ -140,12 +164,10 @@ impl Serialize for ProbeSpec {
             #[serde(flatten)]
             options: &'a T,
         }
+        let probe = self.kind();
         match self {
-            Self::Ping(options) => Tagged {
-                probe: ProbeKind::Ping,
-                options,
-            }
-            .serialize(serializer),
+            Self::Ping(options) => Tagged { probe, options }.serialize(serializer),
+            Self::Tcp(options) => Tagged { probe, options }.serialize(serializer),
         }
     }
 }

@@ -10,6 +10,8 @@ use utoipa::ToSchema;
 pub enum ProbeSpecSchema {
     /// ICMP echo requests and their replies.
     Ping(PingOptions),
+    /// TCP connections, opened and reset again.
+    Tcp(TcpOptions),
 }
 
 /// Options of a ping: ICMP echo requests (RFC 792, RFC 4443). `count` and `interval_ms` together must not take more than 300 seconds.
@@ -54,6 +56,54 @@ pub struct PingOptions {
     pub wait_ms: u32,
 }
 
+/// Options of a TCP probe: connections to a port (RFC 9293). `count` and `interval_ms` together must not take more than 300 seconds.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = TcpOptions)]
+pub struct TcpOptions {
+    /// An IP address or a DNS name, which the agent resolves.
+    #[schema(min_length = 1, max_length = 253, example = "127.0.0.1")]
+    pub target: String,
+    /// Port to connect to.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 65_535, default = 443)]
+    pub port: u32,
+    /// Which addresses of a name may be used.
+    #[serde(default)]
+    #[schema(default = "auto")]
+    pub af: AddressFamilySchema,
+    /// Connections to try.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 100, default = 4)]
+    pub count: u32,
+    /// Time between two tries, milliseconds.
+    #[serde(default)]
+    #[schema(minimum = 10, maximum = 60_000, default = 200)]
+    pub interval_ms: u32,
+    /// How long an answer is waited for after its try, milliseconds.
+    #[serde(default)]
+    #[schema(minimum = 10, maximum = 10_000, default = 1_000)]
+    pub wait_ms: u32,
+    /// Differentiated services code point (RFC 2474).
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 63, default = 0)]
+    pub dscp: u32,
+    /// How a try is made.
+    #[serde(default)]
+    #[schema(default = "connect")]
+    pub mode: TcpModeSchema,
+}
+
+/// How a try of a TCP probe is made.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = TcpMode)]
+pub enum TcpModeSchema {
+    /// The host's own TCP opens the connection, and resets it once it stands.
+    #[default]
+    Connect,
+}
+
 /// Which addresses of a name may be used.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
 #[schema(as = AddressFamily)]
@@ -78,50 +128,56 @@ mod tests {
 
     use super::*;
 
-    fn documented() -> Map<String, Value> {
-        let schema = serde_json::to_value(PingOptions::schema()).unwrap();
-        schema["properties"].as_object().unwrap().clone()
+    /// Each probe: the least that its spec says, what is documented of it, and how many of its options have bounds.
+    fn probes() -> [(Value, Map<String, Value>, usize); 2] {
+        [
+            (json!({"probe": "ping", "target": "127.0.0.1"}), documented::<PingOptions>(), 6),
+            (json!({"probe": "tcp", "target": "127.0.0.1"}), documented::<TcpOptions>(), 5),
+        ]
     }
 
-    fn ping_with(name: &str, value: &Value) -> Value {
-        let mut spec = json!({"probe": "ping", "target": "127.0.0.1"});
-        spec[name] = value.clone();
-        spec
+    fn documented<T: PartialSchema>() -> Map<String, Value> {
+        let schema = serde_json::to_value(T::schema()).unwrap();
+        schema["properties"].as_object().unwrap().clone()
     }
 
     #[test]
     fn the_documented_bounds_are_those_that_are_enforced() {
-        let mut bounded = 0;
-        for (name, schema) in documented() {
-            let (Some(minimum), Some(maximum)) = (schema["minimum"].as_i64(), schema["maximum"].as_i64()) else {
-                continue;
-            };
-            bounded += 1;
-            for (value, accepted) in [(minimum, true), (maximum, true), (minimum - 1, false), (maximum + 1, false)] {
-                let mut spec = ping_with(&name, &json!(value));
-                if name == "interval_ms" && value == maximum {
-                    spec["count"] = json!(1);
+        for (least, documented, expected) in probes() {
+            let mut bounded = 0;
+            for (name, schema) in documented {
+                let (Some(minimum), Some(maximum)) = (schema["minimum"].as_i64(), schema["maximum"].as_i64()) else {
+                    continue;
+                };
+                bounded += 1;
+                for (value, accepted) in [(minimum, true), (maximum, true), (minimum - 1, false), (maximum + 1, false)] {
+                    let mut spec = least.clone();
+                    spec[&name] = json!(value);
+                    if name == "interval_ms" && value == maximum {
+                        spec["count"] = json!(1);
+                    }
+                    let read = ProbeSpec::from_value(spec);
+                    assert_eq!(read.is_ok(), accepted, "{name}: {value}: {read:?}");
                 }
-                let read = ProbeSpec::from_value(spec);
-                assert_eq!(read.is_ok(), accepted, "{name}: {value}: {read:?}");
             }
+            assert_eq!(bounded, expected, "{least}");
         }
-        assert_eq!(bounded, 6);
     }
 
     #[test]
     fn the_documented_options_and_defaults_are_those_of_the_probe() {
-        let plain = ProbeSpec::from_value(json!({"probe": "ping", "target": "127.0.0.1"})).unwrap();
-        let plain = serde_json::to_value(plain).unwrap();
-        let mut names: Vec<String> = documented().keys().cloned().collect();
-        names.push("probe".to_owned());
-        let mut enforced: Vec<String> = plain.as_object().unwrap().keys().cloned().collect();
-        names.sort();
-        enforced.sort();
-        assert_eq!(names, enforced);
-        for (name, schema) in documented() {
-            if let Some(default) = schema.get("default") {
-                assert_eq!(default, &plain[&name], "{name}");
+        for (least, documented, _) in probes() {
+            let plain = serde_json::to_value(ProbeSpec::from_value(least).unwrap()).unwrap();
+            let mut names: Vec<String> = documented.keys().cloned().collect();
+            names.push("probe".to_owned());
+            let mut enforced: Vec<String> = plain.as_object().unwrap().keys().cloned().collect();
+            names.sort();
+            enforced.sort();
+            assert_eq!(names, enforced);
+            for (name, schema) in documented {
+                if let Some(default) = schema.get("default") {
+                    assert_eq!(default, &plain[&name], "{name}");
+                }
             }
         }
     }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 use serde::Serialize;
-use shared_protocol::event::{PingEvent, ProbeEvent};
+use shared_protocol::event::{PingEvent, ProbeEvent, TcpEvent};
 use shared_protocol::fault::Status;
-use shared_protocol::report::{Findings, PingPacket, Report};
+use shared_protocol::report::{Findings, PingPacket, Report, TcpOutcome, TcpTry};
 use shared_protocol::spec::{InvalidField, ProbeSpec};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -92,6 +92,8 @@ fn print_event(event: &ProbeEvent, output: Output, out: &mut impl Write) -> io::
         (Output::Json, _) => print_json(&Line { event }, out),
         (Output::Text, ProbeEvent::Ping(PingEvent::Resolved { address })) => writeln!(out, "ping {address}"),
         (Output::Text, ProbeEvent::Ping(PingEvent::Packet(packet))) => writeln!(out, "{}", packet_text(packet)),
+        (Output::Text, ProbeEvent::Tcp(TcpEvent::Resolved { address })) => writeln!(out, "tcp {address}"),
+        (Output::Text, ProbeEvent::Tcp(TcpEvent::Try(tried))) => writeln!(out, "{}", try_text(tried)),
     }
 }
 
@@ -112,6 +114,24 @@ fn packet_text(packet: &PingPacket) -> String {
     words.join("  ")
 }
 
+fn try_text(tried: &TcpTry) -> String {
+    let outcome = match tried.outcome {
+        TcpOutcome::Open => "open",
+        TcpOutcome::Closed => "closed",
+        TcpOutcome::Filtered => "no answer",
+        TcpOutcome::Unreachable => "unreachable",
+        TcpOutcome::Unsent => "not sent",
+    };
+    let numbers = [
+        ("rtt_us", tried.rtt_us),
+        ("user_rtt_us", tried.user_rtt_us),
+        ("retransmits", tried.info.map(|info| u64::from(info.retransmits)).filter(|count| *count > 0)),
+    ];
+    let mut words = vec![format!("seq {}", tried.seq), outcome.to_owned()];
+    words.extend(numbers.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?))));
+    words.join("  ")
+}
+
 fn print_report(report: &Report, output: Output, out: &mut impl Write) -> io::Result<()> {
     #[derive(Serialize)]
     struct Line<'a> {
@@ -123,19 +143,12 @@ fn print_report(report: &Report, output: Output, out: &mut impl Write) -> io::Re
     if let Some(error) = &report.error {
         writeln!(out, "error: {}", error.message)?;
     }
-    match &report.findings {
-        Some(Findings::Ping(ping)) => {
-            let statistics = &ping.statistics;
-            writeln!(
-                out,
-                "{} sent, {} received, loss {:.0} %",
-                statistics.sent,
-                statistics.received,
-                statistics.loss * 100.0
-            )
-        }
-        None => Ok(()),
-    }
+    let (sent, received, loss) = match &report.findings {
+        Some(Findings::Ping(ping)) => (ping.statistics.sent, ping.statistics.received, ping.statistics.loss),
+        Some(Findings::Tcp(tcp)) => (tcp.statistics.sent, tcp.statistics.received, tcp.statistics.loss),
+        None => return Ok(()),
+    };
+    writeln!(out, "{sent} sent, {received} received, loss {:.0} %", loss * 100.0)
 }
 
 fn print_json(line: &impl Serialize, out: &mut impl Write) -> io::Result<()> {

@@ -74,6 +74,13 @@ impl Gate for Policy {
         })
     }
 
+    fn check_port(&self, port: u16) -> Result<(), Denial> {
+        verdict::check_port(&self.rules, port).map_err(|rule| Denial {
+            message: verdict::sentence(rule),
+            rule: rule.to_owned(),
+        })
+    }
+
     fn pace(&self) -> Pace {
         Pace {
             max_pps: self.rules.max_pps,

@@ -6,29 +6,27 @@ use std::time::Duration;
 
 use shared_protocol::event::{PingEvent, ProbeEvent};
 use shared_protocol::fault::{ErrorCode, Fault};
-use shared_protocol::report::{Findings, PingFindings, PolicyVerdict, Report, Verdict as PolicyAnswer};
-use shared_protocol::spec::{AddressFamily, PingSpec};
+use shared_protocol::report::{Findings, PingFindings, Report};
+use shared_protocol::spec::PingSpec;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 mod exchange;
 mod round_trip;
-mod statistics;
 mod verdict;
 
 use exchange::{Exchange, Plan, SendFailure};
-use verdict::Verdict;
 
 use crate::clock;
-use crate::net::gate::Denial;
 use crate::net::icmp::{Arrival, Departure, EchoRequest, Family, Fragmentation, IcmpFlow, SendError};
-use crate::net::route;
+use crate::record::{Completeness, Found, Record};
+use crate::resolution;
 use crate::table::ProbeContext;
+use crate::verdict::{Stop, Verdict};
 
 /// Runs a ping to its report.
 pub(crate) async fn run(spec: &PingSpec, context: &ProbeContext, events: &mpsc::Sender<ProbeEvent>, cancel: &CancellationToken) -> Report {
-    let started_at_us = clock::wall();
-    let begun = clock::monotonic();
+    let record = Record::begin(context.clock);
     let mut run = Run {
         spec,
         context,
@@ -46,33 +44,12 @@ pub(crate) async fn run(spec: &PingSpec, context: &ProbeContext, events: &mpsc::
         Ok(address) => run.exchange(address, cancel).await,
         Err(stop) => Err(stop),
     };
-    let denied = match &outcome {
-        Err(Stop::Denied(denial)) => Some(denial.rule.clone()),
-        Err(Stop::Cancelled | Stop::Failed(_)) | Ok(_) => None,
-    };
-    let verdict = outcome.unwrap_or_else(Stop::into_verdict);
-    Report {
-        schema_version: 1,
-        status: verdict.status,
-        fault: verdict.fault,
-        error: verdict.error,
-        started_at_us,
-        duration_us: u64::try_from(clock::monotonic().since(begun).as_micros()).unwrap_or(u64::MAX),
-        clock: context.clock,
+    let found = Found {
         resolved: run.resolved,
-        policy: match denied {
-            Some(rule) => PolicyVerdict {
-                verdict: PolicyAnswer::Denied,
-                rule,
-            },
-            None => PolicyVerdict {
-                verdict: PolicyAnswer::Allowed,
-                rule: ALLOWED_RULE.to_owned(),
-            },
-        },
         findings: run.findings.map(Findings::Ping),
-        truncated: run.left_out > 0,
-    }
+        completeness: if run.left_out > 0 { Completeness::Truncated } else { Completeness::Whole },
+    };
+    record.end(outcome, found)
 }
 
 /// A ping under way, with what it has so far.
@@ -85,39 +62,15 @@ struct Run<'a> {
     left_out: u32,
 }
 
-/// Why a ping ended before its plan.
-#[derive(Debug)]
-enum Stop {
-    Cancelled,
-    Denied(Denial),
-    Failed(Verdict),
-}
-
 impl Run<'_> {
-    /// Finds the address to ping. Every address of the target must be allowed, whichever is used: a name that points at a forbidden
-    /// address as well is not trusted with the others.
+    /// Finds the address to ping.
     async fn resolve(&mut self) -> Result<IpAddr, Stop> {
-        let addresses = self
-            .context
-            .resolver
-            .resolve(&self.spec.target)
-            .await
-            .map_err(|error| Stop::failed(Fault::Resolver, error.code(), error.to_string()))?;
-        for address in &addresses {
-            self.context.gate.check_address(*address).map_err(Stop::Denied)?;
-        }
-        self.resolved = addresses.into_iter().filter(|address| is_of(*address, self.spec.af)).collect();
-        let no_address = || Stop::failed(Fault::Resolver, ErrorCode::DnsNoAddress, "the target has no address of the wanted family");
-        let first = *self.resolved.first().ok_or_else(no_address)?;
-        // Of several, the first that the host can reach at all, as RFC 6724 has it; a single one is tried whatever the routes say.
-        let reachable = |address: &IpAddr| self.context.engine.socket(Family::of(*address)).is_some() && route::exists(*address);
-        let address = if self.resolved.len() == 1 {
-            first
-        } else {
-            self.resolved.iter().copied().find(reachable).unwrap_or(first)
-        };
-        self.tell(PingEvent::Resolved { address });
-        Ok(address)
+        let engine = &self.context.engine;
+        let usable = |address| engine.socket(Family::of(address)).is_some();
+        let resolution = resolution::resolve(self.context, &self.spec.target, self.spec.af, usable).await?;
+        self.resolved = resolution.addresses;
+        self.tell(PingEvent::Resolved { address: resolution.chosen });
+        Ok(resolution.chosen)
     }
 
     async fn exchange(&mut self, address: IpAddr, cancel: &CancellationToken) -> Result<Verdict, Stop> {
@@ -201,20 +154,6 @@ impl Run<'_> {
     }
 }
 
-impl Stop {
-    fn failed(fault: Fault, code: ErrorCode, message: impl Into<String>) -> Self {
-        Self::Failed(Verdict::failed(fault, code, message))
-    }
-
-    fn into_verdict(self) -> Verdict {
-        match self {
-            Self::Cancelled => Verdict::failed(Fault::Control, ErrorCode::Cancelled, "the job was taken back while it ran"),
-            Self::Denied(denial) => Verdict::failed(Fault::Policy, ErrorCode::PolicyDenied, denial.message),
-            Self::Failed(verdict) => verdict,
-        }
-    }
-}
-
 type Sending<'a> = Pin<Box<dyn Future<Output = Result<Departure, SendError>> + Send + 'a>>;
 
 /// Waits for the request that is leaving; for ever when none is.
@@ -249,14 +188,3 @@ fn request(spec: &PingSpec) -> Option<EchoRequest> {
         first: rand::random(),
     })
 }
-
-const fn is_of(address: IpAddr, family: AddressFamily) -> bool {
-    match family {
-        AddressFamily::Auto => true,
-        AddressFamily::V4 => address.is_ipv4(),
-        AddressFamily::V6 => address.is_ipv6(),
-    }
-}
-
-/// What a report names as the rule where none forbade anything.
-const ALLOWED_RULE: &str = "owner_policy";

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use shared_protocol::event::ProbeEvent;
+use shared_protocol::frame::{Capability, CapabilityLevel};
 use shared_protocol::report::{ClockQuality, Report};
-use shared_protocol::spec::ProbeSpec;
+use shared_protocol::spec::{ProbeKind, ProbeSpec};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::net::gate::Gate;
 use crate::net::icmp::IcmpEngine;
 use crate::net::resolver::Resolver;
-use crate::ping;
+use crate::{ping, tcp};
 
 /// What every probe needs from its agent.
 #[derive(Clone)]
@@ -33,5 +34,19 @@ pub struct ProbeContext {
 pub async fn run(spec: &ProbeSpec, context: &ProbeContext, events: mpsc::Sender<ProbeEvent>, cancel: CancellationToken) -> Report {
     match spec {
         ProbeSpec::Ping(options) => ping::run(options, context, &events, &cancel).await,
+        ProbeSpec::Tcp(options) => tcp::run(options, context, &events, &cancel).await,
     }
+}
+
+/// What the probes of this build can do on this host.
+pub fn capabilities(context: &ProbeContext) -> Vec<Capability> {
+    let mut capabilities = context.engine.capabilities();
+    // An ordinary socket is all it takes.
+    capabilities.push(Capability {
+        probe: ProbeKind::Tcp,
+        level: CapabilityLevel::Full,
+        reason: None,
+        remedy: None,
+    });
+    capabilities
 }

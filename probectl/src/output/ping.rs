@@ -180,7 +180,7 @@ fn columns([seq, from, rtt, user, ttl, note]: [&str; 6]) -> String {
     line.trim_end().to_owned()
 }
 
-fn time(micros: Option<u64>) -> String {
+pub(super) fn time(micros: Option<u64>) -> String {
     micros.map_or_else(|| "-".to_owned(), |micros| format!("{} ms", milliseconds(micros)))
 }
 
@@ -248,7 +248,7 @@ fn oddities(findings: &PingFindings) -> String {
     told.collect()
 }
 
-fn distribution(name: &str, rtt: &RoundTripStatistics) -> String {
+pub(super) fn distribution(name: &str, rtt: &RoundTripStatistics) -> String {
     let [min, avg, max, stddev, p95] = [rtt.min_us, rtt.avg_us, rtt.max_us, rtt.stddev_us, rtt.p95_us].map(milliseconds);
     format!("{name} min/avg/max/stddev = {min}/{avg}/{max}/{stddev} ms, p95 {p95} ms")
 }

@@ -5,6 +5,7 @@ use shared_protocol::report::Findings;
 use shared_protocol::spec::ProbeKind;
 
 use super::ping::{self, PingView};
+use super::tcp::{self, TcpView};
 use super::{Cell, Line};
 
 /// What has been seen of one job.
@@ -12,6 +13,8 @@ use super::{Cell, Line};
 pub(crate) enum JobView {
     /// Of a ping.
     Ping(PingView),
+    /// Of a TCP probe.
+    Tcp(TcpView),
 }
 
 /// Whom a line is about.
@@ -48,6 +51,7 @@ impl JobView {
     pub(crate) fn new(kind: ProbeKind) -> Self {
         match kind {
             ProbeKind::Ping => Self::Ping(PingView::default()),
+            ProbeKind::Tcp => Self::Tcp(TcpView::default()),
         }
     }
 
@@ -55,6 +59,9 @@ impl JobView {
     pub(crate) fn finding(&mut self, names: Names<'_>, event: &ProbeEvent) -> Vec<Line> {
         match (self, event) {
             (Self::Ping(view), ProbeEvent::Ping(event)) => view.finding(names, event),
+            (Self::Tcp(view), ProbeEvent::Tcp(event)) => view.finding(names, event),
+            // What was not asked for is not shown.
+            (Self::Ping(_) | Self::Tcp(_), _) => Vec::new(),
         }
     }
 
@@ -62,6 +69,8 @@ impl JobView {
     pub(crate) fn findings(&mut self, names: Names<'_>, findings: &Findings) -> Vec<Line> {
         match (self, findings) {
             (Self::Ping(view), Findings::Ping(findings)) => view.findings(names, findings),
+            (Self::Tcp(view), Findings::Tcp(findings)) => view.findings(names, findings),
+            (Self::Ping(_) | Self::Tcp(_), _) => Vec::new(),
         }
     }
 
@@ -69,6 +78,7 @@ impl JobView {
     pub(crate) fn row(&self) -> Vec<Cell> {
         match self {
             Self::Ping(view) => view.row(),
+            Self::Tcp(view) => view.row(),
         }
     }
 }
@@ -77,6 +87,7 @@ impl JobView {
 pub(crate) const fn columns(kind: ProbeKind) -> Columns {
     match kind {
         ProbeKind::Ping => ping::COLUMNS,
+        ProbeKind::Tcp => tcp::COLUMNS,
     }
 }
 
@@ -84,6 +95,7 @@ pub(crate) const fn columns(kind: ProbeKind) -> Columns {
 pub(crate) fn row(findings: &Findings) -> Vec<Cell> {
     match findings {
         Findings::Ping(findings) => ping::row(findings),
+        Findings::Tcp(findings) => tcp::row(findings),
     }
 }
 

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
+use super::AddressFamily;
 use crate::target::Target;
 
 /// A field that is not acceptable, and what would be.
@@ -54,6 +55,21 @@ impl Fields {
             .and_then(|number| u32::try_from(number).ok())
             .filter(|number| bounds.contains(number))
             .ok_or_else(|| InvalidField::new(name, format!("must be an integer from {} to {}", bounds.start(), bounds.end())))
+    }
+
+    /// A port that something can listen on; without a default the field is required.
+    pub(super) fn port(&mut self, name: &str, default: Option<u16>) -> Result<u16, InvalidField> {
+        let port = self.integer(name, 1..=u32::from(u16::MAX), default.map(u32::from))?;
+        u16::try_from(port).map_err(|_| InvalidField::new(name, "must be an integer from 1 to 65535"))
+    }
+
+    /// Which addresses of a name may be used.
+    pub(super) fn family(&mut self, name: &str) -> Result<AddressFamily, InvalidField> {
+        Ok(match self.choice(name, &["auto", "4", "6"], Some("auto"))?.as_str() {
+            "4" => AddressFamily::V4,
+            "6" => AddressFamily::V6,
+            _ => AddressFamily::Auto,
+        })
     }
 
     pub(super) fn boolean(&mut self, name: &str, default: bool) -> Result<bool, InvalidField> {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::AddressFamily;
 use super::fields::{Fields, InvalidField};
-use crate::limits::COST_MAX;
+use super::rounds::Rounds;
 use crate::target::Target;
 use crate::tier::ProbeLimits;
 
@@ -51,12 +51,8 @@ impl PingSpec {
 
     pub(super) fn read(fields: &mut Fields) -> Result<Self, InvalidField> {
         let defaults = Self::new(fields.target("target")?);
-        Self {
-            af: match fields.choice("af", &["auto", "4", "6"], Some("auto"))?.as_str() {
-                "4" => AddressFamily::V4,
-                "6" => AddressFamily::V6,
-                _ => AddressFamily::Auto,
-            },
+        let spec = Self {
+            af: fields.family("af")?,
             count: fields.integer("count", 1..=100, Some(defaults.count))?,
             interval_ms: fields.integer("interval_ms", 10..=60_000, Some(defaults.interval_ms))?,
             payload_bytes: fields.integer("payload_bytes", 0..=8_972, Some(defaults.payload_bytes))?,
@@ -65,48 +61,32 @@ impl PingSpec {
             dscp: fields.integer("dscp", 0..=63, Some(defaults.dscp))?,
             wait_ms: fields.integer("wait_ms", 10..=10_000, Some(defaults.wait_ms))?,
             target: defaults.target,
-        }
-        .within_run_time()
+        };
+        spec.rounds().check_run_time()?;
+        Ok(spec)
     }
 
     /// From the first request to the end of the wait for the last reply, with two seconds to resolve the name.
     pub fn timeout(&self) -> Duration {
-        self.run_time() + Duration::from_secs(2)
+        self.rounds().timeout()
     }
 
     pub(super) fn cost(&self) -> u32 {
-        let seconds = self.run_time().as_millis().div_ceil(1_000);
-        u32::try_from(seconds).unwrap_or(COST_MAX).clamp(1, COST_MAX)
+        self.rounds().cost()
     }
 
     pub(super) fn check_tier(&self, limits: &ProbeLimits) -> Result<(), InvalidField> {
-        if self.count > limits.ping_packets {
-            return Err(InvalidField::new("count", format!("your tier allows at most {}", limits.ping_packets)));
-        }
-        if self.interval_ms < limits.ping_interval_ms {
-            let shortest = limits.ping_interval_ms;
-            return Err(InvalidField::new("interval_ms", format!("your tier allows no less than {shortest}")));
-        }
-        Ok(())
+        self.rounds().check_tier(limits)
     }
 
-    fn run_time(&self) -> Duration {
-        Duration::from_millis(u64::from(self.count - 1) * u64::from(self.interval_ms) + u64::from(self.wait_ms))
-    }
-
-    fn within_run_time(self) -> Result<Self, InvalidField> {
-        if self.run_time() > RUN_TIME_MAX {
-            return Err(InvalidField::new(
-                "interval_ms",
-                "count and interval_ms together must not take more than 300 seconds",
-            ));
+    const fn rounds(&self) -> Rounds {
+        Rounds {
+            count: self.count,
+            interval_ms: self.interval_ms,
+            wait_ms: self.wait_ms,
         }
-        Ok(self)
     }
 }
-
-/// Longest a probe may be asked to run.
-const RUN_TIME_MAX: Duration = Duration::from_mins(5);
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,7 @@ use shared_protocol::spec::ProbeSpec;
 use shared_protocol::target::Target;
 
 use super::local::LocalAddresses;
-use super::rules::PolicyRules;
+use super::rules::{AllowPorts, PolicyRules};
 
 /// A job that may not run, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -73,6 +73,15 @@ impl AddressRules<'_> {
     }
 }
 
+/// Whether a port may be sent to.
+pub(super) fn check_port(rules: &PolicyRules, port: u16) -> Result<(), &'static str> {
+    match &rules.allow_ports {
+        AllowPorts::Any => Ok(()),
+        AllowPorts::Listed(ports) if ports.contains(&port) => Ok(()),
+        AllowPorts::Listed(_) => Err("allow_ports"),
+    }
+}
+
 /// Whether a job may begin.
 pub(super) fn check_spec(rules: &PolicyRules, addresses: &AddressRules<'_>, spec: &ProbeSpec) -> Result<(), Refused> {
     if !rules.allows_probe(spec.kind()) {
@@ -88,38 +97,57 @@ pub(super) fn check_spec(rules: &PolicyRules, addresses: &AddressRules<'_>, spec
         message: sentence(rule),
     };
     match spec.target() {
-        Target::Address(address) => addresses.check(*address).map_err(denied)?,
-        Target::Name(name) if METADATA_NAMES.contains(&name.as_str()) => return Err(denied("metadata")),
-        Target::Name(_) => {}
+        Some(Target::Address(address)) => addresses.check(*address).map_err(denied)?,
+        Some(Target::Name(name)) if METADATA_NAMES.contains(&name.as_str()) => return Err(denied("metadata")),
+        Some(Target::Name(_)) | None => {}
+    }
+    if let Some(port) = spec.port() {
+        check_port(rules, port).map_err(denied)?;
     }
     check_caps(rules, spec)
 }
 
 /// A spec beyond a cap is refused, never clamped: a report must mean what was asked.
 fn check_caps(rules: &PolicyRules, spec: &ProbeSpec) -> Result<(), Refused> {
-    let exceeded = |rule, message| Refused {
+    match spec {
+        ProbeSpec::Ping(ping) => {
+            check_rates(rules, ping.count, ping.interval_ms)?;
+            check_bytes(rules, u64::from(ping.count) * (u64::from(ping.payload_bytes) + HEADER_BYTES))
+        }
+        ProbeSpec::Tcp(tcp) => {
+            check_rates(rules, tcp.count, tcp.interval_ms)?;
+            check_bytes(rules, u64::from(tcp.count) * CONNECTION_BYTES)
+        }
+    }
+}
+
+/// A connection counts as one packet: its others only answer what the target sends.
+fn check_rates(rules: &PolicyRules, count: u32, interval_ms: u32) -> Result<(), Refused> {
+    let packets_per_second = 1_000_u32.div_ceil(interval_ms.max(1));
+    for (rule, most) in [("per_target_pps", rules.per_target_pps), ("max_pps", rules.max_pps)] {
+        if count > 1 && packets_per_second > most {
+            return Err(exceeded(rule, format!("the owner of this agent allows {most} packets a second ({rule})")));
+        }
+    }
+    Ok(())
+}
+
+fn check_bytes(rules: &PolicyRules, bytes: u64) -> Result<(), Refused> {
+    let most = rules.max_bytes_per_job.0;
+    if bytes > most {
+        return Err(exceeded(
+            "max_bytes_per_job",
+            format!("the owner of this agent allows {most} bytes a job (max_bytes_per_job)"),
+        ));
+    }
+    Ok(())
+}
+
+const fn exceeded(rule: &'static str, message: String) -> Refused {
+    Refused {
         reason: RefuseReason::CapExceeded,
         rule,
         message,
-    };
-    match spec {
-        ProbeSpec::Ping(ping) => {
-            let packets_per_second = 1_000_u32.div_ceil(ping.interval_ms.max(1));
-            for (rule, most) in [("per_target_pps", rules.per_target_pps), ("max_pps", rules.max_pps)] {
-                if ping.count > 1 && packets_per_second > most {
-                    return Err(exceeded(rule, format!("the owner of this agent allows {most} packets a second ({rule})")));
-                }
-            }
-            let bytes = u64::from(ping.count) * (u64::from(ping.payload_bytes) + HEADER_BYTES);
-            let most = rules.max_bytes_per_job.0;
-            if bytes > most {
-                return Err(exceeded(
-                    "max_bytes_per_job",
-                    format!("the owner of this agent allows {most} bytes a job (max_bytes_per_job)"),
-                ));
-            }
-            Ok(())
-        }
     }
 }
 
@@ -130,6 +158,7 @@ pub(super) fn sentence(rule: &str) -> String {
         "allow_local" => "the owner of this agent does not allow the host's own addresses and gateways (allow_local)".to_owned(),
         "allow_cidrs" => "the owner of this agent has not listed this private network (allow_cidrs)".to_owned(),
         "allow_public" => "the owner of this agent does not allow public addresses (allow_public)".to_owned(),
+        "allow_ports" => "the owner of this agent has not listed this port (allow_ports)".to_owned(),
         "deny_cidrs" => "the owner of this agent forbids this network (deny_cidrs)".to_owned(),
         "control_plane" => "the control plane's own addresses are never a target".to_owned(),
         other => format!("this address is never a target ({other})"),
@@ -140,6 +169,8 @@ pub(super) fn sentence(rule: &str) -> String {
 const METADATA_NAMES: [&str; 3] = ["metadata.google.internal", "metadata", "instance-data"];
 /// IPv6 and ICMP headers: the most that a ping adds to its payload.
 const HEADER_BYTES: u64 = 48;
+/// SYN, its acknowledgement and reset over IPv6, with all their options; the SYN may be sent four times within the longest wait.
+const CONNECTION_BYTES: u64 = 6 * 80;
 
 #[cfg(test)]
 mod tests;

@@ -71,7 +71,7 @@ impl ProbeEngine for LocalProbes {
     }
 
     fn capabilities(&self) -> Vec<Capability> {
-        self.context.engine.capabilities()
+        table::capabilities(&self.context)
     }
 
     fn set_server_time(&self, server: UnixMicros) {

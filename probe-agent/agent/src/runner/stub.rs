@@ -26,7 +26,7 @@ impl ProbeEngine for Stub {
     fn run<'a>(&'a self, spec: &'a ProbeSpec, events: mpsc::Sender<ProbeEvent>, cancel: CancellationToken) -> BoxFuture<'a, Report> {
         self.runs.fetch_add(1, Ordering::SeqCst);
         Box::pin(async move {
-            let target = spec.target().to_string();
+            let target = spec.target().unwrap().to_string();
             let address = target.parse().unwrap();
             events.try_send(ProbeEvent::Ping(PingEvent::Resolved { address })).unwrap();
             let now = UnixMicros::from_micros(1);

@@ -1,6 +1,6 @@
 //! What the agent's owner allows: asked for every address before a packet leaves for it, and how fast packets may leave.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// The owner's policy, as far as the sockets need it.
 ///
@@ -11,6 +11,21 @@ pub trait Gate: Send + Sync {
     /// # Errors
     /// [`Denial`] with the rule that forbids it.
     fn check_address(&self, address: IpAddr) -> Result<(), Denial>;
+
+    /// Whether a port may be sent to.
+    ///
+    /// # Errors
+    /// [`Denial`] with the rule that forbids it.
+    fn check_port(&self, port: u16) -> Result<(), Denial>;
+
+    /// Whether packets may be sent to an address and a port.
+    ///
+    /// # Errors
+    /// [`Denial`] with the rule that forbids it.
+    fn check_endpoint(&self, endpoint: SocketAddr) -> Result<(), Denial> {
+        self.check_address(endpoint.ip())?;
+        self.check_port(endpoint.port())
+    }
 
     /// How fast packets may leave.
     fn pace(&self) -> Pace;

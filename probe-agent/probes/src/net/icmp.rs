@@ -12,10 +12,11 @@ use shared_protocol::report::PingSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::net::pacer::Pacer;
+use crate::net::departures::Departures;
 
 mod channel;
 mod flow;
+pub(crate) mod meaning;
 mod option;
 pub(crate) mod packet;
 mod reader;
@@ -43,7 +44,7 @@ pub struct IcmpEngine {
 pub(crate) struct Shared {
     channels: Vec<Channel>,
     registry: Mutex<Registry<mpsc::Sender<Arrival>>>,
-    pacer: Mutex<Pacer>,
+    departures: Arc<Departures>,
     /// Answers that were lost on this host: in the kernel's buffers, or because a flow did not keep up.
     drops: AtomicU64,
     /// Messages that were none of ours, or malformed.
@@ -93,7 +94,7 @@ impl IcmpEngine {
         let shared = Arc::new(Shared {
             channels,
             registry: Mutex::new(Registry::new()),
-            pacer: Mutex::new(Pacer::default()),
+            departures: Arc::default(),
             drops: AtomicU64::new(0),
             foreign: AtomicU64::new(0),
         });
@@ -128,6 +129,11 @@ impl IcmpEngine {
         self.shared.drops.load(Ordering::Relaxed)
     }
 
+    /// What keeps the owner's rates, for everything that leaves this process towards targets.
+    pub(crate) fn departures(&self) -> Arc<Departures> {
+        Arc::clone(&self.shared.departures)
+    }
+
     /// Begins an exchange with an address; its answers come by the receiver.
     pub(crate) fn flow(&self, target: IpAddr, cookie: [u8; packet::COOKIE_BYTES], request: EchoRequest) -> (IcmpFlow, mpsc::Receiver<Arrival>) {
         let (outlet, arrivals) = mpsc::channel(ARRIVALS_BOUND);
@@ -157,10 +163,6 @@ impl Shared {
 
     fn registry(&self) -> MutexGuard<'_, Registry<mpsc::Sender<Arrival>>> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn pacer(&self) -> MutexGuard<'_, Pacer> {
-        self.pacer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Hands an answer to its flow. A flow that does not keep up loses it, and it is counted: the reader waits for nobody.

@@ -7,9 +7,10 @@ use std::time::Duration;
 use shared_protocol::report::{PingPacket, PingStatistics};
 use shared_protocol::time::MonotonicMicros;
 
-use super::{round_trip, statistics};
+use super::round_trip;
 use crate::clock::Moment;
 use crate::net::icmp::{Answer, Receipt};
+use crate::statistics;
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

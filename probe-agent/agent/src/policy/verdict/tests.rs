@@ -281,3 +281,36 @@ proptest! {
         prop_assert_eq!(checked.is_ok(), allowed_by_definition(&rules, address), "{}: {:?}", address, checked);
     }
 }
+
+#[test]
+fn a_port_the_owner_has_not_listed_is_denied_before_the_job_begins() {
+    let case = Case::new(PolicyRules {
+        allow_ports: AllowPorts::Listed([443].into()),
+        ..permissive()
+    });
+    let denied = case.check_spec(r#"{"probe":"tcp","target":"127.0.0.1","port":22}"#).unwrap_err();
+    assert_eq!((denied.reason, denied.rule), (RefuseReason::PolicyDenied, "allow_ports"));
+    assert_eq!(case.check_spec(r#"{"probe":"tcp","target":"127.0.0.1","port":443}"#), Ok(()));
+    assert_eq!(case.check_spec(r#"{"probe":"ping","target":"127.0.0.1"}"#), Ok(()));
+}
+
+#[test]
+fn job_09_a_private_network_is_connected_to_only_when_it_is_listed() {
+    let spec = r#"{"probe":"tcp","target":"10.1.2.3"}"#;
+    assert_eq!(Case::new(PolicyRules::default()).check_spec(spec).unwrap_err().rule, "allow_cidrs");
+    let listed = PolicyRules {
+        allow_cidrs: networks(&["10.0.0.0/8"]),
+        ..PolicyRules::default()
+    };
+    assert_eq!(Case::new(listed).check_spec(spec), Ok(()));
+}
+
+#[test]
+fn job_13_connections_faster_than_the_owner_allows_are_refused() {
+    let case = Case::new(PolicyRules {
+        per_target_pps: 50,
+        ..permissive()
+    });
+    let refused = case.check_spec(r#"{"probe":"tcp","target":"127.0.0.1","interval_ms":10}"#).unwrap_err();
+    assert_eq!((refused.reason, refused.rule), (RefuseReason::CapExceeded, "per_target_pps"));
+}

@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -11,7 +10,8 @@ use super::option::Fragmentation;
 use super::packet::{self, COOKIE_BYTES, Family};
 use super::registry::{EchoNumber, FlowId};
 use super::socket::HeaderFields;
-use crate::clock::{self, Moment};
+use crate::clock::Moment;
+use crate::net::departures::NoRoom;
 use crate::net::gate::{Denial, Gate};
 
 /// How every request of a flow looks.
@@ -73,12 +73,11 @@ impl IcmpFlow {
 
     /// Sends request `index` once it has its place under the owner's rates, if the owner's policy lets it.
     pub(crate) async fn send(&self, index: u32, gate: &dyn Gate) -> Result<Departure, SendError> {
-        // The place to the target comes first, so that one slow target does not hold places that others could use.
-        let rates = gate.pace();
-        let place = self.shared.pacer().reserve_target(self.target, rates.per_target_pps, clock::monotonic());
-        wait(place).await?;
-        let place = self.shared.pacer().reserve_everywhere(rates.max_pps, clock::monotonic());
-        wait(place).await?;
+        self.shared
+            .departures
+            .wait(self.target, gate.pace())
+            .await
+            .map_err(|NoRoom| SendError::NoRoom)?;
         gate.check_address(self.target).map_err(SendError::Denied)?;
         self.send_at_once(index)
     }
@@ -102,15 +101,6 @@ impl IcmpFlow {
         let moment = channel.send(self.id, index, &message, self.target, fields).map_err(SendError::Kernel)?;
         Ok(Departure { moment })
     }
-}
-
-async fn wait(place: Option<Duration>) -> Result<(), SendError> {
-    let wait = place.ok_or(SendError::NoRoom)?;
-    // Even an empty sleep would last to the timer's next tick.
-    if !wait.is_zero() {
-        tokio::time::sleep(wait).await;
-    }
-    Ok(())
 }
 
 impl Drop for IcmpFlow {

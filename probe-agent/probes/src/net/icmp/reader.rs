@@ -10,9 +10,10 @@ use tokio::io::Interest;
 
 use super::channel::Channel;
 use super::packet::{self, Family, Message};
-use super::socket::{MESSAGE_BYTES, Queued, Received};
+use super::socket::MESSAGE_BYTES;
 use super::{Answer, Arrival, Receipt, Shared};
 use crate::clock;
+use crate::net::message::{Queued, Received};
 
 /// Reads the socket at a position for as long as the engine lives.
 pub(super) async fn run(shared: Arc<Shared>, position: usize) {

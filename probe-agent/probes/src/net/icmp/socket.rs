@@ -1,16 +1,17 @@
 //! One ICMP socket: opened with what the host allows, sends with per-packet options, receives with kernel timestamps.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, TimestampingFlag, recvmsg, sendmsg, setsockopt, sockopt};
+use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, TimestampingFlag, sendmsg, setsockopt, sockopt};
 use shared_protocol::report::PingSocket;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::option::{Fragmentation, set_filter, set_fragmentation};
 use super::packet::{ECHO_HEADER_BYTES, Family};
+use crate::net::message::{self, Received};
 
 /// Header fields of one packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,32 +39,6 @@ pub(super) struct IcmpSocket {
 pub(super) enum Timestamps {
     Kernel,
     Missing,
-}
-
-/// One message from the socket or from its error queue.
-#[derive(Debug, Default)]
-pub(super) struct Received<'a> {
-    pub bytes: &'a [u8],
-    /// Sender; on the error queue where the request was going.
-    pub peer: Option<IpAddr>,
-    pub ttl: Option<u8>,
-    /// Kernel's timestamp, wall clock, nanoseconds.
-    pub stamped_ns: Option<i64>,
-    /// How many messages the kernel has dropped on this socket since it was opened.
-    pub dropped: Option<u32>,
-    /// What the error queue says.
-    pub queued: Option<Queued>,
-    /// The message was longer than the buffer.
-    pub cut: bool,
-}
-
-/// An entry of the error queue.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Queued {
-    /// A transmit timestamp; the number counts the socket's packets.
-    Transmitted(u32),
-    /// An ICMP error.
-    IcmpError { kind: (u8, u8), from: Option<IpAddr> },
 }
 
 impl IcmpSocket {
@@ -149,21 +124,7 @@ impl IcmpSocket {
 
     /// Receives one message; never waits.
     pub(super) fn receive<'a>(&self, buffer: &'a mut [u8], queue: MsgFlags) -> Result<Received<'a>, Errno> {
-        let mut control = [0_u8; CONTROL_BYTES];
-        let mut received = Received::default();
-        let length;
-        {
-            let mut slices = [IoSliceMut::new(buffer)];
-            let message = recvmsg::<SockaddrStorage>(self.socket.as_raw_fd(), &mut slices, Some(&mut control), queue | MsgFlags::MSG_DONTWAIT)?;
-            length = message.bytes;
-            received.cut = message.flags.contains(MsgFlags::MSG_TRUNC);
-            received.peer = message.address.as_ref().and_then(ip_of);
-            for control in message.cmsgs()? {
-                received.take(&control);
-            }
-        }
-        received.bytes = buffer.get(..length).unwrap_or_default();
-        Ok(received)
+        message::receive(&self.socket, buffer, queue)
     }
 }
 
@@ -176,40 +137,6 @@ impl AsRawFd for IcmpSocket {
 impl AsFd for IcmpSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
-    }
-}
-
-impl Received<'_> {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the kernel may add control messages; only these were asked for")]
-    fn take(&mut self, control: &ControlMessageOwned) {
-        match control {
-            ControlMessageOwned::Ipv4Ttl(ttl) | ControlMessageOwned::Ipv6HopLimit(ttl) => self.ttl = u8::try_from(*ttl).ok(),
-            ControlMessageOwned::ScmTimestampsns(stamps) => {
-                let ns = stamps.system.tv_sec().saturating_mul(1_000_000_000).saturating_add(stamps.system.tv_nsec());
-                self.stamped_ns = (ns > 0).then_some(ns);
-            }
-            ControlMessageOwned::RxqOvfl(dropped) => self.dropped = Some(*dropped),
-            ControlMessageOwned::Ipv4RecvErr(error, offender) => {
-                let from = offender.map(|address| IpAddr::from(address.sin_addr.s_addr.to_ne_bytes()));
-                self.queued = queued(error, from);
-            }
-            ControlMessageOwned::Ipv6RecvErr(error, offender) => {
-                let from = offender.map(|address| IpAddr::from(address.sin6_addr.s6_addr));
-                self.queued = queued(error, from);
-            }
-            _ => {}
-        }
-    }
-}
-
-fn queued(error: &libc::sock_extended_err, from: Option<IpAddr>) -> Option<Queued> {
-    match error.ee_origin {
-        libc::SO_EE_ORIGIN_TIMESTAMPING => Some(Queued::Transmitted(error.ee_data)),
-        libc::SO_EE_ORIGIN_ICMP | libc::SO_EE_ORIGIN_ICMP6 => Some(Queued::IcmpError {
-            kind: (error.ee_type, error.ee_code),
-            from,
-        }),
-        _ => None,
     }
 }
 
@@ -231,15 +158,7 @@ fn timestamping() -> TimestampingFlag {
         | TimestampingFlag::SOF_TIMESTAMPING_OPT_TSONLY
 }
 
-fn ip_of(address: &SockaddrStorage) -> Option<IpAddr> {
-    address
-        .as_sockaddr_in()
-        .map(|address| IpAddr::V4(address.ip()))
-        .or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
-}
-
 /// Longest message that is read: the longest echo there is, the longest header of IPv4 (RFC 791) and room to see that more came.
 pub(super) const MESSAGE_BYTES: usize = ECHO_HEADER_BYTES + 8_972 + 60 + 1;
-const CONTROL_BYTES: usize = 512;
 /// What keeps the replies of a burst to thousands of targets while the reader is not scheduled.
 const RECEIVE_BUFFER_BYTES: usize = 8 * 1024 * 1024;

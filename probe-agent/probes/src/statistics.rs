@@ -1,9 +1,9 @@
-//! The numbers over the packets of a ping. Pure, in whole microseconds.
+//! The numbers over round-trip times. Pure, in whole microseconds.
 
 use shared_protocol::report::RoundTripStatistics;
 
 /// Numbers over round-trip times in the order their replies came, each with the number of its request. `None` without any.
-pub(super) fn round_trips(arrived: &[(u32, u64)]) -> Option<RoundTripStatistics> {
+pub(crate) fn round_trips(arrived: &[(u32, u64)]) -> Option<RoundTripStatistics> {
     let mut sorted: Vec<u64> = arrived.iter().map(|(_, rtt)| *rtt).collect();
     sorted.sort_unstable();
     let (min, max) = (*sorted.first()?, *sorted.last()?);

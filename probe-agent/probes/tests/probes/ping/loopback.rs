@@ -120,6 +120,10 @@ impl Gate for ChangesItsMind {
         AllowAllBut(vec![address]).check_address(address)
     }
 
+    fn check_port(&self, _port: u16) -> Result<(), Denial> {
+        Ok(())
+    }
+
     fn pace(&self) -> Pace {
         Pace::default()
     }
@@ -169,6 +173,10 @@ struct Slow;
 
 impl Gate for Slow {
     fn check_address(&self, _address: IpAddr) -> Result<(), Denial> {
+        Ok(())
+    }
+
+    fn check_port(&self, _port: u16) -> Result<(), Denial> {
         Ok(())
     }
 

@@ -6,8 +6,8 @@ use agent_probes::net::icmp::IcmpSockets;
 use shared_protocol::fault::{ErrorCode, Fault, Status};
 use shared_protocol::report::Report;
 
+use super::responder::{Forged, Responder, error, reply, with_checksum};
 use crate::namespace::{self, Loopback};
-use crate::responder::{Forged, Responder, error, reply, with_checksum};
 use crate::setting::{AllowAllBut, context, findings, run, spec};
 
 /// Pings 127.0.0.9 twice while a responder answers, and gives the report with the number of messages that were none of ours.

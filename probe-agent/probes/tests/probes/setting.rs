@@ -30,6 +30,16 @@ impl Gate for AllowAllBut {
         Ok(())
     }
 
+    fn check_port(&self, port: u16) -> Result<(), Denial> {
+        if port == DENIED_PORT {
+            return Err(Denial {
+                rule: "allow_ports".to_owned(),
+                message: "the port is denied".to_owned(),
+            });
+        }
+        Ok(())
+    }
+
     fn pace(&self) -> Pace {
         Pace {
             max_pps: 100_000,
@@ -37,6 +47,9 @@ impl Gate for AllowAllBut {
         }
     }
 }
+
+/// The port that `AllowAllBut` never lets pass.
+pub(crate) const DENIED_PORT: u16 = 9;
 
 pub(crate) fn context(sockets: IcmpSockets, gate: impl Gate + 'static) -> ProbeContext {
     ProbeContext {

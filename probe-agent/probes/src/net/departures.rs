@@ -1,0 +1,42 @@
+//! The owner's packet rates over all probes of the process: what leaves for a target waits here for its place.
+
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::gate::Pace;
+use super::pacer::Pacer;
+use crate::clock;
+
+/// Keeps the owner's rates.
+#[derive(Debug, Default)]
+pub(crate) struct Departures(Mutex<Pacer>);
+
+/// The owner's rates let nothing leave, or not in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the agent's packet rates leave no room")]
+pub(crate) struct NoRoom;
+
+impl Departures {
+    /// Waits until one packet, or one connection, may leave for a target.
+    pub(crate) async fn wait(&self, target: IpAddr, pace: Pace) -> Result<(), NoRoom> {
+        // The place to the target comes first, so that one slow target does not hold places that others could use.
+        let reserved = self.pacer().reserve_target(target, pace.per_target_pps, clock::monotonic());
+        sleep(reserved).await?;
+        let reserved = self.pacer().reserve_everywhere(pace.max_pps, clock::monotonic());
+        sleep(reserved).await
+    }
+
+    fn pacer(&self) -> MutexGuard<'_, Pacer> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn sleep(reserved: Option<Duration>) -> Result<(), NoRoom> {
+    let wait = reserved.ok_or(NoRoom)?;
+    // Even an empty sleep would last to the timer's next tick.
+    if !wait.is_zero() {
+        tokio::time::sleep(wait).await;
+    }
+    Ok(())
+}

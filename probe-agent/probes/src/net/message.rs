@@ -1,0 +1,97 @@
+//! One message from a socket, or from its error queue, with what the kernel says about it.
+
+use std::io::IoSliceMut;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg};
+
+/// One message from the socket or from its error queue.
+#[derive(Debug, Default)]
+pub(crate) struct Received<'a> {
+    pub bytes: &'a [u8],
+    /// Sender; on the error queue where the request was going.
+    pub peer: Option<IpAddr>,
+    pub ttl: Option<u8>,
+    /// Kernel's timestamp, wall clock, nanoseconds.
+    pub stamped_ns: Option<i64>,
+    /// How many messages the kernel has dropped on this socket since it was opened.
+    pub dropped: Option<u32>,
+    /// What the error queue says.
+    pub queued: Option<Queued>,
+    /// The message was longer than the buffer.
+    pub cut: bool,
+}
+
+/// An entry of the error queue.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Queued {
+    /// A transmit timestamp; the number counts the socket's packets.
+    Transmitted(u32),
+    /// An ICMP error.
+    IcmpError { kind: (u8, u8), from: Option<IpAddr> },
+}
+
+/// Receives one message; never waits.
+pub(crate) fn receive<'a>(socket: &impl AsFd, buffer: &'a mut [u8], queue: MsgFlags) -> Result<Received<'a>, Errno> {
+    let mut control = [0_u8; CONTROL_BYTES];
+    let mut received = Received::default();
+    let length;
+    {
+        let mut slices = [IoSliceMut::new(buffer)];
+        let descriptor = socket.as_fd().as_raw_fd();
+        let message = recvmsg::<SockaddrStorage>(descriptor, &mut slices, Some(&mut control), queue | MsgFlags::MSG_DONTWAIT)?;
+        length = message.bytes;
+        received.cut = message.flags.contains(MsgFlags::MSG_TRUNC);
+        received.peer = message.address.as_ref().and_then(ip_of);
+        for control in message.cmsgs()? {
+            received.take(&control);
+        }
+    }
+    received.bytes = buffer.get(..length).unwrap_or_default();
+    Ok(received)
+}
+
+impl Received<'_> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the kernel may add control messages; only these were asked for")]
+    fn take(&mut self, control: &ControlMessageOwned) {
+        match control {
+            ControlMessageOwned::Ipv4Ttl(ttl) | ControlMessageOwned::Ipv6HopLimit(ttl) => self.ttl = u8::try_from(*ttl).ok(),
+            ControlMessageOwned::ScmTimestampsns(stamps) => {
+                let ns = stamps.system.tv_sec().saturating_mul(1_000_000_000).saturating_add(stamps.system.tv_nsec());
+                self.stamped_ns = (ns > 0).then_some(ns);
+            }
+            ControlMessageOwned::RxqOvfl(dropped) => self.dropped = Some(*dropped),
+            ControlMessageOwned::Ipv4RecvErr(error, offender) => {
+                let from = offender.map(|address| IpAddr::from(address.sin_addr.s_addr.to_ne_bytes()));
+                self.queued = queued(error, from);
+            }
+            ControlMessageOwned::Ipv6RecvErr(error, offender) => {
+                let from = offender.map(|address| IpAddr::from(address.sin6_addr.s6_addr));
+                self.queued = queued(error, from);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn queued(error: &libc::sock_extended_err, from: Option<IpAddr>) -> Option<Queued> {
+    match error.ee_origin {
+        libc::SO_EE_ORIGIN_TIMESTAMPING => Some(Queued::Transmitted(error.ee_data)),
+        libc::SO_EE_ORIGIN_ICMP | libc::SO_EE_ORIGIN_ICMP6 => Some(Queued::IcmpError {
+            kind: (error.ee_type, error.ee_code),
+            from,
+        }),
+        _ => None,
+    }
+}
+
+fn ip_of(address: &SockaddrStorage) -> Option<IpAddr> {
+    address
+        .as_sockaddr_in()
+        .map(|address| IpAddr::V4(address.ip()))
+        .or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
+}
+
+const CONTROL_BYTES: usize = 512;

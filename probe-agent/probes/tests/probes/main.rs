@@ -1,0 +1,11 @@
+//! The probes over real sockets: on loopback, and in network namespaces that the tests make and that reach nothing else.
+#![expect(unsafe_code, reason = "an interface is brought up by ioctl, which has no safe wrapper")]
+
+#[cfg(test)]
+mod namespace;
+#[cfg(test)]
+mod ping;
+#[cfg(test)]
+mod setting;
+#[cfg(test)]
+mod tcp;

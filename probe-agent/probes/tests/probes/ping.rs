@@ -1,0 +1,6 @@
+//! ICMP echo.
+
+mod hostile;
+mod loopback;
+mod responder;
+mod unprivileged;
