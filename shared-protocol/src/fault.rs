@@ -100,6 +100,8 @@ pub enum ProblemCode {
     MethodNotAllowed,
     /// The request contradicts what already stands.
     Conflict,
+    /// Another version stands than the one that `If-Match` names.
+    PreconditionFailed,
     /// The idempotency key was used before with another body.
     IdempotencyMismatch,
     /// The key of the certificate request belongs to another agent.
@@ -137,6 +139,7 @@ impl ProblemCode {
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
             Self::Conflict | Self::IdempotencyMismatch | Self::KeyReuse => 409,
+            Self::PreconditionFailed => 412,
             Self::BodyTooLarge => 413,
             Self::UnsupportedMediaType => 415,
             Self::InvalidField | Self::TierLimit | Self::NoAgentMatches => 422,

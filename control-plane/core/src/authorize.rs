@@ -25,7 +25,7 @@ pub enum Principal {
     Operator,
 }
 
-/// What a key may do, one of the three.
+/// What a key may do, one of the four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// Ask for measurements and take them back.
@@ -34,6 +34,8 @@ pub enum Scope {
     Read,
     /// Manage agents, join tokens and keys.
     Admin,
+    /// Do what is the operator's: tiers, and which one a tenant has. Only the administration socket gives it.
+    Operator,
 }
 
 /// A set of scopes.
@@ -47,6 +49,12 @@ pub enum Action {
     TenantRead,
     /// Make a tenant.
     TenantCreate,
+    /// Give a tenant another tier.
+    TenantSetTier,
+    /// Read what the tiers allow.
+    TierRead,
+    /// Change what a tier allows.
+    TierChange,
     /// Ask for a measurement.
     MeasurementCreate,
     /// Read measurements, jobs, reports and their live events.
@@ -137,13 +145,15 @@ pub fn authorize(principal: &Principal, action: Action, resource: Resource) -> R
                 action,
                 tenant,
                 tier: None,
-                scopes: Scopes::ALL,
+                scopes: Scopes::ALL.with(Scope::Operator),
                 actor: "operator".to_owned(),
             })
         }
         Principal::Key { key, tenant, tier, scopes } => {
+            let actor = format!("key:{key}");
             let needed = match action.needs() {
                 Needs::Scope(scope) => scope,
+                Needs::Operator if scopes.contains(Scope::Operator) => return Ok(Grant::for_platform(action, actor)),
                 Needs::Operator => return Err(Denied::OperatorOnly),
             };
             match resource {
@@ -158,14 +168,26 @@ pub fn authorize(principal: &Principal, action: Action, resource: Resource) -> R
                 action,
                 tenant: Some(*tenant),
                 tier: Some(*tier),
-                scopes: *scopes,
-                actor: format!("key:{key}"),
+                // What the operator alone gives is not passed on.
+                scopes: scopes.within_tenant(),
+                actor,
             })
         }
     }
 }
 
 impl Grant {
+    /// For what crosses tenants: it opens no tenant's data.
+    const fn for_platform(action: Action, actor: String) -> Self {
+        Self {
+            action,
+            tenant: None,
+            tier: None,
+            scopes: Scopes::NONE,
+            actor,
+        }
+    }
+
     /// What was granted.
     pub const fn action(&self) -> Action {
         self.action
@@ -211,7 +233,7 @@ impl SystemScope {
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 3] = [Self::Measure, Self::Read, Self::Admin];
+    pub const ALL: [Self; 4] = [Self::Measure, Self::Read, Self::Admin, Self::Operator];
 
     /// The name in the API and the database.
     pub const fn as_str(self) -> &'static str {
@@ -219,6 +241,7 @@ impl Scope {
             Self::Measure => "measure",
             Self::Read => "read",
             Self::Admin => "admin",
+            Self::Operator => "operator",
         }
     }
 
@@ -227,6 +250,7 @@ impl Scope {
             Self::Measure => 1,
             Self::Read => 2,
             Self::Admin => 4,
+            Self::Operator => 8,
         }
     }
 }
@@ -241,11 +265,11 @@ impl FromStr for Scope {
 
 /// The text names no scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be any of measure, read, admin")]
+#[error("must be any of measure, read, admin, operator")]
 pub struct UnknownScope;
 
 impl Scopes {
-    /// Every scope.
+    /// Every scope that a tenant can give.
     pub const ALL: Self = Self(7);
     /// No scope.
     pub const NONE: Self = Self(0);
@@ -254,6 +278,11 @@ impl Scopes {
     #[must_use]
     pub const fn with(self, scope: Scope) -> Self {
         Self(self.0 | scope.bit())
+    }
+
+    /// This set without what only the operator gives.
+    const fn within_tenant(self) -> Self {
+        Self(self.0 & Self::ALL.0)
     }
 
     /// Whether the scope is in the set.
@@ -295,8 +324,8 @@ enum Needs {
 impl Action {
     const fn needs(self) -> Needs {
         match self {
-            Self::TenantCreate => Needs::Operator,
-            Self::TenantRead | Self::MeasurementRead | Self::AgentRead => Needs::Scope(Scope::Read),
+            Self::TenantCreate | Self::TenantSetTier | Self::TierChange => Needs::Operator,
+            Self::TenantRead | Self::TierRead | Self::MeasurementRead | Self::AgentRead => Needs::Scope(Scope::Read),
             Self::MeasurementCreate | Self::MeasurementCancel => Needs::Scope(Scope::Measure),
             Self::AgentUpdate
             | Self::AgentRevoke
@@ -371,6 +400,20 @@ mod tests {
         );
         let grant = authorize(&Principal::Operator, Action::TenantCreate, Resource::Platform).unwrap();
         assert!(grant.scope().is_err(), "a grant for the platform opens no tenant's data");
+    }
+
+    #[test]
+    fn aut_01_the_operators_scope_opens_the_platform_and_no_tenants_data_and_is_not_passed_on() {
+        let operator = key(Scopes::NONE.with(Scope::Operator).with(Scope::Admin));
+        for action in [Action::TierChange, Action::TenantSetTier] {
+            assert_eq!(authorize(&key(Scopes::ALL), action, Resource::OwnTenant), Err(Denied::OperatorOnly));
+            let grant = authorize(&operator, action, Resource::OwnTenant).unwrap();
+            assert!(grant.scope().is_err() && grant.actor() == "key:k");
+        }
+        let own = authorize(&operator, Action::KeyCreate, Resource::OwnTenant).unwrap();
+        assert!(!own.scopes().contains(Scope::Operator) && own.scopes().contains(Scope::Admin));
+        let socket = authorize(&Principal::Operator, Action::KeyCreate, Resource::Tenant(tenant(1))).unwrap();
+        assert!(socket.scopes().contains(Scope::Operator));
     }
 
     #[test]

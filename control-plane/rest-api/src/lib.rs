@@ -18,4 +18,5 @@ pub mod problem;
 pub mod spec;
 pub mod stream;
 pub mod tenant;
+pub mod tier;
 pub mod timestamp;

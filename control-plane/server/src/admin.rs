@@ -14,6 +14,7 @@ use axum::{Json, Router};
 use control_api::join_token::{CreateJoinToken, CreatedJoinToken};
 use control_api::key::{CreateKey, CreatedKey};
 use control_api::tenant::{CreateTenant, Tenant};
+use control_api::tier::{PatchTier, SetTenantTier, Tier};
 use control_core::authorize::{Action, Grant, Principal, Resource, authorize};
 use control_services::Services;
 use http::StatusCode;
@@ -117,6 +118,8 @@ fn router(state: AppState) -> Router {
     Router::new()
         .route("/admin/v1/health", get(probes::ready))
         .route("/admin/v1/tenants", post(create_tenant))
+        .route("/admin/v1/tenants/{id}/tier", post(set_tenant_tier))
+        .route("/admin/v1/tiers/{name}", post(change_tier))
         .route("/admin/v1/tenants/{id}/keys", post(create_key))
         .route("/admin/v1/tenants/{id}/join-tokens", post(create_join_token))
         .fallback(edge::no_such_path)
@@ -128,6 +131,24 @@ fn router(state: AppState) -> Router {
 async fn create_tenant(State(state): State<AppState>, JsonBody(request): JsonBody<CreateTenant>) -> Result<(StatusCode, Json<Tenant>), Refused> {
     let grant = granted(Action::TenantCreate, Resource::Platform)?;
     Ok((StatusCode::CREATED, Json(state.services.identity.create_tenant(&grant, request).await?)))
+}
+
+async fn set_tenant_tier(
+    State(state): State<AppState>,
+    PathParameter(tenant): PathParameter<String>,
+    JsonBody(request): JsonBody<SetTenantTier>,
+) -> Result<Json<Tenant>, Refused> {
+    let grant = granted(Action::TenantSetTier, Resource::Platform)?;
+    Ok(Json(state.services.subscriptions.move_tenant(&grant, &tenant, &request).await?))
+}
+
+async fn change_tier(
+    State(state): State<AppState>,
+    PathParameter(name): PathParameter<String>,
+    JsonBody(request): JsonBody<PatchTier>,
+) -> Result<Json<Tier>, Refused> {
+    let grant = granted(Action::TierChange, Resource::Platform)?;
+    Ok(Json(state.services.subscriptions.change_tier(&grant, &name, None, request).await?))
 }
 
 async fn create_key(

@@ -8,6 +8,7 @@ mod keys;
 mod measurements;
 mod permission;
 mod tenant;
+mod tiers;
 
 pub use document::{document, document_text};
 

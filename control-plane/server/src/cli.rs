@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use control_api::join_token::CreateJoinToken;
 use control_api::key::CreateKey;
 use control_api::tenant::CreateTenant;
+use control_api::tier::{PatchTier, SetTenantTier};
 use shared_protocol::id::TenantId;
 
 use crate::admin_client;
@@ -36,6 +37,9 @@ enum Command {
     /// Tenants of a running control plane.
     #[command(subcommand)]
     Tenant(TenantCommand),
+    /// What the tiers of a running control plane allow.
+    #[command(subcommand)]
+    Tier(TierCommand),
     /// API keys of a running control plane.
     #[command(subcommand)]
     Key(KeyCommand),
@@ -65,6 +69,31 @@ enum TenantCommand {
         #[arg(long)]
         tier: String,
     },
+    /// Move a tenant to another tier, at once, and print it as JSON.
+    SetTier {
+        #[command(flatten)]
+        at: At,
+        /// The tenant.
+        #[arg(long)]
+        tenant: TenantId,
+        /// `free`, `standard` or `enterprise`.
+        #[arg(long)]
+        tier: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum TierCommand {
+    /// Change what a tier allows, at once, and print it as JSON; without a change it is only printed.
+    Set {
+        #[command(flatten)]
+        at: At,
+        /// `free`, `standard` or `enterprise`.
+        tier: String,
+        /// `limit=value`, as `ping_packets=20` or `probes=ping,dns`; may be given several times.
+        #[arg(value_parser = limit)]
+        limits: Vec<(String, serde_json::Value)>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -79,7 +108,7 @@ enum KeyCommand {
         /// What it is for, 1 to 100 characters.
         #[arg(long)]
         name: String,
-        /// Any of `measure`, `read`, `admin`, joined by commas.
+        /// Any of `measure`, `read`, `admin`, `operator`, joined by commas; `operator` opens tiers and is given only here.
         #[arg(long, value_delimiter = ',', required = true)]
         scope: Vec<String>,
         /// Days until it stops working, 1 to 365; 90 without it.
@@ -128,6 +157,8 @@ pub fn main() -> ExitCode {
         Command::Config(ConfigCommand::Check(settings)) => check(settings),
         Command::Openapi => finish(api::document_text().and_then(|text| print(&text))),
         Command::Tenant(TenantCommand::Create { at, name, tier }) => ask(&at, "/admin/v1/tenants", &CreateTenant { name, tier }),
+        Command::Tenant(TenantCommand::SetTier { at, tenant, tier }) => ask(&at, &format!("/admin/v1/tenants/{tenant}/tier"), &SetTenantTier { tier }),
+        Command::Tier(TierCommand::Set { at, tier, limits }) => ask(&at, &format!("/admin/v1/tiers/{tier}"), &PatchTier(limits.into_iter().collect())),
         Command::Key(KeyCommand::Create {
             at,
             tenant,
@@ -218,6 +249,16 @@ fn label(text: &str) -> Result<(String, String), &'static str> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
+/// A number stays one; anything else is a list of names.
+fn limit(text: &str) -> Result<(String, serde_json::Value), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("must be `limit=value`")?;
+    let value = match value.parse::<i64>() {
+        Ok(number) => number.into(),
+        Err(_) => value.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+    };
+    Ok((name.to_owned(), value))
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -229,6 +270,15 @@ mod tests {
         Cli::command().debug_assert();
         assert_eq!(label("site=berlin=1"), Ok(("site".to_owned(), "berlin=1".to_owned())));
         assert!(label("site").is_err());
+    }
+
+    #[test]
+    fn a_limit_is_a_number_or_a_list_of_names() {
+        use serde_json::json;
+        assert_eq!(limit("weight=16"), Ok(("weight".to_owned(), json!(16))));
+        assert_eq!(limit("probes=ping,dns"), Ok(("probes".to_owned(), json!(["ping", "dns"]))));
+        assert_eq!(limit("http_methods="), Ok(("http_methods".to_owned(), json!([]))));
+        assert!(limit("weight").is_err());
     }
 
     #[test]

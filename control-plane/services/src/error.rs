@@ -27,6 +27,9 @@ pub enum ServiceError {
     /// The request contradicts what already stands.
     #[error("{0}")]
     Conflict(&'static str),
+    /// Another version stands than the one meant.
+    #[error("another version stands than the one that `If-Match` names; read it again")]
+    PreconditionFailed,
     /// The idempotency key was used before with another body.
     #[error("this idempotency key was used within the last 24 hours with another body; use a new key")]
     IdempotencyMismatch,
@@ -77,6 +80,7 @@ impl ServiceError {
             Self::Invalid(_) => ProblemCode::InvalidField,
             Self::TierLimit(_) => ProblemCode::TierLimit,
             Self::Conflict(_) => ProblemCode::Conflict,
+            Self::PreconditionFailed => ProblemCode::PreconditionFailed,
             Self::IdempotencyMismatch => ProblemCode::IdempotencyMismatch,
             Self::KeyReuse => ProblemCode::KeyReuse,
             Self::RateLimited { .. } => ProblemCode::RateLimited,
@@ -96,6 +100,7 @@ impl ServiceError {
             | Self::Denied(_)
             | Self::NotFound
             | Self::Conflict(_)
+            | Self::PreconditionFailed
             | Self::IdempotencyMismatch
             | Self::KeyReuse
             | Self::RateLimited { .. }
@@ -120,6 +125,7 @@ impl ServiceError {
             | Self::Invalid(_)
             | Self::TierLimit(_)
             | Self::Conflict(_)
+            | Self::PreconditionFailed
             | Self::IdempotencyMismatch
             | Self::KeyReuse
             | Self::NoAgentMatches

@@ -12,6 +12,8 @@ mod tenants;
 
 pub use tenants::Identity;
 
+pub(crate) use tenants::to_tenant;
+
 pub(crate) use join_token::{JoinTokenText, sha256};
 pub(crate) use join_tokens::JoinBundles;
 pub(crate) use label::{checked_labels, checked_name, name_from_host};

@@ -23,6 +23,7 @@ pub mod metrics;
 mod private_file;
 pub mod reports;
 mod services;
+pub mod subscriptions;
 mod tiers;
 
 pub use error::{ServiceError, StartError};

@@ -21,6 +21,7 @@ use crate::identity::{Identity, JoinBundles, Pepper};
 use crate::jobs::{Dispatch, Dispatcher, Jobs, Lifecycle, Loaded};
 use crate::metrics::Metrics;
 use crate::reports::{Bus, Reports};
+use crate::subscriptions::Subscriptions;
 use crate::tiers::Tiers;
 
 /// Where the control plane keeps what it keeps, and how it is reached.
@@ -59,6 +60,8 @@ pub struct Services {
     pub jobs: Jobs,
     /// Reports and live streams.
     pub reports: Reports,
+    /// Tiers and usage.
+    pub subscriptions: Subscriptions,
     /// What is counted.
     pub metrics: Metrics,
     store: Store,
@@ -94,7 +97,7 @@ impl Services {
             dispatch,
             in_flight: Arc::default(),
             metrics: Metrics::default(),
-            tiers: Tiers::default(),
+            tiers: Tiers::load(&store).await?,
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
         };
@@ -117,6 +120,7 @@ impl Services {
         let identity = Identity::new(store.clone(), pepper, bundles);
         lifecycle.tasks.spawn(identity.clone().keep_last_used(lifecycle.stopping.clone()));
         Ok(Self {
+            subscriptions: Subscriptions::new(lifecycle.clone(), identity.clone()),
             identity,
             jobs: Jobs::new(lifecycle.clone(), fleet.clone()),
             reports: Reports::new(store.clone(), Arc::clone(&lifecycle.bus)),

@@ -37,6 +37,7 @@ mod schema;
 pub mod sessions;
 mod store;
 pub mod tenants;
+pub mod tiers;
 mod tx;
 mod writer;
 

@@ -52,6 +52,11 @@ pub async fn find(on: &mut impl Read, _: SystemScope, id: TenantId) -> Result<Op
     tx::optional(on, sqlx::query(FIND).bind(id.uuid()), tenant).await
 }
 
+/// Gives a tenant another tier; none where there is no such tenant.
+pub async fn set_tier(tx: &mut Tx, _: SystemScope, id: TenantId, tier: Tier) -> Result<Option<TenantRow>, StoreError> {
+    tx::optional(tx, sqlx::query(SET_TIER).bind(id.uuid()).bind(tier.as_str()), tenant).await
+}
+
 fn tenant(row: &SqliteRow) -> Result<TenantRow, RowError> {
     Ok(TenantRow {
         id: TenantId::from_uuid(row.uuid("id")?),
@@ -64,6 +69,8 @@ fn tenant(row: &SqliteRow) -> Result<TenantRow, RowError> {
 const CREATE: &str = "INSERT INTO tenant (id, name, tier, created_at) VALUES ($1, $2, $3, $4)";
 const FIND: &str = "SELECT id, name, tier, created_at FROM tenant WHERE id = $1";
 
+const SET_TIER: &str = "UPDATE tenant SET tier = $2 WHERE id = $1 RETURNING id, name, tier, created_at";
+
 /// Every statement of this file, for the test that prepares them all.
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[&str] = &[CREATE, FIND];
+pub(crate) const STATEMENTS: &[&str] = &[CREATE, FIND, SET_TIER];

@@ -9,7 +9,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Components, OpenApi as Document, PathItem, Ref, RefOr, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{agents, jobs, join_tokens, keys, measurements, tenant};
+use super::{agents, jobs, join_tokens, keys, measurements, tenant, tiers};
 use crate::http::state::AppState;
 
 /// The frame of the document; paths come from the routes.
@@ -27,6 +27,7 @@ use crate::http::state::AppState;
         (name = "agents", description = "Installed probe agents."),
         (name = "join tokens", description = "Single-use secrets with which new agents come in."),
         (name = "keys", description = "API keys."),
+        (name = "tiers", description = "What each subscription allows."),
         (name = "tenant", description = "The organisation that owns all of it."),
     )
 )]
@@ -41,6 +42,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .merge(join_tokens::router())
         .merge(keys::router())
         .merge(tenant::router())
+        .merge(tiers::router())
 }
 
 /// The OpenAPI document.
@@ -48,7 +50,7 @@ pub fn document() -> Document {
     let mut document = routes().into_openapi();
     let components = document.components.get_or_insert_with(Components::new);
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
-        "An API key, `po_live_…`. The scopes an operation needs are listed with it: `measure`, `read`, `admin`.",
+        "An API key, `po_live_…`. The scopes an operation needs are listed with it: `measure`, `read`, `admin`; `operator` is given only by the command line of the control plane.",
     ));
     components.add_security_scheme("api_key", SecurityScheme::Http(scheme.build()));
     for (path, item) in &mut document.paths.paths {

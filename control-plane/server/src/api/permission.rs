@@ -6,6 +6,12 @@ use crate::http::authenticate::Permission;
 
 /// Reads the tenant.
 pub(crate) enum ReadTenant {}
+/// Reads what tiers allow.
+pub(crate) enum ReadTiers {}
+/// Changes what a tier allows.
+pub(crate) enum ChangeTiers {}
+/// Gives tenants another tier.
+pub(crate) enum SetTenantTiers {}
 /// Asks for a measurement.
 pub(crate) enum CreateMeasurements {}
 /// Reads measurements, jobs, reports and live events.
@@ -33,6 +39,15 @@ pub(crate) enum RevokeKeys {}
 
 impl Permission for ReadTenant {
     const ACTION: Action = Action::TenantRead;
+}
+impl Permission for ReadTiers {
+    const ACTION: Action = Action::TierRead;
+}
+impl Permission for ChangeTiers {
+    const ACTION: Action = Action::TierChange;
+}
+impl Permission for SetTenantTiers {
+    const ACTION: Action = Action::TenantSetTier;
 }
 impl Permission for CreateMeasurements {
     const ACTION: Action = Action::MeasurementCreate;

@@ -3,7 +3,7 @@
 use shared_protocol::fault::ProblemCode;
 
 /// Every code, in the order of their statuses.
-pub(crate) const ALL: [ProblemCode; 19] = [
+pub(crate) const ALL: [ProblemCode; 20] = [
     ProblemCode::MalformedRequest,
     ProblemCode::Unauthenticated,
     ProblemCode::Forbidden,
@@ -13,6 +13,7 @@ pub(crate) const ALL: [ProblemCode; 19] = [
     ProblemCode::Conflict,
     ProblemCode::IdempotencyMismatch,
     ProblemCode::KeyReuse,
+    ProblemCode::PreconditionFailed,
     ProblemCode::BodyTooLarge,
     ProblemCode::UnsupportedMediaType,
     ProblemCode::InvalidField,
@@ -44,6 +45,7 @@ pub(crate) const fn title(code: ProblemCode) -> &'static str {
         ProblemCode::MethodNotAllowed => "The method is not for this path",
         ProblemCode::Conflict => "The request contradicts what stands",
         ProblemCode::IdempotencyMismatch => "The idempotency key was used for something else",
+        ProblemCode::PreconditionFailed => "Another version stands",
         ProblemCode::KeyReuse => "The key belongs to another agent",
         ProblemCode::BodyTooLarge => "The body is too long",
         ProblemCode::UnsupportedMediaType => "The body is not JSON",
@@ -73,6 +75,7 @@ pub(crate) const fn meaning(code: ProblemCode) -> &'static str {
         ProblemCode::MethodNotAllowed => "The path exists; the `Allow` header names its methods.",
         ProblemCode::Conflict => "Something already stands that contradicts the request, such as a name that is taken.",
         ProblemCode::IdempotencyMismatch => "Within 24 hours an idempotency key stands for one request. Use a new key for a new request.",
+        ProblemCode::PreconditionFailed => "Somebody changed it since you read it. Read it again and decide anew.",
         ProblemCode::KeyReuse => "A certificate request carried a key that already belongs to an agent. Make a new key.",
         ProblemCode::BodyTooLarge => "A body may have 1 MiB.",
         ProblemCode::UnsupportedMediaType => "Send `Content-Type: application/json`, without content encoding.",

@@ -10,3 +10,5 @@ mod matrix;
 mod requests;
 #[cfg(test)]
 mod server;
+#[cfg(test)]
+mod tiers;

@@ -22,7 +22,7 @@ pub(crate) struct Server {
     pub(crate) client: Client,
     tasks: TaskTracker,
     stopping: CancellationToken,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 /// A tenant, by its id.
@@ -31,7 +31,19 @@ pub(crate) struct Tenant(pub(crate) TenantId);
 
 impl Server {
     pub(crate) async fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::on(tempfile::tempdir().unwrap()).await
+    }
+
+    /// Stops and starts again on the same data.
+    pub(crate) async fn restart(self) -> Self {
+        self.stopping.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.services.stop().await;
+        Self::on(self.directory).await
+    }
+
+    async fn on(directory: TempDir) -> Self {
         let services = Services::start(ServiceOptions::new(directory.path().join("data"))).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -44,7 +56,7 @@ impl Server {
             client,
             tasks,
             stopping,
-            _directory: directory,
+            directory,
         }
     }
 
@@ -56,10 +68,14 @@ impl Server {
     }
 
     pub(crate) async fn tenant(&self, name: &str) -> Tenant {
+        self.tenant_of(name, "enterprise").await
+    }
+
+    pub(crate) async fn tenant_of(&self, name: &str, tier: &str) -> Tenant {
         let grant = operator(Action::TenantCreate, Resource::Platform);
         let request = CreateTenant {
             name: name.to_owned(),
-            tier: "enterprise".to_owned(),
+            tier: tier.to_owned(),
         };
         let tenant = self.services.identity.create_tenant(&grant, request).await.unwrap();
         Tenant(tenant.id.parse().unwrap())

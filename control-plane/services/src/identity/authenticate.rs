@@ -99,6 +99,11 @@ impl KnownKeys {
         rows.insert(row.id.clone(), (row, now));
     }
 
+    /// Forgets every row: the tier of some tenant changed.
+    pub(super) fn forget_all(&self) {
+        lock(&self.rows).clear();
+    }
+
     /// Forgets a key that was just revoked.
     pub(super) fn forget(&self, id: &str) {
         lock(&self.rows).remove(id);

@@ -133,7 +133,7 @@ fn checked_scopes(names: &[String], own: Scopes) -> Result<Scopes, ServiceError>
         .try_fold(Scopes::NONE, |scopes, scope| Ok(scopes.with(scope?)))
         .map_err(|error: UnknownScope| ServiceError::invalid("scopes", error.to_string()))?;
     if parsed == Scopes::NONE || names.len() > Scope::ALL.len() {
-        return Err(ServiceError::invalid("scopes", "must be one to three of measure, read, admin"));
+        return Err(ServiceError::invalid("scopes", "must be one or more of measure, read, admin, each once"));
     }
     if !own.covers(parsed) {
         return Err(ServiceError::invalid("scopes", "must be scopes that the key that asks has itself"));

@@ -106,6 +106,11 @@ impl Identity {
         }))
     }
 
+    /// A tenant has another tier: its keys are read again before their next use.
+    pub(crate) fn tier_changed(&self) {
+        self.known().forget_all();
+    }
+
     /// The tenant of a scope; the operator may name one that does not exist.
     pub(super) async fn existing(&self, scope: TenantScope) -> Result<TenantRow, ServiceError> {
         let mut reader = self.store().reader().await?;
@@ -114,7 +119,7 @@ impl Identity {
     }
 }
 
-fn to_tenant(row: TenantRow) -> Tenant {
+pub(crate) fn to_tenant(row: TenantRow) -> Tenant {
     Tenant {
         id: row.id.to_string(),
         name: row.name,

@@ -1,13 +1,14 @@
 //! The way to the dispatcher: what it is told, and what it is asked. One task owns the queue in memory and what is in flight.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use control_core::queue::QueuedJob;
 use control_store::StoreError;
 use control_store::jobs::LeasedJob;
 use shared_protocol::frame::Goaway;
-use shared_protocol::id::{AgentId, Epoch, JobId, JobRef, MeasurementId};
-use shared_protocol::tier::Tier;
+use shared_protocol::id::{AgentId, Epoch, JobId, JobRef, MeasurementId, TenantId};
+use shared_protocol::tier::{Tier, TierTable};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::fleet::Outlet;
@@ -50,6 +51,8 @@ enum Command {
     Ended(JobId, Option<u32>),
     Cancel(Vec<JobId>),
     Load(Vec<AgentId>, Tier, oneshot::Sender<Load>),
+    Tiers(Arc<TierTable>),
+    Retier(TenantId, Tier),
     Goaway(Goaway),
 }
 
@@ -106,6 +109,16 @@ impl Dispatch {
         let (reply, answer) = oneshot::channel();
         self.send(Command::Load(Vec::new(), Tier::Free, reply)).await;
         answer.await.is_ok()
+    }
+
+    /// Goes by other weights and caps from now on.
+    pub(crate) async fn tiers(&self, table: Arc<TierTable>) {
+        self.send(Command::Tiers(table)).await;
+    }
+
+    /// Moves what a tenant has queued to another tier.
+    pub(crate) async fn retier(&self, tenant: TenantId, tier: Tier) {
+        self.send(Command::Retier(tenant, tier)).await;
     }
 
     /// Asks every session to leave and come back.

@@ -102,10 +102,10 @@ async fn dbf_05_readers_that_are_all_taken_are_unavailable_in_time() {
 #[tokio::test]
 async fn dbf_08_a_newer_schema_is_refused_and_left_alone() {
     let world = World::new().await;
-    pragma(&world.store, "UPDATE _sqlx_migrations SET version = 999").await;
+    pragma(&world.store, "UPDATE _sqlx_migrations SET version = 999 WHERE version = 1").await;
     world.store.close().await;
     let refused = Store::open(&world.file(), StoreOptions::default()).await;
-    assert!(matches!(refused, Err(StoreError::SchemaNewer { found: 999, known: 1 })), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::SchemaNewer { found: 999, .. })), "{refused:?}");
     assert!(!refused.unwrap_err().is_retryable());
 }
 

@@ -3,7 +3,7 @@
 use sqlx::{Connection as _, Executor as _, SqlSafeStr as _, SqliteConnection};
 
 use super::World;
-use crate::{agents, audit, certificates, idempotency, jobs, join_tokens, keys, reports, sessions, tenants};
+use crate::{agents, audit, certificates, idempotency, jobs, join_tokens, keys, reports, sessions, tenants, tiers};
 
 #[tokio::test]
 async fn every_statement_can_be_prepared() {
@@ -11,6 +11,7 @@ async fn every_statement_can_be_prepared() {
     let mut connection = SqliteConnection::connect(world.file().to_str().unwrap()).await.unwrap();
     let mut statements: Vec<&'static str> = [
         tenants::STATEMENTS,
+        tiers::STATEMENTS,
         keys::STATEMENTS,
         join_tokens::STATEMENTS,
         agents::STATEMENTS,

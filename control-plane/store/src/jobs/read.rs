@@ -123,10 +123,10 @@ pub async fn jobs(on: &mut impl Read, scope: TenantScope, filter: JobFilter, pag
     tx::all(on, statement, job_row).await
 }
 
-/// Jobs without an end in the order of their ids: what the dispatcher loads when it starts, page by page.
+/// Jobs without an end in the order of their ids, under the tier that their tenant has now: what the dispatcher loads when it starts, page by page.
 pub async fn open_jobs(on: &mut impl Read, _: SystemScope, after: Option<JobId>, limit: u32) -> Result<Vec<OpenJob>, StoreError> {
     let statement = sqlx::query(OPEN_JOBS).bind(after.map_or(Uuid::nil(), JobId::uuid)).bind(limit);
-    tx::all(on, statement, open_job).await
+    tx::all(on, statement, waiting_job).await
 }
 
 /// Whether a measurement has a job without an end.
@@ -138,6 +138,12 @@ pub async fn has_open_jobs(on: &mut impl Read, _: SystemScope, measurement: Meas
 /// Counts all jobs; reads them all, so it is for now and then.
 pub async fn conservation(on: &mut impl Read, _: SystemScope) -> Result<Conservation, StoreError> {
     Ok(tx::optional(on, sqlx::query(CONSERVATION), conserved).await?.unwrap_or_default())
+}
+
+fn waiting_job(row: &SqliteRow) -> Result<OpenJob, RowError> {
+    let job = open_job(row)?;
+    let tier = row.known_or_none("tenant_tier")?.unwrap_or(job.tier);
+    Ok(OpenJob { tier, ..job })
 }
 
 fn measurement_row(row: &SqliteRow) -> Result<MeasurementRow, RowError> {
@@ -208,7 +214,11 @@ const JOBS: &str = select_job!("j.tenant = $1 AND j.id < $2 ORDER BY j.id DESC L
 const JOBS_BY_AGENT: &str = select_job!("j.tenant = $1 AND j.agent = $4 AND j.id < $2 ORDER BY j.id DESC LIMIT $3");
 const JOBS_BY_MEASUREMENT: &str =
     select_job!("j.tenant = $1 AND j.measurement = $4 AND j.id < $2 AND ($5 IS NULL OR j.agent = $5) ORDER BY j.id DESC LIMIT $3");
-const OPEN_JOBS: &str = concat!("SELECT ", open_columns!(), " FROM job_open WHERE id > $1 ORDER BY id LIMIT $2");
+const OPEN_JOBS: &str = concat!(
+    "SELECT ",
+    open_columns!(),
+    ", (SELECT t.tier FROM tenant t WHERE t.id = job_open.tenant) AS tenant_tier FROM job_open WHERE id > $1 ORDER BY id LIMIT $2"
+);
 const HAS_OPEN: &str = "SELECT o.id FROM job j JOIN job_open o ON o.id = j.id WHERE j.measurement = $1 LIMIT 1";
 const CONSERVATION: &str = "SELECT (SELECT COUNT(*) FROM job) AS accepted, (SELECT COUNT(*) FROM job_open) AS open,
 (SELECT COUNT(*) FROM job WHERE outcome IS NOT NULL) AS ended";

@@ -12,7 +12,7 @@ use control_store::StoreError;
 use control_store::jobs::LeasedJob;
 use shared_protocol::end::End;
 use shared_protocol::frame::Run;
-use shared_protocol::id::{AgentId, Epoch, JobId, MeasurementId};
+use shared_protocol::id::{AgentId, Epoch, JobId, MeasurementId, TenantId};
 use shared_protocol::tier::{Tier, TierTable};
 use shared_protocol::time::UnixMicros;
 
@@ -30,6 +30,8 @@ pub(crate) struct Dispatcher {
     /// Jobs in flight by the moment at which they are given up.
     overdue: BTreeSet<(UnixMicros, JobId)>,
     sessions: HashMap<AgentId, Live>,
+    /// Tiers that tenants were given since the start: what was admitted before may still be on its way here.
+    retiered: HashMap<TenantId, Tier>,
 }
 
 struct Open {
@@ -72,6 +74,7 @@ impl Dispatcher {
             jobs: HashMap::new(),
             overdue: BTreeSet::new(),
             sessions: HashMap::new(),
+            retiered: HashMap::new(),
         };
         let tiers = dispatcher.lifecycle.tiers.table();
         dispatcher.queue.set_tiers(TierTable::clone(&tiers));
@@ -148,6 +151,20 @@ impl Dispatcher {
                     agents,
                 });
             }
+            Command::Tiers(table) => {
+                self.queue.set_tiers(TierTable::clone(&table));
+                self.pump_all();
+            }
+            Command::Retier(tenant, tier) => {
+                self.retiered.insert(tenant, tier);
+                self.queue.retier(tenant, tier);
+                let queued = self
+                    .jobs
+                    .values_mut()
+                    .filter(|open| open.phase == Phase::Queued && open.queued.tenant == tenant);
+                queued.for_each(|open| open.queued.tier = tier);
+                self.pump_all();
+            }
             Command::Goaway(goaway) => {
                 for live in self.sessions.values() {
                     let _ = live.commands.tell(SessionCommand::Goaway(goaway));
@@ -166,7 +183,8 @@ impl Dispatcher {
 
     fn accept(&mut self, jobs: Vec<(QueuedJob, MeasurementId)>) {
         let mut agents = BTreeSet::new();
-        for (queued, measurement) in jobs {
+        for (mut queued, measurement) in jobs {
+            queued.tier = self.retiered.get(&queued.tenant).copied().unwrap_or(queued.tier);
             agents.insert(queued.agent);
             self.queue.push(queued);
             self.jobs.insert(
@@ -335,6 +353,10 @@ impl Dispatcher {
         self.overdue.remove(&(given_up_at(open.queued.deadline), job));
         self.lifecycle.in_flight.remove(job);
         self.queue.put_back(open.queued);
+        if let Some(tier) = self.retiered.get(&open.queued.tenant).copied() {
+            open.queued.tier = tier;
+            self.queue.retier(open.queued.tenant, tier);
+        }
     }
 
     fn ended(&mut self, job: JobId, actual_cost: Option<u32>) {
@@ -390,6 +412,11 @@ impl Dispatcher {
             self.lifecycle.end_all(endings);
         }
         // A lease that could not be written is tried again here.
+        self.pump_all();
+    }
+
+    /// Looks at every session with credit again.
+    fn pump_all(&mut self) {
         let idle: Vec<AgentId> = self
             .sessions
             .iter()
