@@ -11,6 +11,7 @@
 pub mod admission;
 pub mod authorize;
 pub mod deadline;
-pub mod lease;
+pub mod drain;
 pub mod queue;
+pub mod retry;
 pub mod selection;

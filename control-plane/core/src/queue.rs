@@ -1,7 +1,8 @@
 //! The order in which queued jobs reach their agents. The database holds the truth, this value holds the order.
 //!
 //! For each agent: tiers share by start-time fair queueing (Goyal, Vin, Cheng: SIGCOMM 1996), inside a tier tenants take turns by deficit round robin
-//! (Shreedhar, Varghese: SIGCOMM 1995), inside a tenant the earliest deadline goes first, then the oldest job.
+//! (Shreedhar, Varghese: SIGCOMM 1995), inside a tenant the earliest deadline goes first, then the oldest job. Both charge what a job is expected to cost
+//! when it starts, and what it has really cost once it has ended.
 //! The jobs of an agent that is offline wait in that agent's own queue and in nobody's way: nobody pops them.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +19,7 @@ mod per_tier;
 
 use agent_queue::AgentQueue;
 use in_flight::TenantsInFlight;
+use line::ACTUAL_MAX;
 use per_tier::PerTier;
 
 /// All jobs that are queued, over all agents of this process.
@@ -29,6 +31,8 @@ pub struct Queue {
     overdue: BTreeSet<(UnixMicros, JobId)>,
     tenants: TenantsInFlight,
     depth: PerTier<usize>,
+    /// On which agents each tenant has queued jobs, and how many.
+    waiting: BTreeMap<TenantId, BTreeMap<AgentId, usize>>,
     tiers: TierTable,
 }
 
@@ -132,19 +136,31 @@ impl Queue {
         self.enter(job, Place::InLine);
     }
 
-    /// A job in flight has ended, or goes back to the queue by a later [`Queue::push`]. `actual` is what it has cost instead of `expected`.
-    pub fn finished(&mut self, tenant: TenantId, agent: AgentId, tier: Tier, expected: u32, actual: u32) {
-        self.tenants.leave(tenant);
-        if let Some(queue) = self.agents.get_mut(&agent) {
-            queue.finish(tenant, tier, expected, actual);
+    /// A job in flight has ended, or goes back to the queue by a later [`Queue::push`]. `actual` is what it has cost instead of what was expected.
+    pub fn finished(&mut self, job: &QueuedJob, actual: u32) {
+        self.tenants.leave(job.tenant);
+        if let Some(queue) = self.agents.get_mut(&job.agent) {
+            queue.finish(job, actual.min(ACTUAL_MAX), &self.tiers);
         }
-        self.forget_if_idle(agent);
+        self.forget_if_idle(job.agent);
     }
 
     /// Counts a job as in flight that was not popped here: one that its agent had in hand when it came back. It leaves by [`Queue::finished`].
     pub fn adopted(&mut self, job: &QueuedJob) {
         self.tenants.enter(job.tenant);
-        self.agents.entry(job.agent).or_default().adopt(job);
+        self.agents.entry(job.agent).or_default().adopt(job, &self.tiers);
+    }
+
+    /// Whether a tenant has as many jobs in flight as a tier allows.
+    pub fn is_capped(&self, tenant: TenantId, tier: Tier) -> bool {
+        !self.tenants.is_below(tenant, self.tiers.of(tier).in_flight)
+    }
+
+    /// The agents for which a tenant has queued jobs, beginning behind the one given and ending with it: who is looked at once the tenant may start more.
+    pub fn agents_of(&self, tenant: TenantId, behind: AgentId) -> Vec<AgentId> {
+        let Some(agents) = self.waiting.get(&tenant) else { return Vec::new() };
+        let (before, after): (Vec<AgentId>, Vec<AgentId>) = agents.keys().copied().partition(|agent| *agent <= behind);
+        after.into_iter().chain(before).collect()
     }
 
     /// Takes out every job whose deadline has come while it was queued.
@@ -193,6 +209,7 @@ impl Queue {
     fn enter(&mut self, job: QueuedJob, place: Place) {
         self.deadlines.insert((job.deadline, job.job));
         *self.depth.get_mut(job.tier) += 1;
+        *self.waiting.entry(job.tenant).or_default().entry(job.agent).or_default() += 1;
         self.jobs.insert(job.job, Waiting { job, place });
     }
 
@@ -202,7 +219,21 @@ impl Queue {
         self.overdue.remove(&(job.deadline, job.job));
         let depth = self.depth.get_mut(job.tier);
         *depth = depth.saturating_sub(1);
+        self.forget_waiting(&job);
         Some(job)
+    }
+
+    fn forget_waiting(&mut self, job: &QueuedJob) {
+        let Some(agents) = self.waiting.get_mut(&job.tenant) else { return };
+        if let Some(count) = agents.get_mut(&job.agent) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                agents.remove(&job.agent);
+            }
+        }
+        if agents.is_empty() {
+            self.waiting.remove(&job.tenant);
+        }
     }
 
     /// Takes a job out of its agent's order; it stays known here.

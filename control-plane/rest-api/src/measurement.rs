@@ -25,6 +25,12 @@ pub struct CreateMeasurement {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 86_400, nullable = false)]
     pub deadline_s: Option<u32>,
+    /// What becomes of a job that comes back without an answer; `none` without it. `none`: the failure is the answer. `transport`: it is done again
+    /// where the way to the agent, or the agent, was lost, at most twice, by another agent where none was named. `always:1` to `always:5`: it is
+    /// done again so many times after every failure, with growing pauses. Never beyond the deadline; a probe that found nothing has not failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^(none|transport|always:[1-5])$", example = "transport", nullable = false)]
+    pub retry: Option<String>,
 }
 
 /// Which agents run a measurement; every condition given must hold.
@@ -55,6 +61,9 @@ pub struct Measurement {
     pub created_at: Timestamp,
     /// When nobody wants the answer any more.
     pub deadline_at: Timestamp,
+    /// What becomes of a job that comes back without an answer.
+    #[serde(default)]
+    pub retry: String,
     /// When the first of its jobs is expected to start; absent once all have an end.
     pub estimated_start: Option<Timestamp>,
     /// `open` while a job has no end, then `ended`.

@@ -20,6 +20,11 @@ pub fn monotonic() -> MonotonicMicros {
     MonotonicMicros::from_micros(u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX))
 }
 
+/// A number drawn evenly from all there are, for the jitter of a pause.
+pub fn random_jitter() -> u32 {
+    rand::random()
+}
+
 /// Ten random bytes for a time-ordered id.
 pub fn random_id_bytes() -> [u8; 10] {
     rand::random()

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use control_core::authorize::{Action, Principal, Resource, Scopes, SystemScope, TenantScope, authorize};
+use control_core::retry::{Choice, RetryPolicy};
 use serde_json::json;
 use shared_protocol::end::End;
 use shared_protocol::frame::HostFacts;
@@ -214,6 +215,8 @@ pub(super) fn new_measurement(agent: AgentId, tier: Tier, jobs: usize) -> (NewMe
         },
         created_at: at(10),
         deadline_at: at(610),
+        retry: RetryPolicy::None,
+        choice: Choice::Named,
     };
     let job = |_| NewJob {
         id: JobId::new(at(10), random()),
@@ -245,6 +248,7 @@ pub(super) fn report(side: Side, job: JobRef, seq: u64) -> IncomingReport {
         at: at(40),
         end: End::Completed,
         readable: Ok(()),
+        jitter: u32::MAX,
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::str::FromStr;
 
+use control_core::retry::{Choice, RetryPolicy};
 use shared_protocol::end::End;
 use shared_protocol::id::{AgentId, Attempt, Epoch, JobId, MeasurementId, TenantId};
 use shared_protocol::tier::Tier;
@@ -24,7 +25,7 @@ pub use cancel::{CancelOutcome, CancelledMeasurement, cancel_measurement, reques
 pub use end::{EndedJob, end, end_all, refuse};
 pub(crate) use end::{close, take_handed_out};
 pub use enqueue::{Caps, Enqueued, NewJob, NewMeasurement, enqueue, forget_idempotency};
-pub use lease::{LeasedJob, lease, requeue, running};
+pub use lease::{LeasedJob, handed_out, lease, requeue, running};
 pub use read::{Conservation, has_open_jobs};
 pub use read::{JobFilter, JobRow, MeasurementRow, conservation, job, jobs, jobs_of, measurement, measurements, open_jobs};
 pub use readopt::{Readopted, readopt};
@@ -113,13 +114,17 @@ pub struct OpenJob {
     pub not_before: Option<UnixMicros>,
     /// When somebody took it back.
     pub cancel_requested_at: Option<UnixMicros>,
+    /// What becomes of it when it comes back without an answer.
+    pub retry: RetryPolicy,
+    /// Whether another agent may do it.
+    pub choice: Choice,
 }
 
 /// The columns of an open job, for a statement that returns them from `job_open`.
 macro_rules! open_columns {
     () => {
         "job_open.id, job_open.agent, job_open.tenant, job_open.tier, job_open.cost, job_open.state, job_open.attempt, job_open.lease_epoch,
-job_open.deadline_at, job_open.not_before, job_open.cancel_requested_at, (SELECT j.measurement FROM job j WHERE j.id = job_open.id) AS measurement"
+job_open.deadline_at, job_open.not_before, job_open.cancel_requested_at, job_open.retry, job_open.choice, (SELECT j.measurement FROM job j WHERE j.id = job_open.id) AS measurement"
     };
 }
 use open_columns;
@@ -138,6 +143,8 @@ pub(crate) fn open_job(row: &SqliteRow) -> Result<OpenJob, RowError> {
         deadline_at: row.instant("deadline_at")?,
         not_before: row.instant_or_none("not_before")?,
         cancel_requested_at: row.instant_or_none("cancel_requested_at")?,
+        retry: row.known("retry")?,
+        choice: row.known("choice")?,
     })
 }
 

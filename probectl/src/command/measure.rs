@@ -37,6 +37,9 @@ pub struct MeasureArgs {
     /// Give up, and cancel, after this many seconds [default: the measurement's deadline of 600 s].
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub timeout: Option<u32>,
+    /// When the agent does not answer: none, transport (where the way to it was lost), or always:1 to always:5 [default: none].
+    #[arg(long, value_name = "POLICY")]
+    pub retry: Option<String>,
     /// Print the measurement's id and do not wait for it.
     #[arg(long)]
     pub no_wait: bool,
@@ -61,6 +64,7 @@ pub(super) async fn run(
         spec,
         selection: selection::selection(arguments, client, screen).await?,
         deadline_s: arguments.timeout,
+        retry: arguments.retry.clone(),
     };
     let mut interrupt = pin!(interrupt);
     let (measurement, interrupted) = create(client, &request, interrupt.as_mut()).await?;

@@ -1,4 +1,4 @@
-//! How many jobs of each tenant are in flight over all agents.
+//! How many jobs of each tenant are in flight over all agents, against a cap.
 
 use std::collections::BTreeMap;
 
@@ -26,5 +26,9 @@ impl TenantsInFlight {
 
     pub(super) fn count(&self, tenant: TenantId) -> u32 {
         self.counts.get(&tenant).copied().unwrap_or(0)
+    }
+
+    pub(super) fn is_below(&self, tenant: TenantId, cap: u32) -> bool {
+        self.count(tenant) < cap
     }
 }

@@ -17,6 +17,15 @@ pub(super) struct Line {
     in_flight_cost: u64,
     /// How many jobs that is.
     in_flight: u32,
+    turn: Turn,
+}
+
+/// Whether a tenant takes turns in its lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Turn {
+    #[default]
+    None,
+    Taken,
 }
 
 /// The next job of a line.
@@ -36,6 +45,18 @@ impl Line {
         self.jobs.is_empty() && self.in_flight == 0
     }
 
+    pub(super) const fn is_in_debt(&self) -> bool {
+        self.deficit < 0
+    }
+
+    pub(super) fn takes_turns(&self) -> bool {
+        self.turn == Turn::Taken
+    }
+
+    pub(super) const fn set_turn(&mut self, turn: Turn) {
+        self.turn = turn;
+    }
+
     /// The first job that costs at most `limit`.
     pub(super) fn head(&self, limit: u32) -> Option<Head> {
         let found = self.jobs.iter().find(|(_, cost)| **cost <= limit);
@@ -53,6 +74,7 @@ impl Line {
     /// The tenant has waited for nothing until now: it keeps a debt, but no claim.
     pub(super) fn wake(&mut self) {
         self.deficit = self.deficit.min(0).saturating_add(QUANTUM);
+        self.turn = Turn::Taken;
     }
 
     pub(super) fn affords(&self, cost: u32) -> bool {
@@ -70,20 +92,15 @@ impl Line {
 
     /// The agent gets a job: it is charged what it is expected to cost.
     pub(super) fn start(&mut self, cost: u32) {
-        self.deficit = self.deficit.saturating_sub(i64::from(cost));
-        self.adopt(cost);
+        self.deficit = self.deficit.saturating_sub(i64::from(cost)).max(-DEBT_MAX);
+        self.in_flight = self.in_flight.saturating_add(1);
+        self.in_flight_cost = self.in_flight_cost.saturating_add(u64::from(cost));
     }
 
     /// The agent did not get the job after all.
     pub(super) fn refund(&mut self, cost: u32) {
         self.deficit = self.deficit.saturating_add(i64::from(cost));
         self.release(cost);
-    }
-
-    /// The agent has a job that was charged elsewhere.
-    pub(super) fn adopt(&mut self, cost: u32) {
-        self.in_flight = self.in_flight.saturating_add(1);
-        self.in_flight_cost = self.in_flight_cost.saturating_add(u64::from(cost));
     }
 
     /// The agent has done with a job: the charge is corrected by what it has cost.
@@ -103,6 +120,8 @@ impl Line {
 const QUANTUM: i64 = 10;
 /// Most that a tenant can owe: ten turns.
 const DEBT_MAX: i64 = 10 * QUANTUM;
+/// Most that one job can be said to have cost, agent-seconds: what an agent says of its time puts nobody further back than the most that can be owed.
+pub(super) const ACTUAL_MAX: u32 = 100;
 /// Most that jobs cheaper than expected can save up: one turn more than the usual one.
 const CLAIM_MAX: i64 = 2 * QUANTUM;
 
@@ -113,5 +132,6 @@ mod tests {
     #[test]
     fn a_turn_covers_the_dearest_job() {
         assert_eq!(QUANTUM, i64::from(shared_protocol::limits::COST_MAX));
+        assert_eq!(DEBT_MAX, i64::from(ACTUAL_MAX));
     }
 }

@@ -169,7 +169,7 @@ impl Checked {
             return;
         }
         let done = self.in_flight.remove(which % self.in_flight.len());
-        self.queue.finished(done.tenant, done.agent, done.tier, done.cost, actual);
+        self.queue.finished(&done, actual);
         self.out += 1;
     }
 
@@ -245,7 +245,7 @@ proptest! {
             }
             for (queue, order) in [&mut plain, &mut disturbed].into_iter().zip(&mut order) {
                 let next = queue.pop(agent(1), 100, at(0)).unwrap();
-                queue.finished(next.tenant, next.agent, next.tier, next.cost, next.cost);
+                queue.finished(&next, next.cost);
                 order.push(next);
             }
         }
@@ -277,7 +277,7 @@ proptest! {
                 }
             }
             let next = queue.pop(agent(1), 100, at(0)).unwrap();
-            queue.finished(next.tenant, next.agent, next.tier, next.cost, next.cost);
+            queue.finished(&next, next.cost);
             if next.tier == waiting {
                 since_start = Some((next.cost, 0));
             } else if let Some((cost, got)) = &mut since_start {
@@ -314,7 +314,7 @@ proptest! {
             }
             let done = flying.pop_front().unwrap();
             used -= done.cost;
-            queue.finished(done.tenant, done.agent, done.tier, done.cost, done.cost);
+            queue.finished(&done, done.cost);
         }
         let total = f64::from(spent.values().sum::<u32>());
         for (tier, got) in spent {

@@ -130,7 +130,7 @@ fn a_tenant_at_its_cap_waits_whatever_agent_has_its_jobs() {
     assert_eq!(popped.iter().filter(|job| job.tenant == tenant(1)).count(), usize::try_from(cap).unwrap() - 1);
     assert!(popped.contains(&other), "another tenant does not wait for it");
     assert_eq!(queue.in_flight(tenant(1)), cap);
-    queue.finished(adopted.tenant, adopted.agent, adopted.tier, adopted.cost, adopted.cost);
+    queue.finished(&adopted, adopted.cost);
     assert!(queue.pop(agent(2), AMPLE, at(0)).or_else(|| queue.pop(agent(1), AMPLE, at(0))).is_some());
 }
 
@@ -148,7 +148,7 @@ fn a_dear_job_is_not_overtaken_while_its_credit_is_being_freed() {
     queue.push(dear);
     queue.push(job(3, Tier::Free));
     assert_eq!(queue.pop(agent(1), 9, at(0)), None);
-    queue.finished(first.tenant, first.agent, first.tier, 1, 1);
+    queue.finished(&first, 1);
     assert_eq!(queue.pop(agent(1), 10, at(0)), Some(dear));
 }
 
@@ -163,7 +163,7 @@ fn a_job_dearer_than_all_the_credit_an_idle_agent_has_blocks_nobody() {
     queue.push(job(2, Tier::Enterprise));
     queue.push(job(3, Tier::Free));
     assert_eq!(queue.pop(agent(1), 4, at(0)), Some(job(2, Tier::Enterprise)));
-    queue.finished(tenant(1), agent(1), Tier::Enterprise, 1, 1);
+    queue.finished(&job(2, Tier::Enterprise), 1);
     assert_eq!(queue.pop(agent(1), 4, at(0)), Some(job(3, Tier::Free)));
 }
 
@@ -186,6 +186,102 @@ fn a_tenant_whose_jobs_cost_more_than_expected_gets_fewer_of_them() {
     let starts = contest([(2, 4), (2, 2)], 1_200);
     let (dear, plain) = (f64::from(starts[0]), f64::from(starts[1]));
     assert!((plain / dear - 2.0).abs() < 0.05, "{dear} against {plain}");
+}
+
+#[test]
+fn a_tier_whose_jobs_cost_more_than_expected_starts_fewer_of_them() {
+    let mut queue = Queue::new();
+    let mut number = 0;
+    let mut spent = [0_u32, 0];
+    while spent.iter().sum::<u32>() < 40_000 {
+        for tier in [Tier::Standard, Tier::Enterprise] {
+            while queue.depth(tier) < 5 {
+                let new = QueuedJob { cost: 2, ..job(number, tier) };
+                queue.push(QueuedJob {
+                    tenant: tenant(u8::from(tier == Tier::Enterprise)),
+                    ..new
+                });
+                number += 1;
+            }
+        }
+        let next = queue.pop(agent(1), AMPLE, at(0)).unwrap();
+        let (index, actual) = if next.tier == Tier::Standard { (0, 40) } else { (1, 1) };
+        spent[index] += actual;
+        queue.finished(&next, actual);
+    }
+    let ratio = f64::from(spent[1]) / f64::from(spent[0]);
+    assert!((ratio / 4.0 - 1.0).abs() < 0.05, "16 to 4 by what was really spent: {spent:?}");
+}
+
+#[test]
+fn a_debt_is_paid_in_turns_though_its_tenant_queues_nothing_meanwhile() {
+    let mut queue = Queue::new();
+    for number in 0..300 {
+        queue.push(job(number, Tier::Free));
+    }
+    let debtor = QueuedJob {
+        tenant: tenant(2),
+        ..job(300, Tier::Free)
+    };
+    queue.push(debtor);
+    let mut next = start_and_finish_at(&mut queue, 1);
+    while next.tenant != tenant(2) {
+        next = start_and_finish_at(&mut queue, 1);
+    }
+    // It has cost a hundred: charged though the tenant has nothing else queued or in flight.
+    queue.adopted(&debtor);
+    queue.finished(&debtor, 100);
+    queue.push(QueuedJob {
+        job: job(301, Tier::Free).job,
+        ..debtor
+    });
+    let waited = std::iter::from_fn(|| Some(start_and_finish_at(&mut queue, 1)))
+        .take_while(|next| next.tenant != tenant(2))
+        .count();
+    assert!((90..=125).contains(&waited), "about ten turns of ten jobs: {waited}");
+}
+
+#[test]
+fn what_an_agent_says_of_its_time_is_believed_up_to_a_bound() {
+    let mut queue = Queue::new();
+    queue.push(job(1, Tier::Free));
+    for number in 2..1_000 {
+        queue.push(QueuedJob {
+            tenant: tenant(2),
+            ..job(number, Tier::Standard)
+        });
+    }
+    while start_and_finish_at(&mut queue, u32::MAX).tier == Tier::Standard {}
+    queue.push(job(1_000, Tier::Free));
+    let waited = std::iter::from_fn(|| Some(start_and_finish_at(&mut queue, 1)))
+        .take_while(|next| next.tier == Tier::Standard)
+        .count();
+    assert!(waited <= 401, "four for each of a hundred agent-seconds: {waited}");
+}
+
+#[test]
+fn the_agents_that_wait_for_a_capped_tenant_are_known_behind_the_one_that_finished() {
+    let mut queue = Queue::new();
+    for on in 1..=4 {
+        queue.push(QueuedJob {
+            agent: agent(on),
+            ..job(u32::from(on), Tier::Free)
+        });
+        queue.push(QueuedJob {
+            agent: agent(on),
+            tenant: tenant(2),
+            ..job(u32::from(on) + 10, Tier::Free)
+        });
+    }
+    assert_eq!(queue.agents_of(tenant(1), agent(2)), [agent(3), agent(4), agent(1), agent(2)]);
+    queue.remove(job(3, Tier::Free).job);
+    assert_eq!(queue.agents_of(tenant(1), agent(9)), [agent(1), agent(2), agent(4)]);
+    assert_eq!(queue.agents_of(tenant(3), agent(1)), []);
+    assert!(!queue.is_capped(tenant(1), Tier::Free));
+    for number in 20..25 {
+        queue.adopted(&job(number, Tier::Free));
+    }
+    assert!(queue.is_capped(tenant(1), Tier::Free) && !queue.is_capped(tenant(1), Tier::Standard));
 }
 
 #[test]
@@ -263,7 +359,7 @@ fn an_agent_without_jobs_is_forgotten() {
     let popped = queue.pop(agent(1), AMPLE, at(0)).unwrap();
     queue.put_back(popped);
     let popped = queue.pop(agent(1), AMPLE, at(0)).unwrap();
-    queue.finished(popped.tenant, popped.agent, popped.tier, popped.cost, popped.cost);
+    queue.finished(&popped, popped.cost);
     queue.push(QueuedJob {
         agent: agent(2),
         ..job(2, Tier::Free)
@@ -292,14 +388,18 @@ fn contest(costs: [(u32, u32); 2], starts: u32) -> [u32; 2] {
         let next = queue.pop(agent(1), AMPLE, at(0)).unwrap();
         let index = usize::from(next.tenant == tenant(2));
         counts[index] += 1;
-        queue.finished(next.tenant, next.agent, next.tier, next.cost, costs[index].1);
+        queue.finished(&next, costs[index].1);
     }
     counts
 }
 
 fn start_and_finish(queue: &mut Queue) -> QueuedJob {
+    start_and_finish_at(queue, 1)
+}
+
+fn start_and_finish_at(queue: &mut Queue, actual: u32) -> QueuedJob {
     let next = queue.pop(agent(1), AMPLE, at(0)).unwrap();
-    queue.finished(next.tenant, next.agent, next.tier, next.cost, next.cost);
+    queue.finished(&next, actual);
     next
 }
 
@@ -364,7 +464,7 @@ fn aut_19_jobs_of_a_tenant_that_changed_its_tier_wait_on_under_the_new_one() {
     }
     assert_eq!(flying.len(), 22, "a higher tier frees them");
     for job in flying {
-        queue.finished(job.tenant, job.agent, job.tier, job.cost, job.cost);
+        queue.finished(&job, job.cost);
     }
     assert!(queue.is_empty() && queue.in_flight(tenant(1)) == 0);
 }

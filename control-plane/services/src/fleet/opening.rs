@@ -1,9 +1,10 @@
 //! A session's beginning: what an agent's `hello` means for older sessions, for the jobs it has and has not in hand, and for what it is answered.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use control_core::authorize::SystemScope;
-use control_core::lease::{self, HandedOut, Return};
+use control_core::retry::{Loss, Return, returned};
 use control_store::agents::HelloFacts;
 use control_store::jobs::{EndedJob, OpenState};
 use control_store::{StoreError, Tx};
@@ -112,7 +113,8 @@ struct Opened {
     up_to: Sequence,
     kept: Vec<JobRef>,
     drop: Vec<JobId>,
-    requeued: Vec<JobId>,
+    /// Each with when it may be handed out again.
+    requeued: Vec<(JobId, Option<UnixMicros>)>,
     ended: Vec<EndedJob>,
 }
 
@@ -136,23 +138,22 @@ async fn settle(tx: &mut Tx, agent: AgentId, hello: Hello, at: UnixMicros) -> Re
     let Some(adopted) = control_store::jobs::readopt(tx, system, agent, epoch, &hello.in_hand, at).await? else {
         return Ok(None);
     };
-    let (again, lost): (Vec<_>, Vec<_>) = adopted
-        .lost
-        .into_iter()
-        .partition(|job| lease::lost(handed_out(job.state), job.attempt) == Return::Queue);
-    let again: Vec<JobRef> = again
-        .into_iter()
-        .map(|job| JobRef {
+    let (mut again, mut lost) = (BTreeMap::<Option<UnixMicros>, Vec<JobRef>>::new(), Vec::new());
+    for job in adopted.lost {
+        let reference = JobRef {
             job: job.job,
             attempt: job.attempt,
-        })
-        .collect();
-    let requeued = control_store::jobs::requeue(tx, system, agent, &again, None)
-        .await?
-        .into_iter()
-        .map(|job| job.job)
-        .collect();
-    let lost: Vec<JobId> = lost.into_iter().map(|job| job.job).collect();
+        };
+        match returned(job.retry, job.attempt, loss(job.state), job.deadline_at.since(at), clock::random_jitter()) {
+            Return::Queue { after } => again.entry((!after.is_zero()).then(|| at.plus(after))).or_default().push(reference),
+            Return::End => lost.push(job.job),
+        }
+    }
+    let mut requeued = Vec::new();
+    for (not_before, jobs) in again {
+        let queued = control_store::jobs::requeue(tx, system, agent, &jobs, not_before).await?;
+        requeued.extend(queued.into_iter().map(|job| (job.job, not_before)));
+    }
     let mut ended = control_store::jobs::end_all(tx, system, &lost, End::Failed, Some("agent_lost"), at).await?;
     ended.extend(adopted.cancelled);
     Ok(Some(Opened {
@@ -165,10 +166,10 @@ async fn settle(tx: &mut Tx, agent: AgentId, hello: Hello, at: UnixMicros) -> Re
     }))
 }
 
-const fn handed_out(state: OpenState) -> HandedOut {
+const fn loss(state: OpenState) -> Loss {
     match state {
-        OpenState::Running => HandedOut::Accepted,
-        OpenState::Leased | OpenState::Queued => HandedOut::Unaccepted,
+        OpenState::Running => Loss::AgentLost,
+        OpenState::Leased | OpenState::Queued => Loss::NeverAccepted,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use control_api::stream::{Finding, StreamEvent};
 use control_core::authorize::SystemScope;
-use control_core::lease::{self, Return};
+use control_core::retry::{Loss, Return, returned};
 use control_store::StoreError;
 use control_store::jobs::EndedJob;
 use shared_protocol::close::CloseReason;
@@ -10,6 +10,7 @@ use shared_protocol::event::ProbeEvent;
 use shared_protocol::frame::{Ack, Refuse};
 use shared_protocol::id::{AgentId, Epoch, IncarnationId, JobRef, Sequence};
 use shared_protocol::session::ServerEffect;
+use shared_protocol::time::UnixMicros;
 
 use super::Fleet;
 use super::outlet::{Outlet, SessionCommand};
@@ -109,8 +110,7 @@ impl Session {
         };
         tracing::info!(agent = %self.agent, job_id = %job.job, reason = refuse.reason.as_str(), "job refused");
         let agent = self.agent;
-        let again = lease::refused(refuse.reason, job.attempt) == Return::Queue;
-        let at = clock::now();
+        let (at, jitter) = (clock::now(), clock::random_jitter());
         let reason = refuse.reason;
         let settled = self
             .fleet
@@ -118,8 +118,15 @@ impl Session {
             .write(move |tx| {
                 Box::pin(async move {
                     let system = SystemScope::for_own_work();
-                    if again && !control_store::jobs::requeue(tx, system, agent, &[job], None).await?.is_empty() {
-                        return Ok(Settled::Queued);
+                    let Some(open) = control_store::jobs::handed_out(tx, system, agent, job).await? else {
+                        return Ok(Settled::Nothing);
+                    };
+                    let left = open.deadline_at.since(at);
+                    if let Return::Queue { after } = returned(open.retry, job.attempt, Loss::Refused(reason), left, jitter) {
+                        let not_before = (!after.is_zero()).then(|| at.plus(after));
+                        if !control_store::jobs::requeue(tx, system, agent, &[job], not_before).await?.is_empty() {
+                            return Ok(Settled::Queued(not_before));
+                        }
                     }
                     // What was taken back meanwhile is not queued again: its agent's refusal is its end.
                     let ended = control_store::jobs::refuse(tx, system, agent, job, reason, at).await?;
@@ -129,7 +136,7 @@ impl Session {
             .await;
         match settled {
             Ok(Settled::Ended(ended)) => self.lifecycle().ended(&ended, None).await,
-            Ok(Settled::Queued) => self.lifecycle().dispatch.requeued(job).await,
+            Ok(Settled::Queued(not_before)) => self.lifecycle().dispatch.requeued(job, not_before).await,
             Ok(Settled::Nothing) => {}
             Err(error) => self.store_failed(&error),
         }
@@ -187,7 +194,8 @@ impl Session {
 /// What a refusal led to, on disk.
 enum Settled {
     Ended(Box<EndedJob>),
-    Queued,
+    /// Not to be handed out before then.
+    Queued(Option<UnixMicros>),
     Nothing,
 }
 

@@ -10,6 +10,7 @@ use control_api::measurement::{CreateMeasurement, Measurement, Selection};
 use control_core::admission::{AdmissionRequest, Admitted, Candidate, OPEN_JOBS_MAX, Refusal, admit};
 use control_core::authorize::{Grant, TenantScope};
 use control_core::queue::QueuedJob;
+use control_core::retry::{Choice, RetryPolicy, UnknownRetryPolicy};
 use control_core::selection::{AgentFacts, SelectionRefusal, Wanted, select};
 use control_store::agents::{AgentRow, AgentState};
 use control_store::jobs::{CancelOutcome, Caps, EndedJob, Enqueued, NewIdempotency, NewJob, NewMeasurement};
@@ -44,6 +45,7 @@ struct Decided {
     caps: Caps,
     spec: ProbeSpec,
     selection: Selection,
+    retry: RetryPolicy,
     chosen: Vec<AgentId>,
     admitted: Admitted,
     deadline: Duration,
@@ -148,6 +150,7 @@ impl Jobs {
     async fn decide(&self, scope: TenantScope, tier: Tier, request: CreateMeasurement, idempotency: Option<NewIdempotency>) -> Result<Decided, ServiceError> {
         let spec = ProbeSpec::from_value(request.spec).map_err(|invalid| ServiceError::Invalid(within("spec", invalid)))?;
         checked_labels(&request.selection.labels).map_err(in_selection)?;
+        let retry = retry_policy(request.retry.as_deref())?;
         let agents = self.agents_of(scope).await?;
         let load = self.lifecycle.dispatch.load(agents.iter().map(|agent| agent.id).collect(), tier).await;
         let tiers = self.lifecycle.tiers.table();
@@ -171,6 +174,7 @@ impl Jobs {
             caps: Caps { open_jobs: limits.open_jobs },
             spec,
             selection: request.selection,
+            retry,
             chosen,
             admitted,
             deadline,
@@ -232,6 +236,7 @@ impl Jobs {
             caps,
             spec,
             selection,
+            retry,
             chosen,
             admitted,
             deadline,
@@ -249,6 +254,7 @@ impl Jobs {
             })
             .collect();
         let queued: Vec<(QueuedJob, MeasurementId)> = new_jobs.iter().map(|job| (queued(job, scope, tier, deadline), id)).collect();
+        let choice = if selection.agents.is_empty() { Choice::Matched } else { Choice::Named };
         let spec = serde_json::to_value(&spec).map_err(|_| ServiceError::Internal)?;
         let selection = serde_json::to_value(&selection).map_err(|_| ServiceError::Internal)?;
         let measurement = NewMeasurement {
@@ -259,6 +265,8 @@ impl Jobs {
             caps,
             created_at: now,
             deadline_at: deadline,
+            retry,
+            choice,
         };
         let enqueued = self
             .store()
@@ -324,6 +332,13 @@ fn refused(refusal: Refusal) -> ServiceError {
             retry_after_s: u32::try_from(estimated_start.as_secs()).unwrap_or(u32::MAX).clamp(1, RETRY_AFTER_MAX_S),
         },
     }
+}
+
+fn retry_policy(text: Option<&str>) -> Result<RetryPolicy, ServiceError> {
+    let policy = text.map(str::parse).transpose();
+    policy
+        .map(Option::unwrap_or_default)
+        .map_err(|unknown: UnknownRetryPolicy| ServiceError::invalid("retry", unknown.to_string()))
 }
 
 fn in_selection(refused: ServiceError) -> ServiceError {

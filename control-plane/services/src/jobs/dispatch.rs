@@ -9,6 +9,7 @@ use control_store::jobs::LeasedJob;
 use shared_protocol::frame::Goaway;
 use shared_protocol::id::{AgentId, Epoch, JobId, JobRef, MeasurementId, TenantId};
 use shared_protocol::tier::{Tier, TierTable};
+use shared_protocol::time::UnixMicros;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::fleet::Outlet;
@@ -31,8 +32,8 @@ pub(crate) struct OpenedSession {
     pub(crate) commands: Outlet,
     /// Jobs that stay the agent's.
     pub(crate) kept: Vec<JobRef>,
-    /// Jobs that never reached the agent and wait again.
-    pub(crate) requeued: Vec<JobId>,
+    /// Jobs that the agent does not have and that wait again, each with when it may be handed out.
+    pub(crate) requeued: Vec<(JobId, Option<UnixMicros>)>,
 }
 
 #[derive(Debug)]
@@ -47,7 +48,7 @@ enum Command {
         asked: Vec<JobId>,
         result: Result<Vec<LeasedJob>, StoreError>,
     },
-    Requeued(JobRef),
+    Requeued(JobRef, Option<UnixMicros>),
     Ended(JobId, Option<u32>),
     Cancel(Vec<JobId>),
     Load(Vec<AgentId>, Tier, oneshot::Sender<Load>),
@@ -82,9 +83,9 @@ impl Dispatch {
         self.send(Command::Credit(agent, epoch, granted)).await;
     }
 
-    /// Puts a job back that its agent could not take; the store has it as queued.
-    pub(crate) async fn requeued(&self, job: JobRef) {
-        self.send(Command::Requeued(job)).await;
+    /// Puts a job back that its agent could not do; the store has it as queued, not to be handed out before then.
+    pub(crate) async fn requeued(&self, job: JobRef, not_before: Option<UnixMicros>) {
+        self.send(Command::Requeued(job, not_before)).await;
     }
 
     /// Forgets a job that has its end.

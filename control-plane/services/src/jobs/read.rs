@@ -153,6 +153,7 @@ fn to_measurement(row: MeasurementRow, jobs: Vec<JobRow>) -> Measurement {
         spec: row.spec,
         created_at: row.created_at.into(),
         deadline_at: row.deadline_at.into(),
+        retry: row.retry.to_string(),
         estimated_start: None,
         state: if open { "open" } else { "ended" }.to_owned(),
         jobs: jobs.into_iter().map(to_job).collect(),

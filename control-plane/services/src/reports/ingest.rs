@@ -9,7 +9,6 @@ use shared_protocol::codec::decode_report;
 use shared_protocol::end::End;
 use shared_protocol::fault::ErrorCode;
 use shared_protocol::id::{AgentId, Epoch, IncarnationId, JobRef, Sequence};
-use shared_protocol::limits::COST_MAX;
 use shared_protocol::report::Report;
 
 use crate::clock;
@@ -51,6 +50,7 @@ impl Ingestion {
             at,
             end: report.as_ref().map_or(End::Failed, end_of),
             readable: report.as_ref().map(|_| ()).map_err(ToString::to_string),
+            jitter: clock::random_jitter(),
         };
         let outcome = lifecycle
             .store
@@ -76,6 +76,7 @@ impl Ingestion {
             }
             IngestOutcome::Fenced => return Ok(Ingested::Fenced),
             IngestOutcome::Quarantined(Some(ended)) => lifecycle.ended(&ended, None).await,
+            IngestOutcome::Retried(open) => lifecycle.dispatch.requeued(self.job, open.not_before).await,
             IngestOutcome::Quarantined(None) | IngestOutcome::Late | IngestOutcome::Duplicate | IngestOutcome::Discarded(_) => {
                 tracing::info!(agent = %self.agent, job_id = %self.job.job, outcome = name(&outcome), "a report was taken in without ending a job");
             }
@@ -91,6 +92,7 @@ const fn name(outcome: &IngestOutcome) -> &'static str {
         IngestOutcome::Duplicate => "duplicate",
         IngestOutcome::Discarded(reason) => reason.as_str(),
         IngestOutcome::Quarantined(_) => "quarantined",
+        IngestOutcome::Retried(_) => "retried",
         IngestOutcome::Fenced => "fenced",
     }
 }
@@ -103,7 +105,7 @@ fn end_of(report: &Report) -> End {
     }
 }
 
-/// What the job really cost, agent-seconds.
+/// What the job really cost: the agent-seconds that it began, at least one. The queue bounds what it believes.
 fn actual_cost(report: &Report) -> u32 {
-    u32::try_from(report.duration_us.div_ceil(1_000_000)).unwrap_or(COST_MAX).clamp(1, COST_MAX)
+    u32::try_from(report.duration_us.div_ceil(1_000_000)).unwrap_or(u32::MAX).max(1)
 }

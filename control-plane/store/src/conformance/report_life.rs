@@ -2,10 +2,11 @@
 
 use shared_protocol::end::End;
 use shared_protocol::id::{Attempt, Epoch, IncarnationId, JobId, JobRef, Sequence};
+use shared_protocol::tier::Tier;
 use tokio::task::JoinSet;
 
-use super::{Side, World, at, random, report, system};
-use crate::jobs::{self, JobState};
+use super::{Side, World, at, new_measurement, random, report, system};
+use crate::jobs::{self, JobState, OpenState};
 use crate::reports::{self, DiscardReason, IncomingReport, IngestOutcome};
 use crate::{Page, sessions};
 
@@ -195,6 +196,38 @@ async fn frm_09_a_report_that_cannot_be_read_is_set_aside_and_its_job_fails() {
     };
     assert_eq!(world.ingest(&again).await, IngestOutcome::Quarantined(None), "its job has its end");
     assert_eq!(up_to(&world, side).await, 2, "one bad report does not block the rest");
+}
+
+#[tokio::test]
+async fn a_job_whose_report_cannot_be_read_is_queued_again_as_often_as_its_policy_says() {
+    let world = World::new().await;
+    let side = world.ours;
+    let (mut measurement, new) = new_measurement(side.agent, Tier::Free, 1);
+    measurement.retry = "always:1".parse().unwrap();
+    let (id, asked) = (measurement.id, measurement.retry);
+    let job = new[0].id;
+    world
+        .write(move |tx| Box::pin(async move { jobs::enqueue(tx, side.scope, &measurement, &new, None).await }))
+        .await;
+    let kept = jobs::measurement(&mut world.reader().await, side.scope, id).await.unwrap().unwrap();
+    assert_eq!(kept.retry, asked);
+    let mut outcomes = Vec::new();
+    for seq in 1..=2 {
+        let attempt = world.lease(side, job).await.unwrap().attempt;
+        let bad = IncomingReport {
+            readable: Err("status: missing".to_owned()),
+            ..report(side, JobRef { job, attempt }, seq)
+        };
+        outcomes.push(world.ingest(&bad).await);
+    }
+    assert!(
+        matches!(&outcomes[0], IngestOutcome::Retried(open) if open.state == OpenState::Queued && open.not_before == Some(at(41))),
+        "{outcomes:?}"
+    );
+    assert!(
+        matches!(&outcomes[1], IngestOutcome::Quarantined(Some(ended)) if ended.attempt.0 == 2),
+        "{outcomes:?}"
+    );
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Accepting a measurement: all its jobs in one durable step, or none.
 
 use control_core::authorize::{SystemScope, TenantScope};
+use control_core::retry::{Choice, RetryPolicy};
 use serde::Serialize;
 use serde_json::Value;
 use shared_protocol::id::{AgentId, JobId, MeasurementId};
@@ -31,6 +32,10 @@ pub struct NewMeasurement {
     pub created_at: UnixMicros,
     /// When nobody wants the answer any more.
     pub deadline_at: UnixMicros,
+    /// What becomes of a job that comes back without an answer.
+    pub retry: RetryPolicy,
+    /// Whether another agent may do such a job.
+    pub choice: Choice,
 }
 
 /// How much a tenant may ask for, by its tier.
@@ -132,7 +137,8 @@ async fn insert(tx: &mut Tx, scope: TenantScope, measurement: &NewMeasurement, j
         .bind(row::json(&measurement.spec)?)
         .bind(row::json(&measurement.selection)?)
         .bind(measurement.created_at.micros())
-        .bind(measurement.deadline_at.micros());
+        .bind(measurement.deadline_at.micros())
+        .bind(measurement.retry.to_string());
     tx::execute(tx, statement).await?;
     let statement = sqlx::query(INSERT_JOBS)
         .bind(batch.clone())
@@ -146,13 +152,16 @@ async fn insert(tx: &mut Tx, scope: TenantScope, measurement: &NewMeasurement, j
         .bind(batch)
         .bind(tenant)
         .bind(measurement.tier.as_str())
-        .bind(measurement.deadline_at.micros());
+        .bind(measurement.deadline_at.micros())
+        .bind(measurement.retry.to_string())
+        .bind(measurement.choice.as_str());
     tx::execute(tx, statement).await?;
     Ok(())
 }
 
 const COUNT_OPEN: &str = "SELECT COUNT(*) AS open FROM job_open WHERE tenant = $1";
-const INSERT_MEASUREMENT: &str = "INSERT INTO measurement (id, tenant, spec, selection, created_at, deadline_at) VALUES ($1, $2, $3, $4, $5, $6)";
+const INSERT_MEASUREMENT: &str = "INSERT INTO measurement (id, tenant, spec, selection, created_at, deadline_at, retry)
+VALUES ($1, $2, $3, $4, $5, $6, $7)";
 const INSERT_JOBS: &str = concat!(
     "INSERT INTO job (id, tenant, agent, measurement, tier, cost, retention_class, created_at, deadline_at) SELECT ",
     uuid!("value ->> 'id'"),
@@ -162,11 +171,11 @@ const INSERT_JOBS: &str = concat!(
     rows!("$1")
 );
 const INSERT_OPEN: &str = concat!(
-    "INSERT INTO job_open (id, agent, tenant, tier, cost, state, attempt, deadline_at, not_before) SELECT ",
+    "INSERT INTO job_open (id, agent, tenant, tier, cost, state, attempt, deadline_at, not_before, retry, choice) SELECT ",
     uuid!("value ->> 'id'"),
     ", ",
     uuid!("value ->> 'agent'"),
-    ", $2, $3, CAST(value ->> 'cost' AS BIGINT), 'queued', 0, $4, CAST(value ->> 'not_before' AS BIGINT) FROM ",
+    ", $2, $3, CAST(value ->> 'cost' AS BIGINT), 'queued', 0, $4, CAST(value ->> 'not_before' AS BIGINT), $5, $6 FROM ",
     rows!("$1")
 );
 

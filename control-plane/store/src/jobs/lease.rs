@@ -11,7 +11,7 @@ use super::{OpenJob, open_columns, open_job};
 use crate::dialect::{rows, uuid};
 use crate::error::StoreError;
 use crate::row::{self, Columns as _, RowError};
-use crate::tx::{self, Tx};
+use crate::tx::{self, Read, Tx};
 
 /// A job as it is handed to a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +48,12 @@ pub async fn requeue(tx: &mut Tx, _: SystemScope, agent: AgentId, jobs: &[JobRef
         .bind(agent.uuid())
         .bind(not_before.map(UnixMicros::micros));
     tx::all(tx, statement, open_job).await
+}
+
+/// The job as it stands with its agent in this attempt; none where it ended or was taken from it.
+pub async fn handed_out(on: &mut impl Read, _: SystemScope, agent: AgentId, job: JobRef) -> Result<Option<OpenJob>, StoreError> {
+    let statement = sqlx::query(HANDED_OUT).bind(job.job.uuid()).bind(job.attempt.0).bind(agent.uuid());
+    tx::optional(on, statement, open_job).await
 }
 
 fn leased(row: &SqliteRow) -> Result<LeasedJob, RowError> {
@@ -87,5 +93,11 @@ const REQUEUE: &str = concat!(
     open_columns!()
 );
 
+const HANDED_OUT: &str = concat!(
+    "SELECT ",
+    open_columns!(),
+    " FROM job_open WHERE id = $1 AND attempt = $2 AND agent = $3 AND state IN ('leased', 'running')"
+);
+
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[LEASE, RUNNING, REQUEUE];
+pub(super) const STATEMENTS: &[&str] = &[LEASE, RUNNING, REQUEUE, HANDED_OUT];

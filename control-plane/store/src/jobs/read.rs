@@ -1,6 +1,7 @@
 //! Reading measurements and jobs.
 
 use control_core::authorize::{SystemScope, TenantScope};
+use control_core::retry::RetryPolicy;
 use serde_json::Value;
 use shared_protocol::id::{AgentId, Attempt, JobId, MeasurementId};
 use shared_protocol::tier::Tier;
@@ -28,6 +29,8 @@ pub struct MeasurementRow {
     pub created_at: UnixMicros,
     /// When nobody wants the answer any more.
     pub deadline_at: UnixMicros,
+    /// What becomes of a job that comes back without an answer.
+    pub retry: RetryPolicy,
 }
 
 /// A job.
@@ -153,6 +156,7 @@ fn measurement_row(row: &SqliteRow) -> Result<MeasurementRow, RowError> {
         selection: row.document("selection")?,
         created_at: row.instant("created_at")?,
         deadline_at: row.instant("deadline_at")?,
+        retry: row.known("retry")?,
     })
 }
 
@@ -199,8 +203,8 @@ macro_rules! select_job {
     };
 }
 
-const MEASUREMENT: &str = "SELECT id, spec, selection, created_at, deadline_at FROM measurement WHERE id = $1 AND tenant = $2";
-const MEASUREMENTS: &str = "SELECT id, spec, selection, created_at, deadline_at FROM measurement
+const MEASUREMENT: &str = "SELECT id, spec, selection, created_at, deadline_at, retry FROM measurement WHERE id = $1 AND tenant = $2";
+const MEASUREMENTS: &str = "SELECT id, spec, selection, created_at, deadline_at, retry FROM measurement
 WHERE tenant = $1 AND id < $2 ORDER BY id DESC LIMIT $3";
 const JOBS_OF: &str = select_job!(
     "j.tenant = $1 AND j.measurement IN (SELECT ",

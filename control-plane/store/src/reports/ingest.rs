@@ -1,15 +1,16 @@
 //! Taking a report in. One transaction stores it, ends its job and moves the outbox on, so that what is acknowledged is on disk.
 
 use control_core::authorize::SystemScope;
+use control_core::retry::{Loss, Return, returned};
 use shared_protocol::end::End;
-use shared_protocol::id::{AgentId, Attempt, Epoch, IncarnationId, JobId, Sequence};
+use shared_protocol::id::{AgentId, Attempt, Epoch, IncarnationId, JobId, JobRef, Sequence};
 use shared_protocol::tier::Tier;
 use shared_protocol::time::UnixMicros;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use crate::error::StoreError;
-use crate::jobs::{self, EndedJob};
+use crate::jobs::{self, EndedJob, OpenJob};
 use crate::row::{Columns as _, RowError};
 use crate::tx::{self, Tx};
 
@@ -38,6 +39,8 @@ pub struct IncomingReport {
     pub end: End,
     /// Why it cannot be understood, where it cannot.
     pub readable: Result<(), String>,
+    /// Drawn evenly: the pause before a retry.
+    pub jitter: u32,
 }
 
 /// What became of a report. It is acknowledged in every case but [`IngestOutcome::Fenced`].
@@ -53,6 +56,8 @@ pub enum IngestOutcome {
     Discarded(DiscardReason),
     /// It could not be understood; it is set aside, and its job has failed, unless that had its end already.
     Quarantined(Option<EndedJob>),
+    /// It could not be understood; it is set aside, and its job is queued again, as its retry policy says.
+    Retried(Box<OpenJob>),
     /// The session is not the agent's latest, or the agent may not work any more: nothing was changed.
     Fenced,
 }
@@ -86,7 +91,7 @@ impl DiscardReason {
 }
 
 /// Takes a report in.
-pub async fn ingest(tx: &mut Tx, _: SystemScope, report: &IncomingReport) -> Result<IngestOutcome, StoreError> {
+pub async fn ingest(tx: &mut Tx, system: SystemScope, report: &IncomingReport) -> Result<IngestOutcome, StoreError> {
     let statement = sqlx::query(SESSION).bind(report.agent.uuid()).bind(report.epoch.0);
     let Some(outbox) = tx::optional(tx, statement, outbox).await? else {
         return Ok(IngestOutcome::Fenced);
@@ -103,7 +108,7 @@ pub async fn ingest(tx: &mut Tx, _: SystemScope, report: &IncomingReport) -> Res
     move_outbox(tx, report).await?;
     match &report.readable {
         Ok(()) => store(tx, report).await,
-        Err(why) => quarantine(tx, report, why).await,
+        Err(why) => quarantine(tx, system, report, why).await,
     }
 }
 
@@ -154,7 +159,7 @@ fn judge(standing: Option<Standing>, attempt: Attempt) -> Result<Tier, DiscardRe
     }
 }
 
-async fn quarantine(tx: &mut Tx, report: &IncomingReport, why: &str) -> Result<IngestOutcome, StoreError> {
+async fn quarantine(tx: &mut Tx, system: SystemScope, report: &IncomingReport, why: &str) -> Result<IngestOutcome, StoreError> {
     let statement = sqlx::query(QUARANTINE)
         .bind(report.agent.uuid())
         .bind(report.incarnation.uuid())
@@ -165,7 +170,29 @@ async fn quarantine(tx: &mut Tx, report: &IncomingReport, why: &str) -> Result<I
         .bind(report.body.clone())
         .bind(report.at.micros());
     tx::execute(tx, statement).await?;
+    if let Some(again) = retry(tx, system, report).await? {
+        return Ok(IngestOutcome::Retried(Box::new(again)));
+    }
     Ok(IngestOutcome::Quarantined(end(tx, report, End::Failed, Some(BAD_REPORT)).await?))
+}
+
+/// Queues the job of a report that could not be understood again, if its policy says so.
+async fn retry(tx: &mut Tx, system: SystemScope, report: &IncomingReport) -> Result<Option<OpenJob>, StoreError> {
+    let job = JobRef {
+        job: report.job,
+        attempt: report.attempt,
+    };
+    let Some(open) = jobs::handed_out(tx, system, report.agent, job).await? else {
+        return Ok(None);
+    };
+    let left = open.deadline_at.since(report.at);
+    match returned(open.retry, report.attempt, Loss::BadReport, left, report.jitter) {
+        Return::Queue { after } => {
+            let again = jobs::requeue(tx, system, report.agent, &[job], Some(report.at.plus(after))).await?;
+            Ok(again.into_iter().next())
+        }
+        Return::End => Ok(None),
+    }
 }
 
 async fn discard(tx: &mut Tx, report: &IncomingReport, reason: DiscardReason) -> Result<IngestOutcome, StoreError> {

@@ -135,8 +135,8 @@ impl Dispatcher {
                 }
             }
             Command::Leased { agent, epoch, asked, result } => self.leased(agent, epoch, &asked, result),
-            Command::Requeued(job) => {
-                self.put_back(job.job);
+            Command::Requeued(job, not_before) => {
+                self.put_back(job.job, not_before);
                 if let Some(open) = self.jobs.get(&job.job) {
                     self.pump(open.queued.agent);
                 }
@@ -230,8 +230,8 @@ impl Dispatcher {
                 self.overdue.insert((given_up_at(open.queued.deadline), job.job));
             }
         }
-        for job in requeued {
-            self.put_back(job);
+        for (job, not_before) in requeued {
+            self.put_back(job, not_before);
         }
     }
 
@@ -341,18 +341,24 @@ impl Dispatcher {
             {
                 live.sent = live.sent.saturating_sub(u64::from(open.queued.cost));
             }
-            self.put_back(job);
+            self.put_back(job, None);
         }
     }
 
-    fn put_back(&mut self, job: JobId) {
+    fn put_back(&mut self, job: JobId, not_before: Option<UnixMicros>) {
         let Some(open) = self.jobs.get_mut(&job).filter(|open| open.phase != Phase::Queued) else {
             return;
         };
         open.phase = Phase::Queued;
         self.overdue.remove(&(given_up_at(open.queued.deadline), job));
         self.lifecycle.in_flight.remove(job);
-        self.queue.put_back(open.queued);
+        if not_before.is_none() {
+            self.queue.put_back(open.queued);
+        } else {
+            self.queue.finished(&open.queued, open.queued.cost);
+            open.queued.not_before = not_before;
+            self.queue.push(open.queued);
+        }
         if let Some(tier) = self.retiered.get(&open.queued.tenant).copied() {
             open.queued.tier = tier;
             self.queue.retier(open.queued.tenant, tier);
@@ -368,8 +374,7 @@ impl Dispatcher {
         }
         self.overdue.remove(&(given_up_at(queued.deadline), job));
         self.lifecycle.in_flight.remove(job);
-        self.queue
-            .finished(queued.tenant, queued.agent, queued.tier, queued.cost, actual_cost.unwrap_or(queued.cost));
+        self.queue.finished(&queued, actual_cost.unwrap_or(queued.cost));
         self.pump(queued.agent);
     }
 
