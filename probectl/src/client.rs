@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use control_api::page::Page;
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, IF_MATCH, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, Response, Url};
 use secrecy::ExposeSecret;
 use serde::Serialize;
@@ -76,6 +76,12 @@ impl Client {
     pub(crate) async fn create<B: Serialize + ?Sized, T: DeserializeOwned>(&self, path: &[&str], body: &B) -> Result<T, ClientError> {
         let key = uuid::Uuid::new_v4().hyphenated().to_string();
         let request = self.request(Method::POST, path, &[])?.header("idempotency-key", key);
+        self.send(request.json(body).timeout(REQUEST_TIMEOUT)).await
+    }
+
+    /// Changes something, if it is still at the revision at which it was read.
+    pub(crate) async fn patch<B: Serialize + ?Sized, T: DeserializeOwned>(&self, path: &[&str], body: &B, revision: u64) -> Result<T, ClientError> {
+        let request = self.request(Method::PATCH, path, &[])?.header(IF_MATCH, format!("\"{revision}\""));
         self.send(request.json(body).timeout(REQUEST_TIMEOUT)).await
     }
 

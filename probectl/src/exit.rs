@@ -52,7 +52,7 @@ impl Exit {
             (Some("no_agent_matches"), _) | (_, 404) => Self::NotFound,
             (_, 401 | 403) => Self::Denied,
             (_, 408 | 504) => Self::Timeout,
-            (_, 409) => Self::Conflict,
+            (_, 409 | 412) => Self::Conflict,
             (_, 400..=499) => Self::Usage,
             (_, _) => Self::ControlPlane,
         }

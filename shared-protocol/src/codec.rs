@@ -8,7 +8,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::frame::{AgentFrame, Hello, ServerFrame};
-use crate::limits::{AGENT_TEXT_BYTES, EVENTS_PER_FRAME, JOBS_IN_HAND, PROTOCOL_VERSION, REPORT_CHUNK_BYTES, SUPPORTED_VERSIONS};
+use crate::host::{TooMany, shorten};
+use crate::limits::{EVENTS_PER_FRAME, JOBS_IN_HAND, PROTOCOL_VERSION, REPORT_CHUNK_BYTES, SUPPORTED_VERSIONS};
 use crate::strict_json;
 
 /// What a text turned out to be.
@@ -97,7 +98,13 @@ pub fn decode_agent(text: &str) -> Result<Decoded<AgentFrame>, InvalidFrame> {
             bound("report", "data", chunk.data.len(), REPORT_CHUNK_BYTES)?;
             AgentFrame::Report(chunk)
         }
-        "keepalive" => AgentFrame::Keepalive(envelope.read("keepalive")?),
+        "keepalive" => {
+            let mut keepalive: crate::frame::AgentKeepalive = envelope.read("keepalive")?;
+            if let Some(load) = &mut keepalive.load {
+                load.bound().map_err(|over| too_many("keepalive", over))?;
+            }
+            AgentFrame::Keepalive(keepalive)
+        }
         _ => return envelope.ignore(),
     };
     Ok(Decoded::Frame(frame))
@@ -194,15 +201,8 @@ fn check_hello(mut hello: Hello) -> Result<Hello, InvalidFrame> {
             message: "must not be above next_seq".to_owned(),
         });
     }
-    for text in [
-        &mut hello.agent_version,
-        &mut hello.host.hostname,
-        &mut hello.host.os,
-        &mut hello.host.kernel,
-        &mut hello.host.architecture,
-    ] {
-        *text = shorten(text);
-    }
+    hello.host.bound().map_err(|over| too_many("hello", over))?;
+    hello.agent_version = shorten(&hello.agent_version);
     for capability in &mut hello.capabilities {
         capability.reason = capability.reason.as_deref().map(shorten);
         capability.remedy = capability.remedy.as_deref().map(shorten);
@@ -210,27 +210,19 @@ fn check_hello(mut hello: Hello) -> Result<Hello, InvalidFrame> {
     Ok(hello)
 }
 
-fn bound(frame: &'static str, path: &str, found: usize, limit: usize) -> Result<(), InvalidFrame> {
+fn too_many(frame: &'static str, over: TooMany) -> InvalidFrame {
+    InvalidFrame::Member {
+        frame,
+        path: over.path.to_owned(),
+        message: format!("holds {}, at most {} are allowed", over.found, over.limit),
+    }
+}
+
+fn bound(frame: &'static str, path: &'static str, found: usize, limit: usize) -> Result<(), InvalidFrame> {
     if found <= limit {
         return Ok(());
     }
-    Err(InvalidFrame::Member {
-        frame,
-        path: path.to_owned(),
-        message: format!("holds {found}, at most {limit} are allowed"),
-    })
-}
-
-/// Keeps what people may see of an agent's text: at most [`AGENT_TEXT_BYTES`], no control characters.
-fn shorten(text: &str) -> String {
-    let mut kept = String::new();
-    for character in text.chars().filter(|character| !character.is_control()) {
-        if kept.len() + character.len_utf8() > AGENT_TEXT_BYTES {
-            break;
-        }
-        kept.push(character);
-    }
-    kept
+    Err(too_many(frame, TooMany { path, found, limit }))
 }
 
 fn encode<T: Serialize>(kind: &'static str, body: &T) -> String {

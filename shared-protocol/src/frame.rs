@@ -4,10 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::end::RefuseReason;
 use crate::event::ProbeEvent;
+use crate::host::HostLoad;
 use crate::id::{Attempt, IncarnationId, InstanceId, JobId, JobRef, Sequence};
 use crate::spec::ProbeKind;
 use crate::tier::ProbeLimits;
 use crate::time::{MonotonicMicros, UnixMicros};
+
+pub use crate::host::HostFacts;
 
 /// What an agent says.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,23 +94,6 @@ pub enum CapabilityLevel {
     Unavailable,
 }
 
-/// What an agent runs on.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HostFacts {
-    /// The host's name for itself.
-    pub hostname: String,
-    /// Operating system, as `Debian GNU/Linux 12`.
-    pub os: String,
-    /// Kernel release.
-    pub kernel: String,
-    /// Machine, as `x86_64`.
-    pub architecture: String,
-    /// Logical processors.
-    pub cpus: u32,
-    /// Memory, bytes.
-    pub memory_bytes: u64,
-}
-
 /// Reports not yet acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboxState {
@@ -183,6 +169,12 @@ pub struct AgentKeepalive {
     pub outbox_depth: u64,
     /// Jobs running.
     pub running: u32,
+    /// Work it takes at once, agent-seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<u32>,
+    /// How busy its host is; absent where nothing was read since the keepalive before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<Box<HostLoad>>,
 }
 
 /// The answer to `hello`.

@@ -20,6 +20,7 @@ pub mod end;
 pub mod event;
 pub mod fault;
 pub mod frame;
+pub mod host;
 pub mod id;
 pub mod limits;
 pub mod report;

@@ -50,6 +50,12 @@ pub const EVENT_COALESCE: Duration = Duration::from_millis(100);
 pub const JOBS_IN_HAND: usize = 1_024;
 /// Longest text an agent may say about itself (version, host name, reason), bytes.
 pub const AGENT_TEXT_BYTES: usize = 255;
+/// Most network interfaces an agent tells of in `hello` and in a `keepalive`; more of them ends the session with 4400.
+pub const HOST_INTERFACES: usize = 32;
+/// Most addresses of one interface in `hello`.
+pub const HOST_ADDRESSES: usize = 16;
+/// Most disks in a `keepalive`.
+pub const HOST_DISKS: usize = 16;
 /// Most reports an agent sends ahead of their acknowledgement.
 pub const REPORT_WINDOW: usize = 32;
 

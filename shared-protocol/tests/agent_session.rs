@@ -11,6 +11,7 @@ mod tests {
     use shared_protocol::end::RefuseReason;
     use shared_protocol::event::{PingEvent, ProbeEvent};
     use shared_protocol::frame::{AgentFrame, Refuse};
+    use shared_protocol::host::HostLoad;
     use shared_protocol::id::{Attempt, JobRef, Sequence};
     use shared_protocol::limits::{EVENTS_PER_FRAME, HELLO_TIMEOUT, JOBS_IN_HAND, REPORT_CHUNK_BYTES, REPORT_WINDOW};
     use shared_protocol::session::{AgentEffect, AgentSession, Jitter};
@@ -433,6 +434,39 @@ mod tests {
         }
         assert_eq!(keepalives, 4);
         assert_closed(&effects(&mut session), CloseReason::Silent);
+    }
+
+    #[test]
+    fn how_busy_the_host_is_travels_with_the_next_keepalive_and_once() {
+        let mut session = welcomed();
+        let load = HostLoad {
+            memory_used_bytes: Some(7),
+            ..HostLoad::default()
+        };
+        session.set_host_load(load.clone());
+        let mut told = Vec::new();
+        for seconds in [17, 34] {
+            let at = after(Duration::from_secs(seconds));
+            session.handle_received(at);
+            session.handle_timeout(at);
+            for frame in sent_at(&mut session, at) {
+                if let AgentFrame::Keepalive(keepalive) = frame {
+                    told.push((keepalive.capacity, keepalive.load));
+                }
+            }
+        }
+        assert_eq!(told, [(Some(CAPACITY), Some(Box::new(load))), (Some(CAPACITY), None)]);
+    }
+
+    #[test]
+    fn an_acknowledgement_of_what_the_outbox_never_held_says_that_it_was_put_back() {
+        let mut session = dialled();
+        let mut welcome: Value = serde_json::from_str(include_str!("golden/v1/welcome.json")).unwrap();
+        welcome["ack"]["up_to"] = json!(43);
+        let closed = hear(&mut session, &welcome);
+        assert_closed(&closed, CloseReason::ProtocolOrder);
+        assert!(session.outbox_is_behind(), "next_seq is 43: no report of this number was ever kept");
+        assert!(!welcomed().outbox_is_behind());
     }
 
     #[test]

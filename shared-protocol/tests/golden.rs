@@ -4,15 +4,20 @@
 mod tests {
     use serde_json::Value;
     use shared_protocol::codec::{Decoded, InvalidFrame, decode_agent, decode_server, encode_agent, encode_server};
+    use shared_protocol::frame::AgentFrame;
+    use shared_protocol::limits::{HOST_ADDRESSES, HOST_DISKS, HOST_INTERFACES};
 
-    const AGENT: [(&str, &str); 7] = [
+    /// Hello and keepalive stand twice: as the first release wrote them, and with everything that may be in them.
+    const AGENT: [(&str, &str); 9] = [
         ("hello", include_str!("golden/v1/hello.json")),
+        ("hello-host", include_str!("golden/v1/hello-host.json")),
         ("credit", include_str!("golden/v1/credit.json")),
         ("accept", include_str!("golden/v1/accept.json")),
         ("refuse", include_str!("golden/v1/refuse.json")),
         ("event", include_str!("golden/v1/event.json")),
         ("report", include_str!("golden/v1/report.json")),
         ("agent-keepalive", include_str!("golden/v1/agent-keepalive.json")),
+        ("agent-keepalive-load", include_str!("golden/v1/agent-keepalive-load.json")),
     ];
     const SERVER: [(&str, &str); 6] = [
         ("welcome", include_str!("golden/v1/welcome.json")),
@@ -23,7 +28,7 @@ mod tests {
         ("goaway", include_str!("golden/v1/goaway.json")),
     ];
     /// Members that may be absent or null.
-    const OPTIONAL: [&str; 8] = [
+    const OPTIONAL: [&str; 33] = [
         "/capabilities/0/reason",
         "/capabilities/0/remedy",
         "/findings/1/rtt_us",
@@ -32,6 +37,31 @@ mod tests {
         "/findings/1/bytes",
         "/answers",
         "/limits",
+        "/host/place",
+        "/host/place/region",
+        "/host/place/zone",
+        "/host/place/network",
+        "/host/cpu_model",
+        "/host/cores",
+        "/host/disk_bytes",
+        "/host/virtualisation",
+        "/host/container",
+        "/host/time_zone",
+        "/host/booted_at_us",
+        "/host/interfaces",
+        "/host/interfaces/0/mac",
+        "/host/interfaces/0/mtu_bytes",
+        "/host/interfaces/0/speed_mbps",
+        "/host/interfaces/0/addresses",
+        "/capacity",
+        "/load",
+        "/load/cpu_ratio",
+        "/load/load_average",
+        "/load/memory_used_bytes",
+        "/load/memory_available_bytes",
+        "/load/swap_used_bytes",
+        "/load/disks",
+        "/load/interfaces",
     ];
 
     /// Reads a frame of either side and writes it again.
@@ -108,6 +138,66 @@ mod tests {
                 .unwrap()
                 .insert("from_the_future".to_owned(), serde_json::json!({"a": [1]}));
             assert_eq!(through_codec(name, &newer.to_string()).unwrap(), Some(frame), "{name}");
+        }
+    }
+
+    /// What agents sent before hosts were described in more than six words: both forms are read.
+    #[test]
+    fn an_agent_that_says_less_about_its_host_is_read_with_those_parts_absent() {
+        let (_, hello) = AGENT[0];
+        let Ok(Decoded::Frame(AgentFrame::Hello(hello))) = decode_agent(hello) else {
+            panic!("a hello")
+        };
+        assert!(hello.host.place.is_empty() && hello.host.interfaces.is_empty() && hello.host.container.is_none());
+        let keepalive = AGENT.iter().find(|(name, _)| *name == "agent-keepalive").unwrap().1;
+        let Ok(Decoded::Frame(AgentFrame::Keepalive(keepalive))) = decode_agent(keepalive) else {
+            panic!("a keepalive")
+        };
+        assert_eq!((keepalive.capacity, keepalive.load), (None, None));
+    }
+
+    #[test]
+    fn frm_09_what_a_host_says_about_itself_has_bounds() {
+        let recorded = |name: &str| golden().find(|(golden, _)| *golden == name).unwrap().1;
+        let (hello, keepalive) = (recorded("hello-host"), recorded("agent-keepalive-load"));
+        let interface = hello["host"]["interfaces"][0].clone();
+        let many = |one: &Value, count: usize| Value::Array(vec![one.clone(); count]);
+        for (name, frame, pointer, one, limit) in [
+            ("hello-host", &hello, "/host/interfaces", &interface, HOST_INTERFACES),
+            (
+                "hello-host",
+                &hello,
+                "/host/interfaces/0/addresses",
+                &Value::from("192.0.2.1/24"),
+                HOST_ADDRESSES,
+            ),
+            (
+                "agent-keepalive-load",
+                &keepalive,
+                "/load/interfaces",
+                &keepalive["load"]["interfaces"][0],
+                HOST_INTERFACES,
+            ),
+            ("agent-keepalive-load", &keepalive, "/load/disks", &keepalive["load"]["disks"][0], HOST_DISKS),
+        ] {
+            assert!(
+                through_codec(name, &with(frame.clone(), pointer, many(one, limit)).to_string()).is_ok(),
+                "{pointer}"
+            );
+            assert_refused_at(name, &with(frame.clone(), pointer, many(one, limit + 1)), pointer);
+        }
+        let long = with(hello, "/host/place/region", Value::from(format!("eu\u{1b}[31m\r\n{}", "x".repeat(10_000))));
+        let read = through_codec("hello-host", &long.to_string()).unwrap().unwrap();
+        let region = read["host"]["place"]["region"].as_str().unwrap();
+        assert!(region.len() == 255 && region.starts_with("eu[31mx"), "{region:.40}");
+        for (pointer, value) in [
+            ("/load/cpu_ratio", serde_json::json!(1.5)),
+            ("/load/load_average", serde_json::json!([0.1, -1, 0.1])),
+        ] {
+            let read = through_codec("agent-keepalive-load", &with(keepalive.clone(), pointer, value).to_string())
+                .unwrap()
+                .unwrap();
+            assert_eq!(read.pointer(pointer), None, "a number that no host can have is absent");
         }
     }
 

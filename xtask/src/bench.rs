@@ -17,6 +17,8 @@ pub(crate) enum Name {
     Sessions,
     /// What an idle agent process takes
     Idle,
+    /// How long it takes to find agents by labels among 100,000
+    Select,
 }
 
 impl Name {
@@ -24,6 +26,7 @@ impl Name {
         match self {
             Self::Sessions => "sessions",
             Self::Idle => "idle",
+            Self::Select => "select",
         }
     }
 }

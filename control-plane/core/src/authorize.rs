@@ -63,7 +63,9 @@ pub enum Action {
     MeasurementCancel,
     /// Read agents.
     AgentRead,
-    /// Rename an agent, change its labels.
+    /// Make an agent ahead of its enrolment.
+    AgentCreate,
+    /// Change an agent's name, labels, place or duty, or have it enrolled anew.
     AgentUpdate,
     /// Revoke an agent's identity.
     AgentRevoke,
@@ -327,7 +329,8 @@ impl Action {
             Self::TenantCreate | Self::TenantSetTier | Self::TierChange => Needs::Operator,
             Self::TenantRead | Self::TierRead | Self::MeasurementRead | Self::AgentRead => Needs::Scope(Scope::Read),
             Self::MeasurementCreate | Self::MeasurementCancel => Needs::Scope(Scope::Measure),
-            Self::AgentUpdate
+            Self::AgentCreate
+            | Self::AgentUpdate
             | Self::AgentRevoke
             | Self::JoinTokenRead
             | Self::JoinTokenCreate
@@ -365,6 +368,7 @@ mod tests {
             (Action::AgentRead, Scope::Read),
             (Action::MeasurementCreate, Scope::Measure),
             (Action::MeasurementCancel, Scope::Measure),
+            (Action::AgentCreate, Scope::Admin),
             (Action::AgentUpdate, Scope::Admin),
             (Action::AgentRevoke, Scope::Admin),
             (Action::JoinTokenCreate, Scope::Admin),

@@ -12,6 +12,8 @@ pub mod admission;
 pub mod authorize;
 pub mod deadline;
 pub mod drain;
+pub mod duty;
+pub mod host_load;
 pub mod queue;
 pub mod retry;
 pub mod selection;

@@ -1,66 +1,142 @@
 //! Which agents a measurement is for: its selection resolved to concrete agents at admission.
+//!
+//! Two ways to choose, and one rule. **Named**: by id or name, or the agents of an earlier measurement; used in that order, even while
+//! offline. **Among all**: agents that are online, active, on duty and can run the probe; those with the least expected wait first, spread
+//! over regions, then by id. The rule: every condition given (labels, region, zone, network) must hold, in both ways.
 
-use std::collections::BTreeMap;
+mod filter;
+mod index;
+mod postings;
+#[cfg(test)]
+mod properties;
+mod spread;
 
-use shared_protocol::id::AgentId;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// What is known of an agent of the tenant when a measurement is admitted.
-#[derive(Debug, Clone, Copy)]
-pub struct AgentFacts<'a> {
-    /// Its id.
-    pub id: AgentId,
-    /// Its name, unique within the tenant.
-    pub name: &'a str,
-    /// Labels by which it is selected.
-    pub labels: &'a BTreeMap<String, String>,
-    /// Whether it has a session.
-    pub online: bool,
-    /// Whether it is neither suspended nor revoked.
-    pub active: bool,
-    /// Whether it said that it can run this probe.
-    pub capable: bool,
-    /// Cost queued ahead of a new job on it.
-    pub backlog: u64,
+use shared_protocol::id::{AgentId, TenantId};
+use shared_protocol::spec::ProbeKind;
+
+pub use filter::Filter;
+pub use index::{AgentCard, AgentIndex, Here, Standing};
+pub use spread::{Waiting, spread};
+
+/// What an agent must be like; every condition given must hold.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Conditions<'a> {
+    /// It has all of these labels, with these values.
+    pub labels: Option<&'a BTreeMap<String, String>>,
+    /// For each of these labels it has one of the values.
+    pub labels_in: Option<&'a BTreeMap<String, Vec<String>>>,
+    /// It has these labels, whatever their value.
+    pub labels_present: &'a [String],
+    /// It is in this region.
+    pub region: Option<&'a str>,
+    /// It is in this zone.
+    pub zone: Option<&'a str>,
+    /// It is in this network: an AS number, with or without `AS`, or a name.
+    pub network: Option<&'a str>,
 }
 
-/// What a measurement asks for; every condition given must hold.
+/// What a measurement asks for.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
-    /// These agents, by id or name, even while offline.
+    /// These agents, by id or name.
     pub agents: &'a [String],
-    /// Agents with all of these labels.
-    pub labels: &'a BTreeMap<String, String>,
+    /// The agents of an earlier measurement; those that were revoked since, or are suspended, are left out.
+    pub same_as: Option<&'a [AgentId]>,
+    /// What they must be like.
+    pub conditions: Conditions<'a>,
+    /// The probe they are to run.
+    pub probe: ProbeKind,
     /// At most this many; 1 without it, where no agents are named.
     pub count: Option<u32>,
     /// Most agents the tenant's tier lets one measurement choose.
     pub limit: u32,
 }
 
-/// Chooses the agents.
-///
-/// Named agents come in the order in which they are named, each once. Others are online, active and capable, those with the least backlog first,
-/// then by id.
-///
-/// # Errors
-/// [`SelectionRefusal`] says which part of the selection cannot be met.
-pub fn select(agents: &[AgentFacts<'_>], wanted: &Wanted<'_>) -> Result<Vec<AgentId>, SelectionRefusal> {
-    if wanted.count == Some(0) {
-        return Err(SelectionRefusal::CountZero);
+/// What a selection comes to before it is known how busy the agents are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Choice {
+    /// These agents, in this order.
+    Named(Vec<AgentId>),
+    /// Some of these.
+    Among {
+        /// Agents that fit, each with its region. Where very many fit, an even sample of them.
+        candidates: Vec<Candidate>,
+        /// How many of them, at most.
+        count: usize,
+    },
+}
+
+/// An agent that fits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// The agent.
+    pub agent: AgentId,
+    /// Where it is, where that is known.
+    pub region: Option<String>,
+}
+
+impl AgentIndex {
+    /// Finds the agents a selection means. `seed` is a fresh random number: where many more fit than can be compared, it says where the
+    /// sample begins.
+    ///
+    /// # Errors
+    /// [`SelectionRefusal`] says which part of the selection cannot be met.
+    pub fn choose(&self, tenant: TenantId, wanted: &Wanted<'_>, seed: u64) -> Result<Choice, SelectionRefusal> {
+        if wanted.count == Some(0) {
+            return Err(SelectionRefusal::CountZero);
+        }
+        if wanted.count.is_some_and(|count| count > wanted.limit) {
+            return Err(SelectionRefusal::AboveTier { limit: wanted.limit });
+        }
+        let choice = match wanted.same_as {
+            Some(_) if !wanted.agents.is_empty() => return Err(SelectionRefusal::NamedTwice),
+            Some(agents) => cut(self.usable_of(tenant, agents, wanted), wanted)?,
+            None if !wanted.agents.is_empty() => cut(self.named(tenant, wanted)?, wanted)?,
+            None => {
+                let count = usize::try_from(wanted.count.unwrap_or(1)).unwrap_or(usize::MAX);
+                let most = count.saturating_mul(SAMPLE_FACTOR).max(SAMPLE_MIN);
+                Choice::Among {
+                    candidates: self.candidates(tenant, &wanted.conditions, wanted.probe, most, seed),
+                    count,
+                }
+            }
+        };
+        let is_empty = match &choice {
+            Choice::Named(agents) => agents.is_empty(),
+            Choice::Among { candidates, .. } => candidates.is_empty(),
+        };
+        if is_empty { Err(SelectionRefusal::NoMatch) } else { Ok(choice) }
     }
-    let (mut chosen, count) = if wanted.agents.is_empty() {
-        (by_labels(agents, wanted.labels), wanted.count.unwrap_or(1))
-    } else {
-        (by_name(agents, wanted)?, wanted.count.unwrap_or(u32::MAX))
-    };
-    let above_tier = wanted.count.is_some_and(|count| count > wanted.limit);
-    chosen.truncate(usize::try_from(count).unwrap_or(usize::MAX));
-    if above_tier || u32::try_from(chosen.len()).unwrap_or(u32::MAX) > wanted.limit {
-        return Err(SelectionRefusal::AboveTier { limit: wanted.limit });
+
+    fn named(&self, tenant: TenantId, wanted: &Wanted<'_>) -> Result<Vec<AgentId>, SelectionRefusal> {
+        let mut chosen = Vec::new();
+        let mut seen = BTreeSet::new();
+        for name in wanted.agents {
+            let card = self.find(tenant, name).ok_or_else(|| SelectionRefusal::UnknownAgent(name.clone()))?;
+            if card.standing == Standing::Suspended {
+                return Err(SelectionRefusal::SuspendedAgent(name.clone()));
+            }
+            if !card.duty.is_open() {
+                return Err(SelectionRefusal::OffDuty(name.clone()));
+            }
+            if card.fits(&wanted.conditions) && seen.insert(card.id) {
+                chosen.push(card.id);
+            }
+        }
+        Ok(chosen)
     }
-    if chosen.is_empty() {
-        return Err(SelectionRefusal::NoMatch);
+
+    fn usable_of(&self, tenant: TenantId, agents: &[AgentId], wanted: &Wanted<'_>) -> Vec<AgentId> {
+        let mut seen = BTreeSet::new();
+        let cards = agents.iter().filter_map(|agent| self.get(tenant, *agent));
+        cards
+            .filter(|card| card.standing != Standing::Suspended && card.duty.is_open() && card.fits(&wanted.conditions))
+            .map(|card| card.id)
+            .filter(|agent| seen.insert(*agent))
+            .collect()
     }
-    Ok(chosen)
 }
 
 /// Why a selection cannot be met.
@@ -75,13 +151,19 @@ pub enum SelectionRefusal {
         /// What it allows.
         limit: u32,
     },
-    /// The tenant has no agent of this name or id.
-    #[error("there is no agent `{0}`")]
+    /// Agents are named by `agents` and by `same_as`.
+    #[error("name agents, or a measurement whose agents are meant, not both")]
+    NamedTwice,
+    /// The tenant has no agent of this name or id that is not revoked.
+    #[error("there is no agent `{0}`, or it was revoked")]
     UnknownAgent(String),
-    /// The named agent is suspended or revoked.
-    #[error("the agent `{0}` is suspended or revoked")]
-    InactiveAgent(String),
-    /// No agent is online, can run the probe and has the labels.
+    /// The named agent is suspended.
+    #[error("the agent `{0}` is suspended")]
+    SuspendedAgent(String),
+    /// The named agent is stopped.
+    #[error("the agent `{0}` is stopped; start it first")]
+    OffDuty(String),
+    /// No agent fits.
     #[error("no agent that is online and can run this probe matches the selection")]
     NoMatch,
 }
@@ -91,169 +173,26 @@ impl SelectionRefusal {
     pub const fn field(&self) -> &'static str {
         match self {
             Self::CountZero => "selection.count",
-            Self::UnknownAgent(_) | Self::InactiveAgent(_) => "selection.agents",
+            Self::UnknownAgent(_) | Self::SuspendedAgent(_) | Self::OffDuty(_) => "selection.agents",
+            Self::NamedTwice => "selection.same_as",
             Self::AboveTier { .. } | Self::NoMatch => "selection",
         }
     }
 }
 
-fn by_name(agents: &[AgentFacts<'_>], wanted: &Wanted<'_>) -> Result<Vec<AgentId>, SelectionRefusal> {
-    // An id wins over a name that is spelled like one, so no agent can be named into another's place.
-    let mut known: BTreeMap<String, &AgentFacts<'_>> = agents.iter().map(|agent| (agent.name.to_owned(), agent)).collect();
-    known.extend(agents.iter().map(|agent| (agent.id.to_string(), agent)));
-    let mut chosen = Vec::new();
-    let mut seen = std::collections::BTreeSet::new();
-    for name in wanted.agents {
-        let agent = known.get(name).ok_or_else(|| SelectionRefusal::UnknownAgent(name.clone()))?;
-        if !agent.active {
-            return Err(SelectionRefusal::InactiveAgent(name.clone()));
-        }
-        if has_labels(agent, wanted.labels) && seen.insert(agent.id) {
-            chosen.push(agent.id);
-        }
+fn cut(mut agents: Vec<AgentId>, wanted: &Wanted<'_>) -> Result<Choice, SelectionRefusal> {
+    let count = wanted.count.unwrap_or(u32::MAX);
+    agents.truncate(usize::try_from(count).unwrap_or(usize::MAX));
+    if u32::try_from(agents.len()).unwrap_or(u32::MAX) > wanted.limit {
+        return Err(SelectionRefusal::AboveTier { limit: wanted.limit });
     }
-    Ok(chosen)
+    Ok(Choice::Named(agents))
 }
 
-fn by_labels(agents: &[AgentFacts<'_>], labels: &BTreeMap<String, String>) -> Vec<AgentId> {
-    let usable = |agent: &&AgentFacts<'_>| agent.online && agent.active && agent.capable && has_labels(agent, labels);
-    let mut order: Vec<(u64, AgentId)> = agents.iter().filter(usable).map(|agent| (agent.backlog, agent.id)).collect();
-    order.sort_unstable();
-    order.into_iter().map(|(_, id)| id).collect()
-}
-
-fn has_labels(agent: &AgentFacts<'_>, labels: &BTreeMap<String, String>) -> bool {
-    labels.iter().all(|(key, value)| agent.labels.get(key) == Some(value))
-}
+/// Candidates compared, where more fit: at least this many, …
+const SAMPLE_MIN: usize = 1_024;
+/// … and at least this many for each agent wanted.
+const SAMPLE_FACTOR: usize = 4;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use shared_protocol::time::UnixMicros;
-
-    fn id(seed: u8) -> AgentId {
-        AgentId::new(UnixMicros::from_micros(1_000_000), [seed; 10])
-    }
-
-    fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
-    }
-
-    fn agent<'a>(seed: u8, name: &'a str, labels: &'a BTreeMap<String, String>, backlog: u64) -> AgentFacts<'a> {
-        AgentFacts {
-            id: id(seed),
-            name,
-            labels,
-            online: true,
-            active: true,
-            capable: true,
-            backlog,
-        }
-    }
-
-    fn wanted<'a>(agents: &'a [String], labels: &'a BTreeMap<String, String>, count: Option<u32>) -> Wanted<'a> {
-        Wanted {
-            agents,
-            labels,
-            count,
-            limit: 10,
-        }
-    }
-
-    #[test]
-    fn without_names_the_least_burdened_usable_agent_is_chosen_and_ties_go_by_id() {
-        let none = labels(&[]);
-        let mut offline = agent(1, "a", &none, 0);
-        offline.online = false;
-        let mut revoked = agent(2, "b", &none, 0);
-        revoked.active = false;
-        let mut incapable = agent(3, "c", &none, 0);
-        incapable.capable = false;
-        let agents = [
-            offline,
-            revoked,
-            incapable,
-            agent(6, "f", &none, 5),
-            agent(5, "e", &none, 5),
-            agent(4, "d", &none, 9),
-        ];
-
-        assert_eq!(select(&agents, &wanted(&[], &none, None)), Ok(vec![id(5)]));
-        assert_eq!(select(&agents, &wanted(&[], &none, Some(2))), Ok(vec![id(5), id(6)]));
-        assert_eq!(select(&agents, &wanted(&[], &none, Some(9))), Ok(vec![id(5), id(6), id(4)]));
-        assert_eq!(select(&agents[..3], &wanted(&[], &none, None)), Err(SelectionRefusal::NoMatch));
-    }
-
-    #[test]
-    fn every_label_asked_for_must_be_there_with_its_value() {
-        let (both, one, other) = (
-            labels(&[("region", "eu"), ("net", "x")]),
-            labels(&[("region", "eu")]),
-            labels(&[("region", "us"), ("net", "x")]),
-        );
-        let agents = [agent(1, "a", &both, 9), agent(2, "b", &one, 0), agent(3, "c", &other, 0)];
-        assert_eq!(select(&agents, &wanted(&[], &both, Some(3))), Ok(vec![id(1)]));
-        assert_eq!(select(&agents, &wanted(&[], &one, Some(3))), Ok(vec![id(2), id(1)]));
-        assert_eq!(
-            select(&agents, &wanted(&[], &labels(&[("REGION", "eu")]), None)),
-            Err(SelectionRefusal::NoMatch)
-        );
-    }
-
-    #[test]
-    fn named_agents_are_used_in_their_order_once_each_and_while_offline() {
-        let none = labels(&[]);
-        let mut offline = agent(1, "a", &none, 0);
-        offline.online = false;
-        let agents = [offline, agent(2, "b", &none, 0)];
-        let names = ["b".to_owned(), "a".to_owned(), id(2).to_string()];
-
-        assert_eq!(select(&agents, &wanted(&names, &none, None)), Ok(vec![id(2), id(1)]));
-        assert_eq!(select(&agents, &wanted(&names, &none, Some(1))), Ok(vec![id(2)]));
-        assert_eq!(select(&agents, &wanted(&names, &labels(&[("x", "y")]), None)), Err(SelectionRefusal::NoMatch));
-    }
-
-    #[test]
-    fn what_cannot_be_meant_is_refused_with_its_field() {
-        let none = labels(&[]);
-        let mut revoked = agent(1, "gone", &none, 0);
-        revoked.active = false;
-        let agents = [revoked, agent(2, "b", &none, 0)];
-        let gone = ["gone".to_owned()];
-        let unknown = ["';--".to_owned()];
-        for (wanted, refusal, field) in [
-            (wanted(&[], &none, Some(0)), SelectionRefusal::CountZero, "selection.count"),
-            (wanted(&[], &none, Some(11)), SelectionRefusal::AboveTier { limit: 10 }, "selection"),
-            (
-                wanted(&gone, &none, None),
-                SelectionRefusal::InactiveAgent("gone".to_owned()),
-                "selection.agents",
-            ),
-            (
-                wanted(&unknown, &none, None),
-                SelectionRefusal::UnknownAgent("';--".to_owned()),
-                "selection.agents",
-            ),
-        ] {
-            assert_eq!(refusal.field(), field);
-            assert_eq!(select(&agents, &wanted), Err(refusal));
-        }
-    }
-
-    #[test]
-    fn naming_more_agents_than_the_tier_allows_is_refused() {
-        let none = labels(&[]);
-        let names: Vec<String> = (1..=11).map(|seed| id(seed).to_string()).collect();
-        let agents: Vec<AgentFacts<'_>> = (1..=11).map(|seed| agent(seed, "same", &none, 0)).collect();
-        assert_eq!(select(&agents, &wanted(&names, &none, None)), Err(SelectionRefusal::AboveTier { limit: 10 }));
-        assert_eq!(select(&agents, &wanted(&names, &none, Some(10))).map(|chosen| chosen.len()), Ok(10));
-    }
-
-    #[test]
-    fn an_agent_named_like_anothers_id_does_not_take_its_place() {
-        let none = labels(&[]);
-        let disguise = id(1).to_string();
-        let agents = [agent(1, "honest", &none, 0), agent(2, &disguise, &none, 0)];
-        assert_eq!(select(&agents, &wanted(std::slice::from_ref(&disguise), &none, None)), Ok(vec![id(1)]));
-    }
-}
+mod tests;

@@ -16,6 +16,8 @@ pub struct JoinToken {
     pub name: Option<String>,
     /// The labels the agent gets.
     pub labels: BTreeMap<String, String>,
+    /// The agent that used it, or for which alone it was made.
+    pub agent: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it stops working.

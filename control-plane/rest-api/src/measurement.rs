@@ -33,16 +33,41 @@ pub struct CreateMeasurement {
     pub retry: Option<String>,
 }
 
-/// Which agents run a measurement; every condition given must hold.
+/// Which agents run a measurement; every condition given must hold, also for agents that are named.
+///
+/// Without names, agents that are online, active, on duty and can run the probe are chosen: those that would begin soonest, spread over
+/// regions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Selection {
     /// These agents, by id or name; they are used even while offline.
     #[serde(default)]
     pub agents: Vec<String>,
-    /// Online agents with all of these labels.
+    /// The agents of this earlier measurement, even while offline; those that were revoked or suspended since are left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub same_as: Option<String>,
+    /// Agents with all of these labels.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// For each of these labels, agents with one of its values; up to 100 values each.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels_in: BTreeMap<String, Vec<String>>,
+    /// Agents that have these labels, whatever the value.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels_present: Vec<String>,
+    /// Agents in this region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub region: Option<String>,
+    /// Agents in this zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub zone: Option<String>,
+    /// Agents in this network: an AS number, with or without `AS`, or a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub network: Option<String>,
     /// At most this many of them; 1 without it, where no agents are named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, nullable = false)]

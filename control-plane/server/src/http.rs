@@ -6,6 +6,7 @@ pub(crate) mod authenticate;
 pub(crate) mod edge;
 mod headers;
 pub(crate) mod idempotency;
+pub(crate) mod if_match;
 pub(crate) mod json;
 mod listener;
 mod metrics;

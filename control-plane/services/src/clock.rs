@@ -29,3 +29,8 @@ pub fn random_jitter() -> u32 {
 pub fn random_id_bytes() -> [u8; 10] {
     rand::random()
 }
+
+/// A random number.
+pub fn random_seed() -> u64 {
+    rand::random()
+}

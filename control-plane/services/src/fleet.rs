@@ -5,11 +5,14 @@ use std::sync::{Arc, Mutex};
 use control_store::Store;
 
 use crate::clock;
+use crate::identity::JoinBundles;
 use crate::jobs::Lifecycle;
 use crate::metrics::Metrics;
 
 mod agents;
 mod ca;
+mod changes;
+mod directory;
 mod enrolment;
 mod identity_map;
 mod opening;
@@ -27,6 +30,7 @@ pub use registry::Presence;
 pub use session::Session;
 
 pub(crate) use ca::Authority;
+pub(crate) use directory::Directory;
 pub(crate) use identity_map::IdentityMap;
 pub(crate) use registry::Registry;
 
@@ -41,6 +45,8 @@ pub struct Fleet {
 struct Inner {
     store: Store,
     registry: Registry,
+    directory: Directory,
+    bundles: JoinBundles,
     lifecycle: Lifecycle,
     identities: Arc<IdentityMap>,
     authority: Authority,
@@ -49,7 +55,14 @@ struct Inner {
 }
 
 impl Fleet {
-    pub(crate) fn new(lifecycle: Lifecycle, identities: Arc<IdentityMap>, authority: Authority, trust_domain: String) -> Self {
+    pub(crate) fn new(
+        lifecycle: Lifecycle,
+        identities: Arc<IdentityMap>,
+        authority: Authority,
+        trust_domain: String,
+        directory: Directory,
+        bundles: JoinBundles,
+    ) -> Self {
         let store = lifecycle.store.clone();
         let enrol_rate = Mutex::new(EnrolRate::new(EnrolLimits::default(), clock::monotonic()));
         Self {
@@ -57,6 +70,8 @@ impl Fleet {
                 enrol_rate,
                 store,
                 registry: Registry::default(),
+                directory,
+                bundles,
                 lifecycle,
                 identities,
                 authority,
@@ -71,6 +86,14 @@ impl Fleet {
 
     pub(crate) fn registry(&self) -> &Registry {
         &self.inner.registry
+    }
+
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.inner.directory
+    }
+
+    pub(crate) fn bundles(&self) -> &JoinBundles {
+        &self.inner.bundles
     }
 
     pub(crate) fn lifecycle(&self) -> &Lifecycle {

@@ -1,6 +1,7 @@
 //! Jobs: admission, the dispatcher that hands them to agents, and the one place where a job's end is made known.
 
 mod admission;
+mod choice;
 mod dispatch;
 mod in_flight;
 mod lifecycle;

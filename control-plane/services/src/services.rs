@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control_core::authorize::SystemScope;
+use control_core::duty::Duty;
 use control_core::queue::QueuedJob;
 use control_store::jobs::OpenState;
 use control_store::{Store, StoreError, StoreOptions};
@@ -15,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock;
 use crate::error::StartError;
-use crate::fleet::{Authority, Fleet, IdentityMap};
+use crate::fleet::{Authority, Directory, Fleet, IdentityMap};
 use crate::housekeeping;
 use crate::identity::{Identity, JoinBundles, Pepper};
 use crate::jobs::{Dispatch, Dispatcher, Jobs, Lifecycle, Loaded};
@@ -116,7 +117,11 @@ impl Services {
             address: options.agent_address,
             ca_pin: authority.ca_pin(),
         };
-        let fleet = Fleet::new(lifecycle.clone(), identities, authority, options.trust_domain);
+        let directory = Directory::load(&store).await?;
+        for agent in directory.off_duty() {
+            lifecycle.dispatch.duty(agent, Duty::Draining).await;
+        }
+        let fleet = Fleet::new(lifecycle.clone(), identities, authority, options.trust_domain, directory, bundles.clone());
         let identity = Identity::new(store.clone(), pepper, bundles);
         lifecycle.tasks.spawn(identity.clone().keep_last_used(lifecycle.stopping.clone()));
         Ok(Self {

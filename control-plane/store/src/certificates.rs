@@ -50,6 +50,12 @@ pub async fn insert(tx: &mut Tx, _: SystemScope, new: &NewCertificate) -> Result
     Ok(())
 }
 
+/// Burns an agent's certificates: from here on none of them opens a session, and their keys stay taken.
+pub async fn burn(tx: &mut Tx, _: SystemScope, agent: AgentId, at: UnixMicros) -> Result<(), StoreError> {
+    tx::execute(tx, sqlx::query(BURN).bind(agent.uuid()).bind(at.micros())).await?;
+    Ok(())
+}
+
 /// Finds the certificate of a public key.
 pub async fn find_by_key(on: &mut impl Read, _: SystemScope, spki_sha256: &[u8; 32]) -> Result<Option<CertificateRow>, StoreError> {
     tx::optional(on, sqlx::query(FIND_BY_KEY).bind(spki_sha256.to_vec()), certificate).await
@@ -74,10 +80,11 @@ fn certificate(row: &SqliteRow) -> Result<CertificateRow, RowError> {
 
 const INSERT: &str = "INSERT INTO certificate (serial, agent, spki_sha256, der, issued_at, not_before, not_after)
 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
+const BURN: &str = "UPDATE certificate SET burnt_at = $2 WHERE agent = $1 AND burnt_at IS NULL";
 const FIND_BY_KEY: &str = "SELECT serial, agent, spki_sha256, der, issued_at, not_before, not_after FROM certificate WHERE spki_sha256 = $1";
 const OF_AGENT: &str = "SELECT serial, agent, spki_sha256, der, issued_at, not_before, not_after FROM certificate
 WHERE agent = $1 ORDER BY not_after DESC LIMIT $2";
 
 /// Every statement of this file, for the test that prepares them all.
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[&str] = &[INSERT, FIND_BY_KEY, OF_AGENT];
+pub(crate) const STATEMENTS: &[&str] = &[INSERT, BURN, FIND_BY_KEY, OF_AGENT];

@@ -7,6 +7,7 @@ use control_core::retry::{Choice, RetryPolicy};
 use serde_json::json;
 use shared_protocol::end::End;
 use shared_protocol::frame::HostFacts;
+use shared_protocol::host::Place;
 use shared_protocol::id::{AgentId, Attempt, Epoch, IncarnationId, InstanceId, JobId, JobRef, MeasurementId, Sequence, TenantId};
 use shared_protocol::tier::{Tier, TierLimits};
 use shared_protocol::time::UnixMicros;
@@ -16,6 +17,7 @@ use crate::reports::{self, IncomingReport, IngestOutcome};
 use crate::tx::BoxFuture;
 use crate::{Reader, Store, StoreError, StoreOptions, Tx, agents, certificates, sessions, tenants};
 
+mod agent_changes;
 mod faults;
 mod fleet;
 mod identity;
@@ -188,7 +190,9 @@ pub(super) fn new_agent(tenant: TenantId, id: AgentId, name: &str) -> agents::Ne
         tenant,
         name: name.to_owned(),
         labels: [("site".to_owned(), "lab".to_owned())].into(),
+        place: Place::default(),
         created_at: at(0),
+        enrolled_at: Some(at(0)),
     }
 }
 
@@ -250,6 +254,13 @@ pub(super) fn report(side: Side, job: JobRef, seq: u64) -> IncomingReport {
         readable: Ok(()),
         jitter: u32::MAX,
     }
+}
+
+/// The agents of a side that are not revoked, by id.
+pub(super) async fn agents_of(world: &World, side: Side) -> Vec<agents::AgentRow> {
+    let mut all = agents::all(&mut world.reader().await, system(), None, 1_000).await.unwrap();
+    all.retain(|agent| agent.tenant == side.tenant);
+    all
 }
 
 pub(super) fn host() -> HostFacts {

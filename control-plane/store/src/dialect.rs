@@ -16,11 +16,4 @@ macro_rules! uuid {
     };
 }
 
-/// The only value of a row of a JSON array of strings; PostgreSQL: `value #>> '{}'`, since its `value` is still JSON there.
-macro_rules! element {
-    () => {
-        "value"
-    };
-}
-
-pub(crate) use {element, rows, uuid};
+pub(crate) use {rows, uuid};

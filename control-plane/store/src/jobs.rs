@@ -22,7 +22,7 @@ mod readopt;
 
 pub use crate::idempotency::NewIdempotency;
 pub use cancel::{CancelOutcome, CancelledMeasurement, cancel_measurement, request_cancel};
-pub use end::{EndedJob, end, end_all, refuse};
+pub use end::{EndedJob, end, end_all, end_of_agent, refuse};
 pub(crate) use end::{close, take_handed_out};
 pub use enqueue::{Caps, Enqueued, NewJob, NewMeasurement, enqueue, forget_idempotency};
 pub use lease::{LeasedJob, handed_out, lease, requeue, running};

@@ -24,6 +24,8 @@ pub struct NewJoinToken {
     pub name: Option<String>,
     /// The labels the agent gets.
     pub labels: BTreeMap<String, String>,
+    /// The agent it is for, where that is there already: made ahead, or to be enrolled anew.
+    pub for_agent: Option<AgentId>,
     /// Who made it: `operator`, or `key:<id>`. A token stops working when the key that made it is revoked.
     pub created_by: String,
     /// When it is made.
@@ -43,6 +45,8 @@ pub struct JoinTokenRow {
     pub name: Option<String>,
     /// The labels the agent gets.
     pub labels: BTreeMap<String, String>,
+    /// The agent it is for, where that was there already.
+    pub for_agent: Option<AgentId>,
     /// Who made it.
     pub created_by: String,
     /// When it was made.
@@ -104,7 +108,8 @@ pub async fn create(tx: &mut Tx, scope: TenantScope, new: &NewJoinToken) -> Resu
         .bind(row::json(&new.labels)?)
         .bind(new.created_by.clone())
         .bind(new.created_at.micros())
-        .bind(new.expires_at.micros());
+        .bind(new.expires_at.micros())
+        .bind(new.for_agent.map(AgentId::uuid));
     if tx::execute(tx, statement).await? == 0 {
         return Err(StoreError::Conflict("token_id"));
     }
@@ -124,6 +129,13 @@ pub async fn list(on: &mut impl Read, scope: TenantScope, page: &Page<String>) -
 pub async fn revoke(tx: &mut Tx, scope: TenantScope, id: &str, at: UnixMicros) -> Result<bool, StoreError> {
     let statement = sqlx::query(REVOKE).bind(id.to_owned()).bind(scope.tenant().uuid()).bind(at.micros());
     Ok(tx::execute(tx, statement).await? > 0)
+}
+
+/// Revokes the unused tokens for an agent that is there already: another one takes their place, or none.
+pub async fn revoke_for(tx: &mut Tx, scope: TenantScope, agent: AgentId, at: UnixMicros) -> Result<(), StoreError> {
+    let statement = sqlx::query(REVOKE_FOR).bind(agent.uuid()).bind(scope.tenant().uuid()).bind(at.micros());
+    tx::execute(tx, statement).await?;
+    Ok(())
 }
 
 /// Uses a join token up, if it is good; belongs in the transaction that makes the agent.
@@ -173,6 +185,7 @@ fn token(row: &SqliteRow) -> Result<JoinTokenRow, RowError> {
         tenant: TenantId::from_uuid(row.uuid("tenant")?),
         name: row.try_get("name")?,
         labels: row.document("labels")?,
+        for_agent: row.uuid_or_none("for_agent")?.map(AgentId::from_uuid),
         created_by: row.text("created_by")?,
         created_at: row.instant("created_at")?,
         expires_at: row.instant("expires_at")?,
@@ -185,23 +198,24 @@ fn token(row: &SqliteRow) -> Result<JoinTokenRow, RowError> {
 /// How long the same key may ask again for the certificate whose delivery failed.
 const REPLAY_WINDOW: std::time::Duration = std::time::Duration::from_mins(10);
 
-const CREATE: &str = "INSERT INTO join_token (id, tenant, secret_sha256, name, labels, created_by, created_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING";
-const LIST_FIRST: &str = "SELECT id, tenant, name, labels, created_by, created_at, expires_at, revoked_at, used_at, agent
+const CREATE: &str = "INSERT INTO join_token (id, tenant, secret_sha256, name, labels, created_by, created_at, expires_at, for_agent)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (id) DO NOTHING";
+const LIST_FIRST: &str = "SELECT id, tenant, name, labels, created_by, created_at, expires_at, revoked_at, used_at, agent, for_agent
 FROM join_token WHERE tenant = $1 ORDER BY created_at DESC, id DESC LIMIT $2";
-const LIST_AFTER: &str = "SELECT id, tenant, name, labels, created_by, created_at, expires_at, revoked_at, used_at, agent FROM join_token
+const LIST_AFTER: &str = "SELECT id, tenant, name, labels, created_by, created_at, expires_at, revoked_at, used_at, agent, for_agent FROM join_token
 WHERE tenant = $1 AND (created_at, id) < (SELECT l.created_at, l.id FROM join_token l WHERE l.id = $3 AND l.tenant = $1)
 ORDER BY created_at DESC, id DESC LIMIT $2";
 const REVOKE: &str = "UPDATE join_token SET revoked_at = COALESCE(revoked_at, $3) WHERE id = $1 AND tenant = $2";
-const REDEEM: &str = "UPDATE join_token SET used_at = $5, spki_sha256 = $3, agent = $4
+const REVOKE_FOR: &str = "UPDATE join_token SET revoked_at = $3 WHERE for_agent = $1 AND tenant = $2 AND used_at IS NULL AND revoked_at IS NULL";
+const REDEEM: &str = "UPDATE join_token SET used_at = $5, spki_sha256 = $3, agent = COALESCE(for_agent, $4)
 WHERE id = $1 AND secret_sha256 = $2 AND used_at IS NULL AND revoked_at IS NULL AND expires_at > $5
 AND (created_by NOT LIKE 'key:%' OR EXISTS (
     SELECT 1 FROM api_key k WHERE k.id = substr(join_token.created_by, 5) AND k.tenant = join_token.tenant AND k.revoked_at IS NULL))
-RETURNING id, tenant, name, labels, created_by, created_at, expires_at, revoked_at, used_at, agent";
+RETURNING id, tenant, name, labels, created_by, created_at, expires_at, revoked_at, used_at, agent, for_agent";
 const FIND_USED: &str = "SELECT agent, spki_sha256, used_at FROM join_token WHERE id = $1 AND secret_sha256 = $2 AND used_at IS NOT NULL";
 /// A token once seen to be expired stays so, even if the clock goes back.
 const BURY_EXPIRED: &str = "UPDATE join_token SET revoked_at = $3 WHERE id = $1 AND secret_sha256 = $2 AND expires_at <= $3 AND revoked_at IS NULL";
 
 /// Every statement of this file, for the test that prepares them all.
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[&str] = &[CREATE, LIST_FIRST, LIST_AFTER, REVOKE, REDEEM, FIND_USED, BURY_EXPIRED];
+pub(crate) const STATEMENTS: &[&str] = &[CREATE, LIST_FIRST, LIST_AFTER, REVOKE, REVOKE_FOR, REDEEM, FIND_USED, BURY_EXPIRED];

@@ -21,6 +21,8 @@ use crate::clock;
 use crate::config::Config;
 use crate::exit::Failure;
 use crate::host::facts;
+use crate::host::place::InvalidPlace;
+use crate::host::sampler::HostSampler;
 use crate::link::backoff::{Backoff, Next};
 use crate::link::dial::{self, DialError, Dialled};
 use crate::link::driver::{self, DRAIN, Hands, SessionEnd};
@@ -42,6 +44,7 @@ pub struct Agent {
     runner: Runner,
     instance: InstanceId,
     host: HostFacts,
+    loads: HostSampler,
     backoff: Backoff,
     /// The session before, for what the next one takes over.
     previous: Option<AgentSession>,
@@ -62,6 +65,12 @@ pub enum AgentError {
     /// What the probes need cannot be opened.
     #[error("cannot prepare the probes: {0}")]
     Probes(#[from] io::Error),
+    /// The configured place cannot have been meant.
+    #[error(transparent)]
+    Place(#[from] InvalidPlace),
+    /// The host's load cannot be watched.
+    #[error("cannot start the thread that reads the host's load: {0}")]
+    Sampler(#[source] io::Error),
     /// The control plane revoked this agent; no attempt can succeed any more.
     #[error("this agent's identity was revoked; enrol it anew with a new join token")]
     Revoked,
@@ -71,9 +80,9 @@ impl AgentError {
     /// What it means for the exit code.
     pub const fn failure(&self) -> Failure {
         match self {
-            Self::Identity(_) | Self::Revoked => Failure::Misconfigured,
+            Self::Identity(_) | Self::Place(_) | Self::Revoked => Failure::Misconfigured,
             Self::Outbox(error) if error.is_misconfiguration() => Failure::Misconfigured,
-            Self::Outbox(_) | Self::Probes(_) => Failure::Failed,
+            Self::Outbox(_) | Self::Probes(_) | Self::Sampler(_) => Failure::Failed,
         }
     }
 }
@@ -100,6 +109,7 @@ impl Agent {
     /// [`AgentError`].
     pub async fn open(state: &StateDir, config: Config, stop: CancellationToken) -> Result<Self, AgentError> {
         let (identity, key) = identity::load(state)?;
+        let place = config.place.validated()?;
         let tls = identity.tls(&key)?;
         let outbox = Outbox::open(state, config.outbox, clock::wall(), clock::random_id_bytes()).await?;
         let policy = Arc::new(Policy::new(config.policy));
@@ -111,7 +121,8 @@ impl Agent {
             engine,
             outbox,
             instance: InstanceId::new(clock::wall(), clock::random_id_bytes()),
-            host: facts::read(),
+            host: facts::read(place),
+            loads: HostSampler::start().map_err(AgentError::Sampler)?,
             backoff: Backoff::new(config.link),
             previous: None,
             unreadable: None,
@@ -166,12 +177,18 @@ impl Agent {
         let hands = Hands {
             runner: &mut self.runner,
             outbox: &self.outbox,
+            loads: &mut self.loads,
             stop: &self.stop,
         };
         let ended = Box::pin(driver::drive(dialled.socket, dialled.heard, session, hands, |welcome| {
             engine.set_server_time(welcome.server_time_us);
         }))
         .await;
+        if ended.session.outbox_is_behind() {
+            // The host was put back to an earlier state: what its outbox numbers from here on, the control plane would take for old.
+            tracing::warn!("the control plane has more of this outbox on disk than it ever held; it begins a new life");
+            self.outbox.begin_new_life(clock::wall(), clock::random_id_bytes()).await?;
+        }
         self.previous = Some(ended.session);
         if let Some((at, _)) = ended.welcomed {
             self.backoff.welcomed(at);

@@ -12,6 +12,7 @@ use crate::agent::{Agent, AgentError};
 use crate::check::{self, CheckError};
 use crate::config::{Config, ConfigError};
 use crate::exit::Failure;
+use crate::host::place::{InvalidPlace, PlaceSettings};
 use crate::host::{facts, service_manager, stop};
 use crate::link::bundle::{BUNDLE_BYTES, InvalidBundle, JoinBundle};
 use crate::link::enrolment::{self, EnrolmentError};
@@ -43,12 +44,15 @@ pub enum Command {
         /// Where identity and reports are kept.
         #[arg(long, env = "PROBEOPS_STATE_DIR")]
         state_dir: PathBuf,
-        /// The owner's configuration: policy, link, outbox.
+        /// The owner's configuration: policy, link, outbox, place.
         #[arg(long, env = "PROBEOPS_AGENT_CONFIG")]
         config: Option<PathBuf>,
         /// A file with the join bundle, read only while this host has no identity: the agent then enrols before it runs.
         #[arg(long, env = "PROBEOPS_JOIN_BUNDLE_FILE")]
         join_bundle: Option<PathBuf>,
+        /// Where the host is.
+        #[command(flatten)]
+        place: PlaceSettings,
     },
     /// Climbs towards the control plane step by step and says what fails.
     Check {
@@ -78,6 +82,9 @@ pub enum CommandError {
     /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The place on the command line cannot have been meant.
+    #[error("the command line is not usable: {0}")]
+    Place(#[from] InvalidPlace),
     /// The state directory cannot be used.
     #[error(transparent)]
     State(#[from] StateDirError),
@@ -122,7 +129,7 @@ impl CommandError {
     pub fn failure(&self) -> Failure {
         match self {
             Self::Enrolment(error) if error.is_retryable() => Failure::Failed,
-            Self::Config(_) | Self::State(_) | Self::Bundle(_) | Self::BundleFile { .. } | Self::BundleInFile { .. } | Self::Enrolment(_) => {
+            Self::Config(_) | Self::Place(_) | Self::State(_) | Self::Bundle(_) | Self::BundleFile { .. } | Self::BundleInFile { .. } | Self::Enrolment(_) => {
                 Failure::Misconfigured
             }
             Self::Agent(error) => error.failure(),
@@ -144,8 +151,11 @@ pub async fn execute(command: Command) -> Result<(), CommandError> {
             state_dir,
             config,
             join_bundle,
+            place,
         } => {
-            let config = Config::load(config.as_deref())?;
+            let mut config = Config::load(config.as_deref())?;
+            place.clone().validated()?;
+            config.place = place.or(config.place);
             if let Some(file) = join_bundle {
                 Box::pin(enrol_if_new(&state_dir, file)).await?;
             }

@@ -1,4 +1,4 @@
-//! The owner's configuration file: TOML with the tables `[policy]`, `[link]` and `[outbox]`; a key that is not known is refused.
+//! The owner's configuration file: TOML with the tables `[policy]`, `[link]`, `[outbox]` and `[place]`; a key that is not known is refused.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::host::place::{InvalidPlace, PlaceSettings};
 use crate::link::backoff::BackoffSettings;
 use crate::outbox::OutboxSettings;
 use crate::policy::{InvalidPolicy, PolicyRules};
@@ -21,6 +22,8 @@ pub struct Config {
     pub link: BackoffSettings,
     /// What it keeps.
     pub outbox: OutboxSettings,
+    /// Where the host is.
+    pub place: PlaceSettings,
 }
 
 /// The file cannot be used.
@@ -57,6 +60,14 @@ pub enum ConfigError {
         path: PathBuf,
         /// Where and what.
         source: Box<toml::de::Error>,
+    },
+    /// Its words for the host's place cannot have been meant.
+    #[error("the configuration {path} is not usable: [place] {source}")]
+    Place {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        source: InvalidPlace,
     },
     /// Its policy cannot have been meant.
     #[error("the configuration {path} is not usable: {source}")]
@@ -106,6 +117,8 @@ impl Config {
             .policy
             .validated()
             .map_err(|source| ConfigError::Policy { path: path.to_owned(), source })?;
+        let placed = config.place.clone().validated();
+        placed.map_err(|source| ConfigError::Place { path: path.to_owned(), source })?;
         Ok(Self { policy, ..config })
     }
 }
@@ -135,9 +148,9 @@ mod tests {
     }
 
     #[test]
-    fn the_three_tables_are_read() {
+    fn the_tables_are_read() {
         let config = load(
-            "[policy]\nallow_loopback = true\n[link]\nbackoff_base_ms = 10\nbackoff_cap_ms = 200\nstable_after_ms = 500\n[outbox]\nmax_bytes = 1048576\n",
+            "[policy]\nallow_loopback = true\n[link]\nbackoff_base_ms = 10\nbackoff_cap_ms = 200\nstable_after_ms = 500\n[outbox]\nmax_bytes = 1048576\n[place]\nregion = \"eu\"\n",
             0o644,
         )
         .unwrap();
@@ -147,6 +160,7 @@ mod tests {
             (10, 200, 500)
         );
         assert_eq!(config.outbox.max_bytes, 1_048_576);
+        assert_eq!(config.place.region.as_deref(), Some("eu"));
     }
 
     #[test]
@@ -167,6 +181,8 @@ mod tests {
             ("[policy]\nmax_concurrency = 0\n", "max_concurrency"),
             ("[link]\nbackoff_base_ms = -1\n", "backoff_base_ms"),
             ("[outbox]\nmax_age = 1\n", "max_age"),
+            ("[place]\nregoin = \"eu\"\n", "regoin"),
+            ("[place]\nzone = \"a b\"\n", "zone"),
             ("proxy = 1", "proxy"),
             ("[policy", "policy"),
         ] {

@@ -45,7 +45,8 @@ impl Default for OutboxSettings {
 #[derive(Debug, Clone)]
 pub struct Outbox {
     pool: SqlitePool,
-    incarnation: IncarnationId,
+    /// Shared by all clones: a new life begins for each of them.
+    incarnation: Arc<Mutex<IncarnationId>>,
     settings: OutboxSettings,
     usage: Arc<Mutex<Usage>>,
 }
@@ -89,7 +90,7 @@ impl Outbox {
         let opened = file::open(state, IncarnationId::new(now, random), now).await?;
         let outbox = Self {
             pool: opened.pool,
-            incarnation: opened.incarnation,
+            incarnation: Arc::new(Mutex::new(opened.incarnation)),
             settings,
             usage: Arc::default(),
         };
@@ -106,7 +107,7 @@ impl Outbox {
         let usage = self.usage();
         let next_seq = usage.last.next();
         Ok(OutboxState {
-            incarnation: self.incarnation,
+            incarnation: *self.incarnation.lock().unwrap_or_else(PoisonError::into_inner),
             first_seq: first.map(sequence).transpose()?.unwrap_or(next_seq),
             next_seq,
             set_aside: usage.set_aside,
@@ -221,6 +222,18 @@ impl Outbox {
         self.set_record_aside(stored(seq)).await
     }
 
+    /// Begins a new life with the reports there are: all of them are offered again, and what the control plane knows already it knows by
+    /// its job. For an outbox that was put back to an earlier state, whose numbers were given to other reports before.
+    ///
+    /// # Errors
+    /// [`OutboxError`] where the file cannot be written; the old life goes on then.
+    pub async fn begin_new_life(&self, now: UnixMicros, random: [u8; 10]) -> Result<(), OutboxError> {
+        let fresh = IncarnationId::new(now, random);
+        sqlx::query(NEW_LIFE).bind(fresh.uuid()).execute(&self.pool).await?;
+        *self.incarnation.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+
     /// Closes the file in order.
     pub async fn close(&self) {
         self.pool.close().await;
@@ -274,6 +287,7 @@ const JOBS: &str = "SELECT job, attempt FROM report ORDER BY seq LIMIT $1";
 const FORGET: &str = "DELETE FROM report WHERE seq <= $1";
 const DROP_DAMAGED: &str = "DELETE FROM report WHERE seq = $1";
 const COUNT_DAMAGED: &str = "UPDATE life SET set_aside = set_aside + 1";
+const NEW_LIFE: &str = "UPDATE life SET incarnation = $1";
 const USAGE: &str = "SELECT COUNT(*), COALESCE(SUM(bytes), 0), MIN(at_us), COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'report'), 0) FROM report";
 
 #[cfg(test)]

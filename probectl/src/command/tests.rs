@@ -60,8 +60,9 @@ async fn run(url: &str, arguments: &[&str], screen: &mut Screen<'_>, interrupt: 
 }
 
 fn agent(name: &str, presence: &str) -> Value {
-    json!({"id": format!("id-of-{name}"), "name": name, "labels": {"region": "eu"}, "state": "active", "presence": presence, "last_seen_at": null,
-           "created_at": "2026-11-21T09:00:00Z", "version": "0.1.0", "capabilities": [], "host": null, "certificate_expires_at": null})
+    json!({"id": format!("id-of-{name}"), "name": name, "labels": {"region": "eu"}, "region": "eu", "zone": null, "network": null, "state": "active",
+           "duty": "working", "presence": presence, "last_seen_at": null, "created_at": "2026-11-21T09:00:00Z", "enrolled_at": null, "load": null,
+           "revision": 3, "version": "0.1.0", "capabilities": [], "host": null, "certificate_expires_at": null})
 }
 
 fn job(state: &str) -> Value {
@@ -422,10 +423,10 @@ async fn lists_go_through_pages_up_to_their_limit() {
     assert_eq!((ran.exit, ran.data.lines().count(), plane.asked().len()), (Exit::Ok, 1 + 3, 2));
     assert_eq!(ran.words, "probectl: 3 shown, there are more: raise --limit\n");
     insta::assert_snapshot!(ran.data, @r"
-    NAME  ID       STATE   PRESENCE  LAST SEEN  VERSION  LABELS
-    a     id-of-a  active  online    -          0.1.0    region=eu
-    b     id-of-b  active  offline   -          0.1.0    region=eu
-    a     id-of-a  active  online    -          0.1.0    region=eu
+    NAME  ID       STATE   DUTY     PRESENCE  LAST SEEN  VERSION  REGION  LABELS
+    a     id-of-a  active  working  online    -          0.1.0    eu      region=eu
+    b     id-of-b  active  working  offline   -          0.1.0    eu      region=eu
+    a     id-of-a  active  working  online    -          0.1.0    eu      region=eu
     ");
 }
 
@@ -434,7 +435,7 @@ async fn a_new_key_and_a_new_bundle_are_alone_on_standard_output() {
     let key = json!({"id": "abcdefghij", "name": "ci", "scopes": ["read"], "created_at": "2026-11-21T09:00:00Z", "expires_at": "2027-02-19T09:00:00Z",
                      "revoked_at": null, "last_used_at": null, "key": "po_live_secret"});
     let token = json!({"id": "abcdefghijkl", "name": null, "labels": {}, "created_at": "2026-11-21T09:00:00Z", "expires_at": "2026-11-21T10:00:00Z",
-                       "used_at": null, "revoked_at": null, "bundle": "probeops-join://127.0.0.1:1?x"});
+                       "agent": null, "used_at": null, "revoked_at": null, "bundle": "probeops-join://127.0.0.1:1?x"});
     let plane = FakePlane::start([
         ("POST /api/v1/keys", vec![Answer::json(201, &key)]),
         ("POST /api/v1/join-tokens", vec![Answer::json(201, &token)]),
@@ -453,11 +454,39 @@ async fn a_new_key_and_a_new_bundle_are_alone_on_standard_output() {
 #[tokio::test]
 async fn revoking_an_agent_needs_a_yes_and_takes_a_name() {
     let page = Answer::json(200, &json!({"items": [agent("a", "online")], "next_cursor": null}));
-    let revoke = "POST /api/v1/agents/id-of-a/revoke";
-    let plane = FakePlane::start([("GET /api/v1/agents", vec![page]), (revoke, vec![Answer::json(200, &agent("a", "offline"))])]).await;
-    assert_eq!(probectl(&plane.url, &["agents", "revoke", "a"]).await.exit, Exit::Usage);
+    let delete = "DELETE /api/v1/agents/id-of-a";
+    let plane = FakePlane::start([("GET /api/v1/agents", vec![page]), (delete, vec![Answer::json(204, &json!(null))])]).await;
+    assert_eq!(probectl(&plane.url, &["agents", "delete", "a"]).await.exit, Exit::Usage);
     assert_eq!(plane.asked().len(), 0);
-    assert_eq!(probectl(&plane.url, &["agents", "revoke", "a", "--yes"]).await.exit, Exit::Ok);
-    assert_eq!(plane.asked_for(revoke).len(), 1);
-    assert_eq!(probectl(&plane.url, &["agents", "revoke", "b", "--yes"]).await.exit, Exit::NotFound);
+    assert_eq!(probectl(&plane.url, &["agents", "delete", "a", "--yes"]).await.exit, Exit::Ok);
+    assert_eq!(plane.asked_for(delete).len(), 1);
+    assert_eq!(probectl(&plane.url, &["agents", "delete", "b", "--yes"]).await.exit, Exit::NotFound);
+}
+
+#[tokio::test]
+async fn agents_are_drained_labelled_and_enrolled_anew_by_name() {
+    let page = || Answer::json(200, &json!({"items": [agent("a", "online")], "next_cursor": null}));
+    let token = json!({"id": "abcdefghijkl", "name": "a", "labels": {}, "agent": "id-of-a", "created_at": "2026-11-21T09:00:00Z",
+                       "expires_at": "2026-11-21T10:00:00Z", "used_at": null, "revoked_at": null, "bundle": "probeops-join://127.0.0.1:1?x"});
+    let (mut drained, mut anew) = (agent("a", "online"), agent("a", "offline"));
+    drained["duty"] = json!("draining");
+    anew["join_token"] = token;
+    let (actions, patch) = ("POST /api/v1/agents/id-of-a/actions", "PATCH /api/v1/agents/id-of-a");
+    let plane = FakePlane::start([
+        ("GET /api/v1/agents", vec![page(), page(), page()]),
+        (actions, vec![Answer::json(200, &drained), Answer::json(200, &anew)]),
+        (patch, vec![Answer::json(200, &agent("a", "online"))]),
+    ])
+    .await;
+    let ran = probectl(&plane.url, &["agents", "drain", "a"]).await;
+    assert!(ran.exit == Exit::Ok && ran.data.contains("draining"), "{ran:?}");
+    let ran = probectl(&plane.url, &["agents", "reenrol", "a"]).await;
+    assert_eq!(ran.data, "probeops-join://127.0.0.1:1?x\n");
+    let ran = probectl(&plane.url, &["agents", "label", "a", "site=lab", "region-"]).await;
+    assert_eq!(ran.exit, Exit::Ok, "{ran:?}");
+    let asked: Vec<_> = plane.asked_for(actions).into_iter().map(|asked| asked.body).collect();
+    assert_eq!(asked, [json!({"action": "drain"}), json!({"action": "reenrol"})]);
+    let patched = &plane.asked_for(patch)[0];
+    assert_eq!(patched.body, json!({"labels": {"site": "lab"}}));
+    assert_eq!(patched.headers["if-match"], "\"3\"");
 }

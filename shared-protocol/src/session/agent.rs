@@ -8,6 +8,7 @@ use crate::codec::{self, Decoded, InvalidFrame};
 use crate::end::RefuseReason;
 use crate::event::ProbeEvent;
 use crate::frame::{Ack, AgentFrame, AgentKeepalive, Credit, Goaway, Hello, OutboxState, Refuse, Run, ServerFrame, Welcome};
+use crate::host::HostLoad;
 use crate::id::{JobId, JobRef, Sequence};
 use crate::limits::{HELLO_TIMEOUT, JOBS_IN_HAND, KEEPALIVE_INTERVAL};
 use crate::session::Jitter;
@@ -36,6 +37,10 @@ pub struct AgentSession {
     keepalives: u64,
     running: u32,
     outbox_depth: u64,
+    capacity: u32,
+    /// Read since the last keepalive.
+    load: Option<Box<HostLoad>>,
+    outbox_is_behind: bool,
     hand: Hand,
     answers: VecDeque<AgentFrame>,
     events: Events,
@@ -92,6 +97,9 @@ impl AgentSession {
             keepalives: 0,
             running: 0,
             outbox_depth: 0,
+            capacity,
+            load: None,
+            outbox_is_behind: false,
             hand: Hand::new(capacity),
             answers: VecDeque::new(),
             events: Events::default(),
@@ -233,6 +241,17 @@ impl AgentSession {
         self.outbox_depth = outbox_depth;
     }
 
+    /// Takes how busy the host is: the next keepalive tells it, once.
+    pub fn set_host_load(&mut self, load: HostLoad) {
+        self.load = Some(Box::new(load));
+    }
+
+    /// Whether the control plane has more of this outbox on disk than the outbox ever held: the host was put back to an earlier state.
+    /// No session can stand then until the outbox begins a new life.
+    pub const fn outbox_is_behind(&self) -> bool {
+        self.outbox_is_behind
+    }
+
     /// Whether `welcome` came and the session has not ended.
     pub fn is_welcomed(&self) -> bool {
         self.phase == Phase::Welcomed
@@ -265,6 +284,7 @@ impl AgentSession {
             self.uplink.welcome(Sequence::ZERO)
         };
         if acknowledged == Acknowledged::NeverSent {
+            self.outbox_is_behind = true;
             return self.close(CloseReason::ProtocolOrder);
         }
         self.phase = Phase::Welcomed;
@@ -323,6 +343,8 @@ impl AgentSession {
                 monotonic_us: now,
                 outbox_depth: self.outbox_depth,
                 running: self.running,
+                capacity: Some(self.capacity),
+                load: self.load.take(),
             }));
         }
         if let Some(granted) = self.hand.announce() {

@@ -105,7 +105,11 @@ const fn pure_room(name: &'static str, imports: &'static [&'static str], outside
 
 const ROOMS: [Room; 11] = [
     pure_room("shared-protocol", &[], &["serde", "serde_json", "serde_path_to_error", "thiserror", "uuid"]),
-    pure_room("control-core", &["shared-protocol"], &["governor", "serde", "serde_json", "thiserror", "uuid"]),
+    pure_room(
+        "control-core",
+        &["shared-protocol"],
+        &["governor", "roaring", "serde", "serde_json", "thiserror", "uuid"],
+    ),
     pure_room(
         "control-api",
         &["shared-protocol"],

@@ -79,7 +79,11 @@ fn add_problems(path: &str, operation: &mut Operation) {
         ("400", true, "The request is not readable (`malformed_request`)"),
         ("401", true, "No valid API key (`unauthenticated`)"),
         ("403", true, "The key lacks the scope (`forbidden`)"),
-        ("404", path.contains('{'), "No such thing for this tenant (`not_found`)"),
+        (
+            "404",
+            path.contains('{') || path == "/api/v1/measurements" && body,
+            "No such thing for this tenant (`not_found`)",
+        ),
         ("408", body, "The body took too long to arrive (`request_timeout`)"),
         ("409", body, "The request contradicts what stands (`conflict`, `idempotency_mismatch`)"),
         ("413", body, "The body is longer than 1 MiB (`body_too_large`)"),

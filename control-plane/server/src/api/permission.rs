@@ -20,6 +20,8 @@ pub(crate) enum ReadMeasurements {}
 pub(crate) enum CancelMeasurements {}
 /// Reads agents.
 pub(crate) enum ReadAgents {}
+/// Makes agents.
+pub(crate) enum CreateAgents {}
 /// Changes agents.
 pub(crate) enum UpdateAgents {}
 /// Revokes agents.
@@ -60,6 +62,9 @@ impl Permission for CancelMeasurements {
 }
 impl Permission for ReadAgents {
     const ACTION: Action = Action::AgentRead;
+}
+impl Permission for CreateAgents {
+    const ACTION: Action = Action::AgentCreate;
 }
 impl Permission for UpdateAgents {
     const ACTION: Action = Action::AgentUpdate;

@@ -1,20 +1,17 @@
 //! Tiers, and which one a tenant has.
 
 use axum::Json;
-use axum::extract::{FromRequestParts, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use control_api::page::Page;
 use control_api::tenant::Tenant;
 use control_api::tier::{PatchTier, SetTenantTier, Tier};
-use control_services::ServiceError;
-use http::HeaderMap;
-use http::header::{ETAG, IF_MATCH};
-use http::request::Parts;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::permission::{ChangeTiers, ReadTiers, SetTenantTiers};
 use crate::http::authenticate::Authz;
+use crate::http::if_match::{IfMatch, etag};
 use crate::http::json::JsonBody;
 use crate::http::path::Id;
 use crate::http::problem::Refused;
@@ -57,6 +54,7 @@ async fn change(
     State(state): State<AppState>,
     JsonBody(request): JsonBody<PatchTier>,
 ) -> Result<Response, Refused> {
+    let meant = meant.map(|version| i64::try_from(version).unwrap_or(i64::MAX));
     Ok(tagged(state.services.subscriptions.change_tier(authz.grant(), &name, meant, request).await?))
 }
 
@@ -76,25 +74,5 @@ async fn move_tenant(
 }
 
 fn tagged(tier: Tier) -> Response {
-    ([(ETAG, format!("\"{}\"", tier.version))], Json(tier)).into_response()
-}
-
-/// The version that `If-Match` names (RFC 9110); `*` is any.
-struct IfMatch(Option<i64>);
-
-impl FromRequestParts<AppState> for IfMatch {
-    type Rejection = Refused;
-
-    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Refused> {
-        meant(&parts.headers).map(Self)
-    }
-}
-
-fn meant(headers: &HeaderMap) -> Result<Option<i64>, Refused> {
-    let Some(value) = headers.get(IF_MATCH).filter(|value| *value != "*") else {
-        return Ok(None);
-    };
-    let version = value.to_str().ok().and_then(|text| text.strip_prefix('"')?.strip_suffix('"')?.parse().ok());
-    // What is no tag of a tier is the tag of no version of it.
-    version.map(Some).ok_or_else(|| ServiceError::PreconditionFailed.into())
+    (etag(tier.version.unsigned_abs()), Json(tier)).into_response()
 }

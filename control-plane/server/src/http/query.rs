@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Query};
+use control_api::agent::AgentQuery;
 use control_api::job::JobQuery;
 use control_api::page::PageQuery;
 use http::request::Parts;
@@ -18,6 +19,10 @@ pub(crate) struct Page(pub(crate) PageQuery);
 /// Which jobs are wanted.
 #[derive(Debug)]
 pub(crate) struct JobFilter(pub(crate) JobQuery);
+
+/// Which agents are wanted.
+#[derive(Debug)]
+pub(crate) struct AgentFilter(pub(crate) AgentQuery);
 
 /// How long the answer may wait for the measurement's end.
 #[derive(Debug)]
@@ -51,6 +56,34 @@ impl FromRequestParts<AppState> for JobFilter {
             cursor: take("cursor"),
             measurement: take("measurement"),
             agent: take("agent"),
+        }))
+    }
+}
+
+impl FromRequestParts<AppState> for AgentFilter {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Refused> {
+        let mut given = given(
+            parts,
+            &[
+                "limit", "cursor", "label", "region", "zone", "network", "state", "duty", "presence", "probe", "q",
+            ],
+        )?;
+        let limit = limit(&mut given)?;
+        let mut take = |name: &str| given.remove(name);
+        Ok(Self(AgentQuery {
+            limit,
+            cursor: take("cursor"),
+            label: take("label"),
+            region: take("region"),
+            zone: take("zone"),
+            network: take("network"),
+            state: take("state"),
+            duty: take("duty"),
+            presence: take("presence"),
+            probe: take("probe"),
+            q: take("q"),
         }))
     }
 }

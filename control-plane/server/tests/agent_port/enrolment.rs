@@ -1,4 +1,4 @@
-use control_api::page::PageQuery;
+use control_api::agent::AgentQuery;
 use control_core::authorize::Action;
 use control_services::ServiceError;
 use control_services::fleet::{EnrolLimits, EnrolResponse};
@@ -22,7 +22,7 @@ async fn agents(stand: &Stand) -> Vec<control_api::agent::Agent> {
     stand
         .services
         .fleet
-        .agents(&stand.grant(Action::AgentRead), &PageQuery::default())
+        .agents(&stand.grant(Action::AgentRead), &AgentQuery::default())
         .await
         .unwrap()
         .items

@@ -21,7 +21,10 @@ fn bodies(agent: &str) -> Vec<(Method, String, Value)> {
             "/api/v1/measurements".to_owned(),
             json!({
                 "spec": {"probe": "ping", "target": "127.0.0.1", "af": "4", "count": 1, "interval_ms": 200, "payload_bytes": 8, "ttl": 64, "df": false, "dscp": 0, "wait_ms": 100},
-                "selection": {"agents": [agent], "labels": {"site": "lab"}, "count": 1},
+                "selection": {
+                    "agents": [agent], "labels": {"site": "lab"}, "labels_in": {"site": ["lab"]}, "labels_present": ["site"],
+                    "region": "eu", "zone": "fra", "network": "AS64500", "count": 1
+                },
                 "deadline_s": 60
             }),
         ),
@@ -38,8 +41,14 @@ fn bodies(agent: &str) -> Vec<(Method, String, Value)> {
         (
             Method::PATCH,
             format!("/api/v1/agents/{agent}"),
-            json!({"name": "n", "labels": {"site": "lab"}}),
+            json!({"name": "n", "labels": {"site": "lab"}, "region": "eu", "zone": "fra", "network": "AS64500"}),
         ),
+        (
+            Method::POST,
+            "/api/v1/agents".to_owned(),
+            json!({"name": "n", "labels": {"site": "lab"}, "region": "eu", "zone": "fra", "network": "AS64500", "ttl_s": 60}),
+        ),
+        (Method::POST, format!("/api/v1/agents/{agent}/actions"), json!({"action": "start"})),
     ]
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::server::{Server, Tenant, problem};
 
 /// Method, path, the one scope that opens it, a body it takes. What destroys something stands last.
-const ROUTES: [(&str, &str, &str, &str); 24] = [
+const ROUTES: [(&str, &str, &str, &str); 26] = [
     ("GET", "/api/v1/tenant", "read", ""),
     ("GET", "/api/v1/tiers", "read", ""),
     ("GET", "/api/v1/tiers/{name}", "read", ""),
@@ -27,15 +27,17 @@ const ROUTES: [(&str, &str, &str, &str); 24] = [
     ("GET", "/api/v1/jobs", "read", ""),
     ("GET", "/api/v1/jobs/{id}", "read", ""),
     ("GET", "/api/v1/agents", "read", ""),
+    ("POST", "/api/v1/agents", "admin", r#"{"name":"ahead"}"#),
     ("GET", "/api/v1/agents/{id}", "read", ""),
     ("PATCH", "/api/v1/agents/{id}", "admin", r#"{"labels":{"site":"lab"}}"#),
+    ("POST", "/api/v1/agents/{id}/actions", "admin", r#"{"action":"start"}"#),
     ("GET", "/api/v1/join-tokens", "admin", ""),
     ("POST", "/api/v1/join-tokens", "admin", r#"{"ttl_s":60}"#),
     ("GET", "/api/v1/keys", "admin", ""),
     ("POST", "/api/v1/keys", "admin", r#"{"name":"n","scopes":["admin"]}"#),
     ("POST", "/api/v1/jobs/{id}/cancel", "measure", ""),
     ("POST", "/api/v1/measurements/{id}/cancel", "measure", ""),
-    ("POST", "/api/v1/agents/{id}/revoke", "admin", ""),
+    ("DELETE", "/api/v1/agents/{id}", "admin", ""),
     ("DELETE", "/api/v1/join-tokens/{id}", "admin", ""),
     ("DELETE", "/api/v1/keys/{id}", "admin", ""),
 ];

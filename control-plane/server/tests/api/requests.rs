@@ -134,7 +134,7 @@ async fn api_05_whatever_is_not_an_id_names_nothing() {
 async fn api_06_other_methods_are_refused_with_those_that_are_allowed() {
     let (server, key, _) = with_key().await;
     for method in ["TRACE", "PUT", "DELETE", "BREW"] {
-        let response = server.request(method.parse().unwrap(), "/api/v1/agents", &key).send().await.unwrap();
+        let response = server.request(method.parse().unwrap(), "/api/v1/jobs", &key).send().await.unwrap();
         assert_eq!(response.headers()["allow"], "GET,HEAD", "{method}");
         assert_eq!(problem(response).await.0, 405, "{method}");
     }

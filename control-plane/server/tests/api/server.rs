@@ -4,8 +4,8 @@ use control_api::join_token::CreateJoinToken;
 use control_api::key::CreateKey;
 use control_api::tenant::CreateTenant;
 use control_core::authorize::{Action, Grant, Principal, Resource, authorize};
-use control_services::fleet::EnrolRequest;
-use control_services::{ServiceOptions, Services};
+use control_services::fleet::{EnrolRequest, EnrolResponse};
+use control_services::{ServiceError, ServiceOptions, Services};
 use rcgen::{CertificateParams, KeyPair};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value;
@@ -96,7 +96,17 @@ impl Server {
     pub(crate) async fn agent(&self, tenant: Tenant) -> String {
         let grant = operator(Action::JoinTokenCreate, Resource::Tenant(tenant.0));
         let created = self.services.identity.create_join_token(&grant, CreateJoinToken::default()).await.unwrap();
-        let token = created.bundle.split("token=").nth(1).unwrap().to_owned();
+        self.enrol(&created.bundle).await.agent
+    }
+
+    /// Enrols whoever the bundle is for.
+    pub(crate) async fn enrol(&self, bundle: &str) -> EnrolResponse {
+        self.try_enrol(bundle).await.unwrap()
+    }
+
+    /// Tries to.
+    pub(crate) async fn try_enrol(&self, bundle: &str) -> Result<EnrolResponse, ServiceError> {
+        let token = bundle.split("token=").nth(1).unwrap().to_owned();
         let request = CertificateParams::default()
             .serialize_request(&KeyPair::generate().unwrap())
             .unwrap()
@@ -110,7 +120,7 @@ impl Server {
             version: "0".to_owned(),
             instance: InstanceId::new(control_services::clock::now(), control_services::clock::random_id_bytes()),
         };
-        self.services.fleet.enrol(request, "127.0.0.1:9".parse().unwrap()).await.unwrap().agent
+        self.services.fleet.enrol(request, "127.0.0.1:9".parse().unwrap()).await
     }
 
     pub(crate) fn request(&self, method: Method, path: &str, key: &str) -> RequestBuilder {

@@ -1,21 +1,23 @@
-//! Agents as their tenant sees and manages them, and how a peer is known to be one.
+//! Agents as their tenant sees them, and how a peer is known to be one.
 
 use std::sync::Arc;
 
-use control_api::agent::{Agent, UpdateAgent};
-use control_api::page::{Page, PageQuery};
-use control_core::authorize::{Grant, SystemScope};
-use control_store::agents::{AgentChange, AgentRow, AgentState};
-use control_store::{StoreError, audit};
+use control_api::agent::{Agent, AgentLoad, AgentQuery};
+use control_api::page::Page;
+use control_core::authorize::Grant;
+use control_core::duty::{Duty, UnknownDuty};
+use control_core::selection::{Conditions, Filter, Standing};
+use control_store::agents::{AgentRow, AgentState};
 use rustls::ServerConfig;
 use shared_protocol::close::CloseReason;
 use shared_protocol::id::AgentId;
+use shared_protocol::spec::ProbeKind;
 
 use super::principal::Leaf;
-use super::{AgentPrincipal, Fleet, PeerRefused, Presence};
+use super::{AgentPrincipal, Fleet, PeerRefused, Presence, directory};
 use crate::clock;
 use crate::error::ServiceError;
-use crate::identity::{checked_labels, checked_name};
+use crate::identity::{LabelTerms, checked_word};
 use crate::jobs::read::{cut, page, parse_id};
 
 impl Fleet {
@@ -46,15 +48,33 @@ impl Fleet {
         }
     }
 
-    /// The tenant's agents, newest first.
+    /// The tenant's agents that the query asks for, newest first; revoked ones only where it asks for them.
     ///
     /// # Errors
-    /// [`ServiceError::Invalid`] for a bad page.
-    pub async fn agents(&self, grant: &Grant, query: &PageQuery) -> Result<Page<Agent>, ServiceError> {
+    /// [`ServiceError::Invalid`] for a bad page or filter.
+    pub async fn agents(&self, grant: &Grant, query: &AgentQuery) -> Result<Page<Agent>, ServiceError> {
         let scope = grant.scope()?;
         let page = page::<AgentId>(query.limit, query.cursor.as_deref())?;
         let mut reader = self.store().reader().await?;
-        let rows = control_store::agents::list(&mut reader, scope, &page).await?;
+        let rows = if query.state.as_deref() == Some(AgentState::Revoked.as_str()) {
+            if query.names_more_than_state() {
+                return Err(ServiceError::invalid("state", "revoked agents are listed whole; leave the other filters out"));
+            }
+            control_store::agents::revoked(&mut reader, scope, &page).await?
+        } else {
+            let labels = LabelTerms::parse(query.label.as_deref())?;
+            let filter = filter(query, &labels)?;
+            let presence = query.presence.as_deref().map(known_presence).transpose()?;
+            let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+            let listed = self.directory().list(scope, &filter).into_iter();
+            let now = clock::monotonic();
+            let wanted: Vec<AgentId> = listed
+                .filter(|agent| page.after.is_none_or(|after| *agent < after))
+                .filter(|agent| presence.is_none_or(|presence| self.registry().presence(*agent, now) == presence))
+                .take(limit)
+                .collect();
+            control_store::agents::find_many(&mut reader, scope, &wanted).await?
+        };
         Ok(cut(rows.into_iter().map(|row| (row.id, self.to_agent(row))).collect(), &page))
     }
 
@@ -68,130 +88,93 @@ impl Fleet {
         row.map(|row| self.to_agent(row)).ok_or(ServiceError::NotFound)
     }
 
-    /// Changes an agent's name or labels.
-    ///
-    /// # Errors
-    /// [`ServiceError::Conflict`] where another agent of the tenant has the name.
-    pub async fn update_agent(&self, grant: &Grant, id: &str, request: UpdateAgent) -> Result<Agent, ServiceError> {
-        let scope = grant.scope()?;
-        let agent: AgentId = parse_id(id)?;
-        let change = AgentChange {
-            name: request.name.as_deref().map(|name| checked_name("name", name)).transpose()?,
-            labels: request.labels.as_ref().map(checked_labels).transpose()?,
-        };
-        let record = audit::NewAudit {
-            at: clock::now(),
-            tenant: Some(scope.tenant()),
-            actor: grant.actor().to_owned(),
-            action: "agent.updated",
-            subject: agent.to_string(),
-            detail: serde_json::json!({ "name": change.name, "labels": change.labels }),
-        };
-        let written = self
-            .store()
-            .write(move |tx| {
-                Box::pin(async move {
-                    let updated = control_store::agents::update(tx, scope, agent, &change).await?;
-                    if updated.is_some() {
-                        audit::append(tx, SystemScope::for_own_work(), &record).await?;
-                    }
-                    Ok(updated)
-                })
-            })
-            .await;
-        match written {
-            Ok(row) => row.map(|row| self.to_agent(row)).ok_or(ServiceError::NotFound),
-            Err(StoreError::Conflict("agent_name")) => Err(ServiceError::Conflict("another agent has this name; choose another one")),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Revokes an agent for ever and cuts its session. Revoking again changes nothing.
-    ///
-    /// # Errors
-    /// [`ServiceError::NotFound`] where the tenant has no such agent.
-    pub async fn revoke_agent(&self, grant: &Grant, id: &str) -> Result<Agent, ServiceError> {
-        let scope = grant.scope()?;
-        let agent: AgentId = parse_id(id)?;
-        let at = clock::now();
-        let record = audit::NewAudit {
-            at,
-            tenant: Some(scope.tenant()),
-            actor: grant.actor().to_owned(),
-            action: "agent.revoked",
-            subject: agent.to_string(),
-            detail: serde_json::Value::Null,
-        };
-        let revoked = self
-            .store()
-            .write(move |tx| {
-                Box::pin(async move {
-                    let revoked = control_store::agents::set_state(tx, scope, agent, AgentState::Revoked, at).await?;
-                    if revoked.is_some() {
-                        audit::append(tx, SystemScope::for_own_work(), &record).await?;
-                    }
-                    Ok(revoked)
-                })
-            })
-            .await?;
-        let row = revoked.ok_or(ServiceError::NotFound)?;
-        // First the map, then the session: one that opens in between finds the map changed.
-        self.identities().set_state(agent, AgentState::Revoked);
-        self.registry().close(agent, CloseReason::Revoked);
-        tracing::info!(%agent, actor = grant.actor(), "agent revoked");
-        Ok(self.to_agent(row))
-    }
-
-    /// Suspends an agent on the control plane's own account, and says why in the audit log.
-    pub(crate) async fn suspend(&self, agent: AgentId, why: &'static str, detail: String) {
-        let at = clock::now();
-        let written = self
-            .store()
-            .write(move |tx| {
-                Box::pin(async move {
-                    let system = SystemScope::for_own_work();
-                    let found = control_store::agents::find_for_session(tx, system, agent).await?;
-                    control_store::agents::suspend(tx, system, agent, at).await?;
-                    let record = audit::NewAudit {
-                        at,
-                        tenant: found.map(|row| row.tenant),
-                        actor: "control-plane".to_owned(),
-                        action: "agent.suspended",
-                        subject: agent.to_string(),
-                        detail: serde_json::json!({ "why": why, "detail": detail }),
-                    };
-                    audit::append(tx, system, &record).await
-                })
-            })
-            .await;
-        match written {
-            Ok(()) => tracing::warn!(%agent, why, "agent suspended"),
-            Err(error) => tracing::error!(%error, %agent, why, "an agent could not be suspended in the store"),
-        }
-        self.identities().set_state(agent, AgentState::Suspended);
-    }
-
-    fn to_agent(&self, row: AgentRow) -> Agent {
-        let presence = match self.registry().presence(row.id, clock::monotonic()) {
+    pub(super) fn to_agent(&self, row: AgentRow) -> Agent {
+        let now = clock::monotonic();
+        let presence = match self.registry().presence(row.id, now) {
             Presence::Online => "online",
             Presence::Late => "late",
             Presence::Offline if row.last_seen_at.is_none() => "never",
             Presence::Offline => "offline",
         };
-        let silence = self.registry().silence(row.id, clock::monotonic());
+        let silence = self.registry().silence(row.id, now);
         let last_seen = silence.map(|silence| clock::now().minus(silence)).or(row.last_seen_at);
+        let place = directory::place(&row);
+        let state = match directory::standing(&row) {
+            Some(Standing::Pending) => "pending",
+            Some(Standing::Active | Standing::Suspended) | None => row.state.as_str(),
+        };
+        let load = self.registry().load(row.id).map(|told| AgentLoad {
+            at: clock::now().minus(now.since(told.at)).into(),
+            running: told.running,
+            outbox_depth: told.outbox_depth,
+            capacity: told.capacity,
+            host: told.host.clone(),
+        });
         Agent {
             id: row.id.to_string(),
             name: row.name,
             labels: row.labels,
-            state: row.state.as_str().to_owned(),
+            region: place.region,
+            zone: place.zone,
+            network: place.network,
+            state: state.to_owned(),
+            duty: row.duty.as_str().to_owned(),
             presence: presence.to_owned(),
             last_seen_at: last_seen.map(Into::into),
             created_at: row.created_at.into(),
+            enrolled_at: row.enrolled_at.map(Into::into),
             version: row.version,
             capabilities: row.capabilities,
             host: row.host,
+            load,
             certificate_expires_at: row.certificate_expires_at.map(Into::into),
+            revision: row.revision,
         }
     }
+}
+
+fn filter<'a>(query: &'a AgentQuery, labels: &'a LabelTerms) -> Result<Filter<'a>, ServiceError> {
+    for (field, word) in [("region", &query.region), ("zone", &query.zone), ("network", &query.network)] {
+        checked_word(field, word.as_deref())?;
+    }
+    let standing = query.state.as_deref().map(known_standing).transpose()?;
+    let duty = query.duty.as_deref().map(str::parse::<Duty>).transpose();
+    let probe = query.probe.as_deref().map(known_probe).transpose()?;
+    Ok(Filter {
+        conditions: Conditions {
+            labels: Some(&labels.values),
+            labels_present: &labels.present,
+            region: query.region.as_deref(),
+            zone: query.zone.as_deref(),
+            network: query.network.as_deref(),
+            labels_in: None,
+        },
+        standing,
+        duty: duty.map_err(|error: UnknownDuty| ServiceError::invalid("duty", error.to_string()))?,
+        probe,
+        text: query.q.as_deref(),
+    })
+}
+
+fn known_standing(text: &str) -> Result<Standing, ServiceError> {
+    match text {
+        "pending" => Ok(Standing::Pending),
+        "active" => Ok(Standing::Active),
+        "suspended" => Ok(Standing::Suspended),
+        _ => Err(ServiceError::invalid("state", "must be one of pending, active, suspended, revoked")),
+    }
+}
+
+fn known_presence(text: &str) -> Result<Presence, ServiceError> {
+    match text {
+        "online" => Ok(Presence::Online),
+        "late" => Ok(Presence::Late),
+        "offline" => Ok(Presence::Offline),
+        _ => Err(ServiceError::invalid("presence", "must be one of online, late, offline")),
+    }
+}
+
+fn known_probe(text: &str) -> Result<ProbeKind, ServiceError> {
+    let known = ProbeKind::ALL.into_iter().find(|kind| kind.as_str() == text);
+    known.ok_or_else(|| ServiceError::invalid("probe", "must be the name of a probe"))
 }

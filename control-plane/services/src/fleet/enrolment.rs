@@ -8,11 +8,13 @@ use std::sync::PoisonError;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use control_core::authorize::SystemScope;
-use control_store::agents::{AgentState, Identity, NewAgent};
+use control_store::agents::{AgentRow, AgentState, Identity, NewAgent};
 use control_store::certificates::{CertificateRow, NewCertificate};
 use control_store::join_tokens::{JoinTokenRow, Redeemed, Redemption};
 use control_store::{StoreError, Tx, agents, audit, certificates, join_tokens};
 use serde::{Deserialize, Serialize};
+use shared_protocol::close::CloseReason;
+use shared_protocol::host::Place;
 use shared_protocol::id::{AgentId, InstanceId, TenantId};
 use shared_protocol::limits::{AGENT_TEXT_BYTES, CSR_BYTES};
 use shared_protocol::time::UnixMicros;
@@ -107,19 +109,27 @@ impl Fleet {
     fn welcome(&self, enrolled: Enrolled) -> EnrolResponse {
         let authority = self.authority();
         let chain = authority.chain_pem(&enrolled.certificate.der);
-        self.identities().enrolled(Identity {
+        let identity = Identity {
             agent: enrolled.certificate.agent,
-            tenant: enrolled.tenant,
-            state: enrolled.state,
+            tenant: enrolled.row.tenant,
+            state: enrolled.row.state,
             serial: enrolled.certificate.serial,
             spki_sha256: enrolled.certificate.spki_sha256,
             not_after: enrolled.certificate.not_after,
-        });
-        tracing::info!(agent = %enrolled.certificate.agent, tenant = %enrolled.tenant, "agent enrolled");
+        };
+        self.directory().put(&enrolled.row);
+        if enrolled.is_anew {
+            // The key before is burnt: whoever holds it still is not this agent any more.
+            self.identities().reenrolled(identity);
+            self.registry().close(enrolled.certificate.agent, CloseReason::Revoked);
+        } else {
+            self.identities().enrolled(identity);
+        }
+        tracing::info!(agent = %enrolled.certificate.agent, tenant = %enrolled.row.tenant, "agent enrolled");
         EnrolResponse {
             agent: enrolled.certificate.agent.to_string(),
-            tenant: enrolled.tenant.to_string(),
-            name: enrolled.name,
+            tenant: enrolled.row.tenant.to_string(),
+            name: enrolled.row.name,
             certificate: chain,
             ca_bundle: authority.root().pem.clone(),
             trust_domain: self.trust_domain().to_owned(),
@@ -164,10 +174,10 @@ enum Outcome {
 }
 
 struct Enrolled {
-    tenant: TenantId,
-    name: String,
-    state: AgentState,
+    row: AgentRow,
     certificate: CertificateRow,
+    /// It was an agent before, with another key.
+    is_anew: bool,
 }
 
 impl Enrolment {
@@ -183,7 +193,8 @@ impl Enrolment {
 
     async fn make_agent(self, tx: &mut Tx, token: JoinTokenRow) -> Result<Outcome, StoreError> {
         let system = SystemScope::for_own_work();
-        let (agent, at) = (self.redemption.agent, self.redemption.at);
+        let agent = token.for_agent.unwrap_or(self.redemption.agent);
+        let at = self.redemption.at;
         let signed = match self.fleet.authority().sign_agent(token.tenant, agent, &self.key, at) {
             Ok(signed) => signed,
             Err(error) => {
@@ -192,8 +203,17 @@ impl Enrolment {
                 return Err(StoreError::Conflict(UNSIGNED));
             }
         };
-        let wanted = token.name.clone().unwrap_or_else(|| name_from_host(&self.hostname));
-        let name = make_named(tx, &token, agent, &wanted, at).await?;
+        let is_anew = token.for_agent.is_some();
+        let row = if is_anew {
+            agents::enrol(tx, system, agent, at).await?
+        } else {
+            let wanted = token.name.clone().unwrap_or_else(|| name_from_host(&self.hostname));
+            make_named(tx, &token, agent, &wanted, at).await?;
+            agents::find_for_session(tx, system, agent).await?
+        };
+        // A revoked agent's tokens are revoked with it, so this one was taken from a backup; it is used up all the same.
+        let Some(row) = row else { return Ok(Outcome::Refused) };
+        certificates::burn(tx, system, agent, at).await?;
         let certificate = NewCertificate {
             agent,
             serial: signed.serial,
@@ -204,14 +224,9 @@ impl Enrolment {
             not_after: signed.not_after,
         };
         certificates::insert(tx, system, &certificate).await?;
-        let detail = serde_json::json!({ "token": token.id, "name": name, "address": self.peer.ip().to_string() });
+        let detail = serde_json::json!({ "token": token.id, "name": row.name, "address": self.peer.ip().to_string() });
         record(tx, token.tenant, at, agent, "agent.enrolled", detail).await?;
-        Ok(Outcome::Agent(Box::new(Enrolled {
-            tenant: token.tenant,
-            name,
-            state: AgentState::Active,
-            certificate,
-        })))
+        Ok(Outcome::Agent(Box::new(Enrolled { row, certificate, is_anew })))
     }
 
     /// The answer was lost: the same one again.
@@ -223,10 +238,9 @@ impl Enrolment {
             return Ok(Outcome::Refused);
         };
         Ok(Outcome::Agent(Box::new(Enrolled {
-            tenant: row.tenant,
-            name: row.name,
-            state: row.state,
+            row,
             certificate,
+            is_anew: false,
         })))
     }
 
@@ -242,7 +256,7 @@ impl Enrolment {
 }
 
 /// Makes the agent under the name wanted, or the first free of `name-2`, `name-3`, …; beyond that a part of its id makes it unique.
-async fn make_named(tx: &mut Tx, token: &JoinTokenRow, agent: AgentId, wanted: &str, at: UnixMicros) -> Result<String, StoreError> {
+async fn make_named(tx: &mut Tx, token: &JoinTokenRow, agent: AgentId, wanted: &str, at: UnixMicros) -> Result<(), StoreError> {
     let id = agent.uuid().simple().to_string();
     let unique = format!("{wanted}-{}", id.get(20..).unwrap_or(&id));
     let numbered = (2..=NUMBERED_NAMES).map(|number| format!("{wanted}-{number}"));
@@ -252,12 +266,14 @@ async fn make_named(tx: &mut Tx, token: &JoinTokenRow, agent: AgentId, wanted: &
         let new = NewAgent {
             id: agent,
             tenant: token.tenant,
-            name: name.clone(),
+            name,
             labels: token.labels.clone(),
+            place: Place::default(),
             created_at: at,
+            enrolled_at: Some(at),
         };
         match agents::create(tx, SystemScope::for_own_work(), &new).await {
-            Ok(()) => return Ok(name),
+            Ok(()) => return Ok(()),
             Err(StoreError::Conflict("agent_name")) => {}
             Err(error) => return Err(error),
         }

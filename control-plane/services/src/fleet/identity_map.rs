@@ -42,6 +42,7 @@ struct Entry {
 #[derive(Debug, Clone)]
 enum Change {
     Enrolled(Identity),
+    Reenrolled(Identity),
     State(AgentId, AgentState),
 }
 
@@ -79,6 +80,11 @@ impl IdentityMap {
     /// Takes note of an agent's certificate; after its commit.
     pub(crate) fn enrolled(&self, identity: Identity) {
         self.lock().change(Change::Enrolled(identity));
+    }
+
+    /// Takes note of an agent's new certificate, in whose favour all earlier ones were burnt; after its commit.
+    pub(crate) fn reenrolled(&self, identity: Identity) {
+        self.lock().change(Change::Reenrolled(identity));
     }
 
     /// Takes note of an agent's state; after its commit.
@@ -135,6 +141,12 @@ impl Known {
     fn apply(&mut self, change: Change) {
         match change {
             Change::Enrolled(identity) => self.insert(identity),
+            Change::Reenrolled(identity) => {
+                if self.agents.get(&identity.agent).is_none_or(|entry| entry.state != AgentState::Revoked) {
+                    self.agents.remove(&identity.agent);
+                    self.insert(identity);
+                }
+            }
             Change::State(agent, state) => {
                 if let Some(entry) = self.agents.get_mut(&agent).filter(|entry| entry.state != AgentState::Revoked) {
                     entry.state = state;
@@ -238,6 +250,19 @@ mod tests {
         known.change(Change::State(agent(1), AgentState::Revoked));
         known.change(Change::State(agent(1), AgentState::Active));
         assert_eq!(known.check(&leaf(1), NOW), Err(PeerRefused::Revoked));
+    }
+
+    #[test]
+    fn an_agent_enrolled_anew_is_known_by_its_new_key_only() {
+        let mut known = known(vec![identity(1, AgentState::Active)]);
+        known.change(Change::State(agent(1), AgentState::Suspended));
+        let mut fresh = identity(1, AgentState::Active);
+        (fresh.serial, fresh.spki_sha256) = (vec![7; 16], [7; 32]);
+        known.change(Change::Reenrolled(fresh));
+        assert_eq!(known.check(&leaf(1), NOW), Err(PeerRefused::SerialUnknown));
+        let mut new_leaf = leaf(1);
+        (new_leaf.serial, new_leaf.spki_sha256) = (vec![7; 16], [7; 32]);
+        assert_eq!(known.check(&new_leaf, NOW), Ok(()));
     }
 
     #[test]

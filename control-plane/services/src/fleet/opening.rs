@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use control_core::authorize::SystemScope;
 use control_core::retry::{Loss, Return, returned};
-use control_store::agents::HelloFacts;
+use control_store::agents::{AgentRow, HelloFacts};
 use control_store::jobs::{EndedJob, OpenState};
 use control_store::{StoreError, Tx};
 use shared_protocol::close::CloseReason;
@@ -55,8 +55,11 @@ impl Fleet {
                 commands: commands.clone(),
                 heard: clock::monotonic(),
                 rival: None,
+                told: None,
             },
         );
+        self.directory().put(&opened.row);
+        self.directory().sync_presence(agent, self.registry(), clock::monotonic());
         self.metrics().sessions.set(i64::try_from(self.registry().len()).unwrap_or(i64::MAX));
         for ended in &opened.ended {
             self.lifecycle().ended(ended, None).await;
@@ -109,6 +112,7 @@ impl Fleet {
 
 /// What a `hello` led to, on disk.
 struct Opened {
+    row: AgentRow,
     epoch: Epoch,
     up_to: Sequence,
     kept: Vec<JobRef>,
@@ -130,7 +134,9 @@ async fn settle(tx: &mut Tx, agent: AgentId, hello: Hello, at: UnixMicros) -> Re
         host: hello.host,
         at,
     };
-    control_store::agents::hello(tx, system, agent, &facts).await?;
+    let Some(row) = control_store::agents::hello(tx, system, agent, &facts).await? else {
+        return Ok(None);
+    };
     let outbox = control_store::sessions::outbox(tx, system, agent).await?;
     let up_to = outbox
         .filter(|(incarnation, _)| *incarnation == hello.outbox.incarnation)
@@ -157,6 +163,7 @@ async fn settle(tx: &mut Tx, agent: AgentId, hello: Hello, at: UnixMicros) -> Re
     let mut ended = control_store::jobs::end_all(tx, system, &lost, End::Failed, Some("agent_lost"), at).await?;
     ended.extend(adopted.cancelled);
     Ok(Some(Opened {
+        row,
         epoch,
         up_to,
         kept: adopted.kept,

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use shared_protocol::close::CloseReason;
+use shared_protocol::frame::AgentKeepalive;
+use shared_protocol::host::HostLoad;
 use shared_protocol::id::{AgentId, Epoch, InstanceId};
 use shared_protocol::limits::{KEEPALIVE_INTERVAL, KEEPALIVES_MISSED};
 use shared_protocol::time::MonotonicMicros;
@@ -28,6 +30,21 @@ pub(crate) struct Live {
     pub(crate) heard: MonotonicMicros,
     /// Another instance that wants this one's place, and since when.
     pub(crate) rival: Option<(InstanceId, MonotonicMicros)>,
+    /// What its last keepalive told.
+    pub(crate) told: Option<Arc<Told>>,
+}
+
+/// What an agent told of itself in a keepalive.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Told {
+    /// When it came.
+    pub(crate) at: MonotonicMicros,
+    pub(crate) running: u32,
+    pub(crate) outbox_depth: u64,
+    /// Work it takes at once, agent-seconds.
+    pub(crate) capacity: Option<u32>,
+    /// How busy its host was when that was last read.
+    pub(crate) host: Option<HostLoad>,
 }
 
 /// Whether an agent is here.
@@ -96,6 +113,28 @@ impl Registry {
         if let Some(present) = self.lock().get_mut(&agent).filter(|present| present.epoch == epoch) {
             present.heard = now;
         }
+    }
+
+    /// Keeps what a keepalive told; a host's load that it does not tell anew stays. Returns the load before and the one told, where it told one.
+    pub(crate) fn told(&self, agent: AgentId, epoch: Epoch, keepalive: AgentKeepalive, now: MonotonicMicros) -> Option<(Option<HostLoad>, Arc<Told>)> {
+        let mut live = self.lock();
+        let present = live.get_mut(&agent).filter(|present| present.epoch == epoch)?;
+        let before = present.told.take().and_then(|told| told.host.clone());
+        let is_news = keepalive.load.is_some();
+        let told = Arc::new(Told {
+            at: now,
+            running: keepalive.running,
+            outbox_depth: keepalive.outbox_depth,
+            capacity: keepalive.capacity,
+            host: keepalive.load.map(|load| *load).or_else(|| before.clone()),
+        });
+        present.told = Some(Arc::clone(&told));
+        is_news.then_some((before, told))
+    }
+
+    /// What an agent that is here told last.
+    pub(crate) fn load(&self, agent: AgentId) -> Option<Arc<Told>> {
+        self.lock().get(&agent)?.told.clone()
     }
 
     /// Whether an agent is here.
@@ -169,6 +208,7 @@ mod tests {
                 commands,
                 heard: at(heard),
                 rival: None,
+                told: None,
             },
             receiver,
         )
@@ -205,6 +245,39 @@ mod tests {
         registry.insert(agent(), old);
         registry.remove(agent(), Epoch(1));
         assert_eq!(registry.len(), 1, "an older session changes nothing");
+    }
+
+    #[test]
+    fn what_a_keepalive_told_stays_until_the_next_one_tells_otherwise_and_goes_with_the_session() {
+        let keepalive = |running, load: Option<u64>| AgentKeepalive {
+            seq: 1,
+            monotonic_us: at(1),
+            outbox_depth: 2,
+            running,
+            capacity: Some(64),
+            load: load.map(|bytes| {
+                Box::new(HostLoad {
+                    memory_used_bytes: Some(bytes),
+                    ..HostLoad::default()
+                })
+            }),
+        };
+        let registry = Registry::default();
+        let (live, _commands) = session(3, 1, 0);
+        registry.insert(agent(), live);
+        assert_eq!(registry.told(agent(), Epoch(2), keepalive(9, Some(9)), at(1)), None, "of an older session");
+        let (before, told) = registry.told(agent(), Epoch(3), keepalive(1, Some(7)), at(1)).unwrap();
+        assert_eq!((before, told.running, told.capacity), (None, 1, Some(64)));
+        assert_eq!(registry.told(agent(), Epoch(3), keepalive(2, None), at(2)), None, "it tells no new load");
+        let shown = registry.load(agent()).unwrap();
+        assert_eq!(
+            (shown.running, shown.at, shown.host.as_ref().and_then(|host| host.memory_used_bytes)),
+            (2, at(2), Some(7))
+        );
+        let (before, _) = registry.told(agent(), Epoch(3), keepalive(0, Some(8)), at(3)).unwrap();
+        assert_eq!(before.and_then(|host| host.memory_used_bytes), Some(7));
+        registry.remove(agent(), Epoch(3));
+        assert_eq!(registry.load(agent()), None);
     }
 
     #[test]

@@ -48,13 +48,17 @@ impl Session {
             ServerEffect::Refused(refuse) => self.refused(refuse).await,
             ServerEffect::Finding { job, n, findings } => self.found(job, n, findings),
             ServerEffect::Report { seq, job, body } => self.report(seq, job, body).await,
-            ServerEffect::Hello(_) | ServerEffect::Keepalive(_) | ServerEffect::Close(_) => {}
+            ServerEffect::Keepalive(keepalive) => {
+                self.fleet.registry().told(self.agent, self.epoch, keepalive, clock::monotonic());
+            }
+            ServerEffect::Hello(_) | ServerEffect::Close(_) => {}
         }
     }
 
     /// Lets go of the session; the agent keeps what it has, and says so when it comes back.
     pub async fn closed(self, reason: CloseReason) {
         self.fleet.registry().remove(self.agent, self.epoch);
+        self.fleet.directory().sync_presence(self.agent, self.fleet.registry(), clock::monotonic());
         let metrics = self.fleet.metrics();
         metrics.sessions.set(i64::try_from(self.fleet.registry().len()).unwrap_or(i64::MAX));
         metrics.sessions_closed.get_or_create(&ReasonLabel { reason: reason.name() }).inc();

@@ -1,5 +1,6 @@
 //! Join tokens: made, listed, revoked.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use control_api::join_token::{CreateJoinToken, CreatedJoinToken, JoinToken};
@@ -7,6 +8,8 @@ use control_api::page::{Page, PageQuery};
 use control_core::authorize::{Grant, SystemScope};
 use control_store::audit;
 use control_store::join_tokens::{JoinTokenRow, NewJoinToken};
+use shared_protocol::id::AgentId;
+use shared_protocol::time::UnixMicros;
 
 use super::join_token::{self, JoinTokenText};
 use super::{Identity, checked_labels, checked_name};
@@ -45,36 +48,14 @@ impl Identity {
     /// [`ServiceError::Invalid`] names the field that is not acceptable.
     pub async fn create_join_token(&self, grant: &Grant, request: CreateJoinToken) -> Result<CreatedJoinToken, ServiceError> {
         let scope = grant.scope()?;
-        let name = request.name.as_deref().map(|name| checked_name("name", name)).transpose()?;
-        let labels = checked_labels(&request.labels)?;
-        let ttl_s = request.ttl_s.unwrap_or(TTL_DEFAULT_S);
-        if !(TTL_MIN_S..=TTL_MAX_S).contains(&ttl_s) {
-            return Err(ServiceError::invalid("ttl_s", format!("must be {TTL_MIN_S} to {TTL_MAX_S}")));
-        }
-        self.existing(scope).await?;
+        let purpose = TokenFor::NewAgent {
+            name: request.name.as_deref().map(|name| checked_name("name", name)).transpose()?,
+            labels: checked_labels(&request.labels)?,
+        };
         let at = clock::now();
-        let token = JoinTokenText::generate().map_err(|error| {
-            tracing::error!(%error, "no join token can be made");
-            ServiceError::Internal
-        })?;
-        let new = NewJoinToken {
-            id: token.id().to_owned(),
-            secret_sha256: token.secret_sha256(),
-            name,
-            labels,
-            created_by: grant.actor().to_owned(),
-            created_at: at,
-            expires_at: at.plus(Duration::from_secs(u64::from(ttl_s))),
-        };
-        let shown = JoinToken {
-            id: new.id.clone(),
-            name: new.name.clone(),
-            labels: new.labels.clone(),
-            created_at: at.into(),
-            expires_at: new.expires_at.into(),
-            used_at: None,
-            revoked_at: None,
-        };
+        let drawn = draw_token(grant, self.bundles(), purpose, request.ttl_s, at)?;
+        self.existing(scope).await?;
+        let (new, ttl_s) = (drawn.new, request.ttl_s.unwrap_or(TTL_DEFAULT_S));
         let record = audit::NewAudit {
             at,
             tenant: Some(scope.tenant()),
@@ -91,11 +72,7 @@ impl Identity {
                 })
             })
             .await?;
-        let bundles = self.bundles();
-        Ok(CreatedJoinToken {
-            token: shown,
-            bundle: token.bundle(&bundles.address, &bundles.ca_pin),
-        })
+        Ok(drawn.shown)
     }
 
     /// Revokes a join token; revoking again changes nothing.
@@ -133,11 +110,79 @@ impl Identity {
     }
 }
 
+/// Whom a join token is for.
+pub(crate) enum TokenFor {
+    /// An agent that is made when the token is used.
+    NewAgent {
+        /// The name it gets.
+        name: Option<String>,
+        /// The labels it gets.
+        labels: BTreeMap<String, String>,
+    },
+    /// One that is there already.
+    Agent {
+        /// It.
+        agent: AgentId,
+        /// Its name.
+        name: String,
+    },
+}
+
+/// A token that was drawn: what is stored of it, and what is shown of it once.
+pub(crate) struct DrawnToken {
+    pub(crate) new: NewJoinToken,
+    pub(crate) shown: CreatedJoinToken,
+}
+
+/// Draws a join token on behalf of whoever asks.
+pub(crate) fn draw_token(grant: &Grant, bundles: &JoinBundles, purpose: TokenFor, ttl_s: Option<u32>, at: UnixMicros) -> Result<DrawnToken, ServiceError> {
+    let ttl_s = ttl_s.unwrap_or(TTL_DEFAULT_S);
+    if !(TTL_MIN_S..=TTL_MAX_S).contains(&ttl_s) {
+        return Err(ServiceError::invalid("ttl_s", format!("must be {TTL_MIN_S} to {TTL_MAX_S}")));
+    }
+    let token = JoinTokenText::generate().map_err(|error| {
+        tracing::error!(%error, "no join token can be made");
+        ServiceError::Internal
+    })?;
+    let (name, labels, for_agent) = match purpose {
+        TokenFor::NewAgent { name, labels } => (name, labels, None),
+        TokenFor::Agent { agent, name } => (Some(name), BTreeMap::new(), Some(agent)),
+    };
+    let new = NewJoinToken {
+        id: token.id().to_owned(),
+        secret_sha256: token.secret_sha256(),
+        name,
+        labels,
+        for_agent,
+        created_by: grant.actor().to_owned(),
+        created_at: at,
+        expires_at: at.plus(Duration::from_secs(u64::from(ttl_s))),
+    };
+    let shown = JoinToken {
+        id: new.id.clone(),
+        name: new.name.clone(),
+        labels: new.labels.clone(),
+        agent: for_agent.map(|agent| agent.to_string()),
+        created_at: at.into(),
+        expires_at: new.expires_at.into(),
+        used_at: None,
+        revoked_at: None,
+    };
+    Ok(DrawnToken {
+        new,
+        shown: CreatedJoinToken {
+            token: shown,
+            bundle: token.bundle(&bundles.address, &bundles.ca_pin),
+        },
+    })
+}
+
 fn to_join_token(row: JoinTokenRow) -> JoinToken {
     JoinToken {
         id: row.id,
         name: row.name,
         labels: row.labels,
+        agent: row.agent.or(row.for_agent).map(|agent| agent.to_string()),
         created_at: row.created_at.into(),
         expires_at: row.expires_at.into(),
         used_at: row.used_at.map(Into::into),

@@ -11,15 +11,12 @@ use control_core::admission::{AdmissionRequest, Admitted, Candidate, OPEN_JOBS_M
 use control_core::authorize::{Grant, TenantScope};
 use control_core::queue::QueuedJob;
 use control_core::retry::{Choice, RetryPolicy, UnknownRetryPolicy};
-use control_core::selection::{AgentFacts, SelectionRefusal, Wanted, select};
-use control_store::agents::{AgentRow, AgentState};
+use control_store::Store;
 use control_store::jobs::{CancelOutcome, Caps, EndedJob, Enqueued, NewIdempotency, NewJob, NewMeasurement};
-use control_store::{Page, Store};
-use shared_protocol::frame::CapabilityLevel;
 use shared_protocol::id::{AgentId, JobId, MeasurementId};
 use shared_protocol::limits::DEADLINE_DEFAULT;
 use shared_protocol::spec::{InvalidField, ProbeSpec};
-use shared_protocol::tier::{Tier, TierLimits};
+use shared_protocol::tier::Tier;
 use shared_protocol::time::UnixMicros;
 
 use super::lifecycle::Lifecycle;
@@ -27,8 +24,7 @@ use super::read;
 use super::{AgentLoad, Load};
 use crate::clock;
 use crate::error::ServiceError;
-use crate::fleet::{Fleet, Presence};
-use crate::identity::checked_labels;
+use crate::fleet::Fleet;
 use crate::reports::Bus;
 
 /// Measurements and jobs; a handle that is cheap to clone.
@@ -53,6 +49,14 @@ struct Decided {
 }
 
 impl Jobs {
+    pub(super) const fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    pub(super) const fn lifecycle(&self) -> &Lifecycle {
+        &self.lifecycle
+    }
+
     pub(crate) const fn new(lifecycle: Lifecycle, fleet: Fleet) -> Self {
         Self { lifecycle, fleet }
     }
@@ -149,13 +153,11 @@ impl Jobs {
 
     async fn decide(&self, scope: TenantScope, tier: Tier, request: CreateMeasurement, idempotency: Option<NewIdempotency>) -> Result<Decided, ServiceError> {
         let spec = ProbeSpec::from_value(request.spec).map_err(|invalid| ServiceError::Invalid(within("spec", invalid)))?;
-        checked_labels(&request.selection.labels).map_err(in_selection)?;
         let retry = retry_policy(request.retry.as_deref())?;
-        let agents = self.agents_of(scope).await?;
-        let load = self.lifecycle.dispatch.load(agents.iter().map(|agent| agent.id).collect(), tier).await;
         let tiers = self.lifecycle.tiers.table();
         let limits = tiers.of(tier);
-        let chosen = self.choose(&agents, &load, &spec, &request.selection, limits)?;
+        let chosen = self.choose(scope, tier, limits, &spec, &request.selection).await?;
+        let (chosen, load) = (chosen.agents, chosen.load);
         let deadline = request.deadline_s.map_or(DEADLINE_DEFAULT, |seconds| Duration::from_secs(u64::from(seconds)));
         let candidates: Vec<Candidate> = chosen.iter().map(|agent| candidate(*agent, &load)).collect();
         let admitted = admit(&AdmissionRequest {
@@ -180,52 +182,6 @@ impl Jobs {
             deadline,
             idempotency,
         })
-    }
-
-    fn choose(&self, agents: &[AgentRow], load: &Load, spec: &ProbeSpec, selection: &Selection, limits: &TierLimits) -> Result<Vec<AgentId>, ServiceError> {
-        let now = clock::monotonic();
-        let facts: Vec<AgentFacts<'_>> = agents
-            .iter()
-            .map(|agent| AgentFacts {
-                id: agent.id,
-                name: &agent.name,
-                labels: &agent.labels,
-                online: self.fleet.registry().presence(agent.id, now) != Presence::Offline,
-                active: agent.state == AgentState::Active,
-                capable: can_run(agent, spec),
-                backlog: load.agents.get(&agent.id).map_or(0, |load| load.backlog),
-            })
-            .collect();
-        let wanted = Wanted {
-            agents: &selection.agents,
-            labels: &selection.labels,
-            count: selection.count,
-            limit: limits.agents_per_measurement,
-        };
-        select(&facts, &wanted).map_err(|refusal| match refusal {
-            SelectionRefusal::NoMatch => ServiceError::NoAgentMatches,
-            SelectionRefusal::AboveTier { .. } => ServiceError::TierLimit(InvalidField::new(refusal.field(), refusal.to_string())),
-            SelectionRefusal::CountZero | SelectionRefusal::UnknownAgent(_) | SelectionRefusal::InactiveAgent(_) => {
-                ServiceError::invalid(refusal.field(), refusal.to_string())
-            }
-        })
-    }
-
-    async fn agents_of(&self, scope: TenantScope) -> Result<Vec<AgentRow>, ServiceError> {
-        let mut reader = self.store().reader().await?;
-        let mut agents: Vec<AgentRow> = Vec::new();
-        loop {
-            let next = Page {
-                after: agents.last().map(|agent| agent.id),
-                limit: AGENTS_PER_READ,
-            };
-            let page = control_store::agents::list(&mut reader, scope, &next).await?;
-            let last = u32::try_from(page.len()).is_ok_and(|read| read < AGENTS_PER_READ);
-            agents.extend(page);
-            if last {
-                return Ok(agents);
-            }
-        }
     }
 
     async fn accept(&self, decided: Decided) -> Result<MeasurementId, ServiceError> {
@@ -254,7 +210,8 @@ impl Jobs {
             })
             .collect();
         let queued: Vec<(QueuedJob, MeasurementId)> = new_jobs.iter().map(|job| (queued(job, scope, tier, deadline), id)).collect();
-        let choice = if selection.agents.is_empty() { Choice::Matched } else { Choice::Named };
+        let is_named = !selection.agents.is_empty() || selection.same_as.is_some();
+        let choice = if is_named { Choice::Named } else { Choice::Matched };
         let spec = serde_json::to_value(&spec).map_err(|_| ServiceError::Internal)?;
         let selection = serde_json::to_value(&selection).map_err(|_| ServiceError::Internal)?;
         let measurement = NewMeasurement {
@@ -310,12 +267,6 @@ fn queued(job: &NewJob, scope: TenantScope, tier: Tier, deadline: UnixMicros) ->
     }
 }
 
-/// An agent that has never said what it can do may be able to: it says so itself, by refusing.
-fn can_run(agent: &AgentRow, spec: &ProbeSpec) -> bool {
-    let capability = agent.capabilities.iter().find(|capability| capability.probe == spec.kind());
-    capability.is_some_and(|capability| capability.level != CapabilityLevel::Unavailable)
-}
-
 fn refused(refusal: Refusal) -> ServiceError {
     match refusal {
         Refusal::Deadline(invalid) => ServiceError::Invalid(invalid),
@@ -341,15 +292,7 @@ fn retry_policy(text: Option<&str>) -> Result<RetryPolicy, ServiceError> {
         .map_err(|unknown: UnknownRetryPolicy| ServiceError::invalid("retry", unknown.to_string()))
 }
 
-fn in_selection(refused: ServiceError) -> ServiceError {
-    if let ServiceError::Invalid(invalid) = refused {
-        ServiceError::Invalid(within("selection", invalid))
-    } else {
-        refused
-    }
-}
-
-fn within(parent: &str, invalid: InvalidField) -> InvalidField {
+pub(super) fn within(parent: &str, invalid: InvalidField) -> InvalidField {
     let field = if invalid.field.is_empty() {
         parent.to_owned()
     } else {
@@ -377,8 +320,6 @@ fn idempotency(key: String, request: &CreateMeasurement) -> Result<NewIdempotenc
     })
 }
 
-/// Agents read at a time.
-const AGENTS_PER_READ: u32 = 1_000;
 /// How long an idempotency key is kept.
 const IDEMPOTENCY_LIFE: Duration = Duration::from_hours(24);
 /// When a tenant with too many open jobs tries again, seconds.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use control_core::duty::Duty;
 use control_core::queue::QueuedJob;
 use control_store::StoreError;
 use control_store::jobs::LeasedJob;
@@ -51,6 +52,7 @@ enum Command {
     Requeued(JobRef, Option<UnixMicros>),
     Ended(JobId, Option<u32>),
     Cancel(Vec<JobId>),
+    Duty(AgentId, Duty),
     Load(Vec<AgentId>, Tier, oneshot::Sender<Load>),
     Tiers(Arc<TierTable>),
     Retier(TenantId, Tier),
@@ -96,6 +98,11 @@ impl Dispatch {
     /// Tells the agents that jobs in flight were taken back.
     pub(crate) async fn cancel(&self, jobs: Vec<JobId>) {
         self.send(Command::Cancel(jobs)).await;
+    }
+
+    /// Takes note of whether an agent takes work: what waits for one that does not goes on waiting.
+    pub(crate) async fn duty(&self, agent: AgentId, duty: Duty) {
+        self.send(Command::Duty(agent, duty)).await;
     }
 
     /// How busy agents are for a new job of this tier; nothing at all once the dispatcher is gone.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use sqlx::{Connection as _, Executor as _, SqliteConnection};
 use tokio::sync::oneshot;
 
-use super::{World, at, new_agent, new_measurement, random, system};
+use super::{World, agents_of, at, new_agent, new_measurement, random, system};
 use crate::tx::sealed::Connected as _;
-use crate::{Page, Store, StoreError, StoreOptions, Unavailable, agents, jobs, tenants};
+use crate::{Store, StoreError, StoreOptions, Unavailable, agents, jobs, tenants};
 use shared_protocol::id::{AgentId, TenantId};
 use shared_protocol::tier::Tier;
 
@@ -102,7 +102,11 @@ async fn dbf_05_readers_that_are_all_taken_are_unavailable_in_time() {
 #[tokio::test]
 async fn dbf_08_a_newer_schema_is_refused_and_left_alone() {
     let world = World::new().await;
-    pragma(&world.store, "UPDATE _sqlx_migrations SET version = 999 WHERE version = 1").await;
+    pragma(
+        &world.store,
+        "UPDATE _sqlx_migrations SET version = 999 WHERE version = (SELECT MAX(version) FROM _sqlx_migrations)",
+    )
+    .await;
     world.store.close().await;
     let refused = Store::open(&world.file(), StoreOptions::default()).await;
     assert!(matches!(refused, Err(StoreError::SchemaNewer { found: 999, .. })), "{refused:?}");
@@ -212,7 +216,7 @@ async fn dbf_12_a_row_of_a_newer_version_is_left_out_and_counted() {
     world.write(move |tx| Box::pin(async move { agents::create(tx, system(), &row).await })).await;
     pragma(&world.store, "PRAGMA ignore_check_constraints = ON").await;
     pragma(&world.store, "UPDATE agent SET state = 'hibernating' WHERE name = 'newer'").await;
-    let listed = agents::list(&mut world.reader().await, world.ours.scope, &Page::first(9)).await.unwrap();
+    let listed = agents_of(&world, world.ours).await;
     assert_eq!(listed.iter().map(|agent| agent.id).collect::<Vec<_>>(), [world.ours.agent]);
     assert_eq!(agents::find(&mut world.reader().await, world.ours.scope, other).await.unwrap(), None);
     assert_eq!(world.store.metrics().rows_skipped, 2);

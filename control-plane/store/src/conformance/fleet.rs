@@ -15,14 +15,13 @@ async fn aut_02_an_agent_of_another_tenant_does_not_exist() {
     let mut reader = world.reader().await;
     assert!(agents::find(&mut reader, ours.scope, ours.agent).await.unwrap().is_some());
     assert_eq!(agents::find(&mut reader, theirs.scope, ours.agent).await.unwrap(), None);
-    let named = [ours.agent.to_string(), theirs.agent.to_string(), "first".to_owned(), "nobody".to_owned()];
-    let found = agents::find_named(&mut reader, ours.scope, &named).await.unwrap();
+    let found = agents::find_many(&mut reader, ours.scope, &[ours.agent, theirs.agent]).await.unwrap();
     assert_eq!(found.iter().map(|agent| agent.id).collect::<Vec<_>>(), [ours.agent]);
-    assert_eq!(agents::list(&mut reader, ours.scope, &Page::first(9)).await.unwrap().len(), 1);
+    assert_eq!(agents::revoked(&mut reader, ours.scope, &Page::first(9)).await.unwrap(), []);
 
     let change = AgentChange {
         name: Some("stolen".to_owned()),
-        labels: None,
+        ..AgentChange::default()
     };
     let updated = world
         .write(move |tx| Box::pin(async move { agents::update(tx, theirs.scope, ours.agent, &change).await }))
@@ -54,7 +53,7 @@ async fn a_name_belongs_to_one_living_agent_of_a_tenant() {
         .await;
     let rename = AgentChange {
         name: Some("first".to_owned()),
-        labels: None,
+        ..AgentChange::default()
     };
     let again = rename.clone();
     let refused = world

@@ -6,7 +6,7 @@ use shared_protocol::id::{AgentId, TenantId};
 use shared_protocol::time::UnixMicros;
 use tokio::task::JoinSet;
 
-use super::{Side, World, at, new_agent, random, random_digest, system};
+use super::{Side, World, agents_of, at, new_agent, random, random_digest, system};
 use crate::join_tokens::{NewJoinToken, Redeemed, Redemption};
 use crate::keys::NewKey;
 use crate::{Page, Store, StoreError, agents, audit, join_tokens, keys, tenants};
@@ -93,6 +93,7 @@ fn new_token(id: &str, created_by: &str) -> NewJoinToken {
         secret_sha256: [1; 32],
         name: Some("edge".to_owned()),
         labels: [("site".to_owned(), "a".to_owned())].into(),
+        for_agent: None,
         created_by: created_by.to_owned(),
         created_at: at(0),
         expires_at: at(100),
@@ -179,8 +180,7 @@ async fn enr_04_a_hundred_redeem_one_token_and_one_agent_comes_of_it() {
     let redeemed = racing.join_all().await;
     assert_eq!(redeemed.iter().filter(|one| matches!(one, Redeemed::New(_))).count(), 1);
     assert_eq!(redeemed.iter().filter(|one| matches!(one, Redeemed::UsedBefore { .. })).count(), 99);
-    let all = agents::list(&mut world.reader().await, world.ours.scope, &Page::first(200)).await.unwrap();
-    assert_eq!(all.len(), 2, "the one there was and the one of the race");
+    assert_eq!(agents_of(&world, world.ours).await.len(), 2, "the one there was and the one of the race");
 }
 
 #[tokio::test]

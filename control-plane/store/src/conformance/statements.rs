@@ -14,13 +14,13 @@ async fn every_statement_can_be_prepared() {
         tiers::STATEMENTS,
         keys::STATEMENTS,
         join_tokens::STATEMENTS,
-        agents::STATEMENTS,
         certificates::STATEMENTS,
         sessions::STATEMENTS,
         audit::STATEMENTS,
         idempotency::STATEMENTS,
     ]
     .concat();
+    statements.extend(agents::STATEMENTS.concat());
     statements.extend(jobs::STATEMENTS.concat());
     statements.extend(reports::STATEMENTS.concat());
     assert!(statements.len() > 60, "a file's statements are missing from the list");

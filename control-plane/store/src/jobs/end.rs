@@ -61,6 +61,20 @@ pub async fn end_all(tx: &mut Tx, _: SystemScope, jobs: &[JobId], end: End, reas
     close(tx, gone, end, reason, at).await
 }
 
+/// Ends at most `limit` of the jobs of an agent that will do none of them any more, oldest first.
+pub async fn end_of_agent(
+    tx: &mut Tx,
+    _: SystemScope,
+    agent: AgentId,
+    limit: u32,
+    end: End,
+    reason: &str,
+    at: UnixMicros,
+) -> Result<Vec<EndedJob>, StoreError> {
+    let gone = tx::all(tx, sqlx::query(OPEN_OF_AGENT).bind(agent.uuid()).bind(limit), open_job).await?;
+    close(tx, gone, end, Some(reason), at).await
+}
+
 /// Ends a job that the agent to which it was leased will not run.
 pub async fn refuse(tx: &mut Tx, _: SystemScope, agent: AgentId, job: JobRef, reason: RefuseReason, at: UnixMicros) -> Result<Option<EndedJob>, StoreError> {
     let statement = sqlx::query(OPEN_LEASED).bind(job.job.uuid()).bind(job.attempt.0).bind(agent.uuid());
@@ -130,6 +144,10 @@ const OPEN_MANY: &str = concat!(
     ") RETURNING ",
     open_columns!()
 );
+const OPEN_OF_AGENT: &str = concat!(
+    "DELETE FROM job_open WHERE id IN (SELECT o.id FROM job_open o WHERE o.agent = $1 ORDER BY o.id LIMIT $2) RETURNING ",
+    open_columns!()
+);
 const OPEN_LEASED: &str = concat!(
     "DELETE FROM job_open WHERE id = $1 AND attempt = $2 AND agent = $3 AND state IN ('leased', 'running') RETURNING ",
     open_columns!()
@@ -148,4 +166,4 @@ const WRITE_END: &str = concat!(
 );
 
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[OPEN_ONE, OPEN_MANY, OPEN_LEASED, OPEN_HANDED_OUT, WRITE_END];
+pub(super) const STATEMENTS: &[&str] = &[OPEN_ONE, OPEN_MANY, OPEN_OF_AGENT, OPEN_LEASED, OPEN_HANDED_OUT, WRITE_END];

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::heard::LastByte;
 use super::wire::{Wire, WireEvent};
 use crate::clock;
+use crate::host::sampler::HostSampler;
 use crate::outbox::{Outbox, OutboxError};
 use crate::runner::{Progress, Runner};
 
@@ -26,6 +27,8 @@ pub struct Hands<'a> {
     pub runner: &'a mut Runner,
     /// The reports.
     pub outbox: &'a Outbox,
+    /// How busy the host is.
+    pub loads: &'a mut HostSampler,
     /// Asks the agent to stop.
     pub stop: &'a CancellationToken,
 }
@@ -123,6 +126,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
             event = self.wire.next() => self.handle_wire(event),
             progress = self.hands.runner.progress() => {
                 self.handle_progress(progress);
+                None
+            }
+            load = self.hands.loads.next() => {
+                self.session.set_host_load(load);
                 None
             }
             () = wait_until(deadline) => self.handle_timeout(),

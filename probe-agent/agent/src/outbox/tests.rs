@@ -215,3 +215,19 @@ async fn dsk_06_a_link_an_open_mode_or_a_newer_format_is_refused_and_nothing_is_
     fs::set_permissions(bench.file(), fs::Permissions::from_mode(0o666)).unwrap();
     assert!(matches!(bench.open().await, Err(OutboxError::State(StateDirError::TooOpen { .. }))));
 }
+
+#[tokio::test]
+async fn a_new_life_has_a_new_incarnation_for_every_holder_keeps_the_reports_and_survives_a_restart() {
+    let bench = Bench::new();
+    let outbox = bench.open().await.unwrap();
+    outbox.append(job(1), "kept", now()).await.unwrap();
+    let (clone, before) = (outbox.clone(), outbox.state().await.unwrap());
+    outbox.begin_new_life(now(), [9; 10]).await.unwrap();
+    let after = clone.state().await.unwrap();
+    assert_ne!(after.incarnation, before.incarnation);
+    assert_eq!((after.first_seq, after.next_seq), (before.first_seq, before.next_seq));
+    outbox.close().await;
+    let reopened = bench.open().await.unwrap();
+    assert_eq!(reopened.state().await.unwrap().incarnation, after.incarnation);
+    assert_eq!(reopened.read_after(Sequence::ZERO, 9).await.unwrap().len(), 1);
+}

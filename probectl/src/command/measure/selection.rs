@@ -48,7 +48,7 @@ async fn online(client: &Client, screen: &mut Screen<'_>) -> Result<Vec<String>,
     let (online, away): (Vec<_>, Vec<_>) = agents::all(client)
         .await?
         .into_iter()
-        .filter(|agent| agent.state == "active")
+        .filter(|agent| agent.state == "active" && agent.duty == "working")
         .partition(is_there);
     if !away.is_empty() {
         screen.say(&format!("left out because they are offline: {}", away.len()));

@@ -77,9 +77,9 @@ async fn lists_are_csv_under_the_names_of_their_columns() {
     let plane = FakePlane::start([("GET /api/v1/agents", vec![Answer::json(200, &items)])]).await;
     let ran = probectl(&plane.url, &["agents", "list", "-o", "csv"]).await;
     insta::assert_snapshot!(ran.data.replace("\r\n", "\n"), @r"
-    name,id,state,presence,last_seen,version,labels
-    a,id-of-a,active,online,,0.1.0,region=eu
-    '@b,id-of-@b,active,never,,0.1.0,region=eu
+    name,id,state,duty,presence,last_seen,version,region,labels
+    a,id-of-a,active,working,online,,0.1.0,eu,region=eu
+    '@b,id-of-@b,active,working,never,,0.1.0,eu,region=eu
     ");
 }
 

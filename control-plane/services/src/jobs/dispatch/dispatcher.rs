@@ -2,7 +2,7 @@
 //!
 //! The store holds the truth. A job is sent only after its lease is on disk; a lease of a session that was meanwhile replaced touches no row.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use control_core::authorize::SystemScope;
@@ -32,6 +32,8 @@ pub(crate) struct Dispatcher {
     sessions: HashMap<AgentId, Live>,
     /// Tiers that tenants were given since the start: what was admitted before may still be on its way here.
     retiered: HashMap<TenantId, Tier>,
+    /// Agents that are off duty: nothing is handed to them.
+    held: HashSet<AgentId>,
 }
 
 struct Open {
@@ -75,6 +77,7 @@ impl Dispatcher {
             overdue: BTreeSet::new(),
             sessions: HashMap::new(),
             retiered: HashMap::new(),
+            held: HashSet::new(),
         };
         let tiers = dispatcher.lifecycle.tiers.table();
         dispatcher.queue.set_tiers(TierTable::clone(&tiers));
@@ -143,6 +146,13 @@ impl Dispatcher {
             }
             Command::Ended(job, actual_cost) => self.ended(job, actual_cost),
             Command::Cancel(jobs) => self.cancel(&jobs),
+            Command::Duty(agent, duty) if duty.is_working() => {
+                self.held.remove(&agent);
+                self.pump(agent);
+            }
+            Command::Duty(agent, _) => {
+                self.held.insert(agent);
+            }
             Command::Load(agents, tier, reply) => {
                 let agents = agents.into_iter().map(|agent| (agent, self.agent_load(agent, tier))).collect();
                 // Whoever asked may have gone; then nobody needs the answer.
@@ -237,6 +247,9 @@ impl Dispatcher {
 
     /// Asks the store to lease as many jobs to an agent as its credit allows.
     fn pump(&mut self, agent: AgentId) {
+        if self.held.contains(&agent) {
+            return;
+        }
         let Some(live) = self.sessions.get_mut(&agent).filter(|live| !live.leasing) else {
             return;
         };

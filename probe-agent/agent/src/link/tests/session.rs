@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::plane::{Plane, connect};
 use crate::clock;
+use crate::host::sampler::HostSampler;
 use crate::link::driver::{Ended, Hands, SessionEnd, drive};
 use crate::outbox::{Outbox, OutboxSettings};
 use crate::policy::{Policy, PolicyRules};
@@ -27,6 +28,7 @@ struct Bench {
     _root: tempfile::TempDir,
     outbox: Outbox,
     runner: Runner,
+    loads: HostSampler,
     stop: CancellationToken,
     welcomes: AtomicU32,
 }
@@ -45,6 +47,7 @@ impl Bench {
             _root: root,
             runner: Runner::new(engine, Arc::new(Policy::new(rules)), outbox.clone()),
             outbox,
+            loads: HostSampler::silent(),
             stop: CancellationToken::new(),
             welcomes: AtomicU32::new(0),
         }
@@ -66,6 +69,7 @@ impl Bench {
         let hands = Hands {
             runner: &mut self.runner,
             outbox: &self.outbox,
+            loads: &mut self.loads,
             stop: &self.stop,
         };
         let welcomes = &self.welcomes;
@@ -307,4 +311,28 @@ async fn kil_04_asked_to_stop_the_agent_finishes_its_jobs_sends_their_reports_an
     assert!(matches!(ended.end, SessionEnd::Drained));
     assert_eq!(u16::from(frame.code), 1000);
     assert_eq!((bench.runner.running(), bench.outbox.depth()), (0, 0));
+}
+
+#[tokio::test]
+async fn an_outbox_put_back_to_an_earlier_state_begins_a_new_life_and_loses_nothing() {
+    let mut bench = Bench::new().await;
+    let kept = job(&run(7, "127.0.0.1"));
+    bench.outbox.append(kept, "kept in the backup", clock::wall()).await.unwrap();
+    let (ended, hello) = bench.session(async |plane| plane.welcome(5).await).await;
+    assert_eq!(closed_here(&ended), CloseReason::ProtocolOrder);
+    assert!(
+        ended.session.outbox_is_behind(),
+        "the control plane has five reports of an outbox that wrote one"
+    );
+
+    bench.outbox.begin_new_life(clock::wall(), clock::random_id_bytes()).await.unwrap();
+    let (ended, (again, report)) = bench
+        .session(async |plane| {
+            let hello = plane.welcome(0).await;
+            (hello, plane.report().await)
+        })
+        .await;
+    assert!(!ended.session.outbox_is_behind());
+    assert_ne!(again.outbox.incarnation, hello.outbox.incarnation);
+    assert_eq!((report.1, report.2.as_str()), (kept, "kept in the backup"));
 }
