@@ -25,10 +25,14 @@ pub struct Settings {
     /// The trust domain in the agents' identities; cannot change later. [default: probeops]
     #[arg(long, env = "PROBEOPS_TRUST_DOMAIN")]
     trust_domain: Option<String>,
+    /// Milliseconds between two keepalives of an agent's session, 100 to 60,000; three of them without a byte are its end. Shorter than
+    /// half of what a firewall on the way forgets idle connections after. [default: 15000]
+    #[arg(long, env = "PROBEOPS_KEEPALIVE_MS")]
+    keepalive_ms: Option<u32>,
     /// What is logged, for example `info` or `control_server=debug,info`. [default: info]
     #[arg(long, env = "PROBEOPS_LOG")]
     log: Option<String>,
-    /// A TOML file with any of these as keys (`data_dir`, `listen`, `agent_listen`, `agent_names`, `trust_domain`, `log`).
+    /// A TOML file with any of these as keys (`data_dir`, `listen`, `agent_listen`, `agent_names`, `trust_domain`, `keepalive_ms`, `log`).
     #[arg(long, env = "PROBEOPS_CONFIG_FILE")]
     #[serde(skip)]
     config: Option<PathBuf>,
@@ -47,6 +51,8 @@ pub struct Config {
     pub agent_names: Vec<String>,
     /// The trust domain in the agents' identities.
     pub trust_domain: String,
+    /// Milliseconds between two keepalives of an agent's session.
+    pub keepalive_ms: u32,
     /// What is logged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
@@ -83,6 +89,9 @@ pub enum ConfigError {
     /// The trust domain is not one.
     #[error("trust_domain: `{0}` must be 1 to 63 characters of a-z, 0-9, `.` and `-`")]
     TrustDomain(String),
+    /// Keepalives would be a flood, or nobody would notice who is gone.
+    #[error("keepalive_ms: `{0}` must be 100 to 60000")]
+    Keepalive(u32),
     /// Both sockets cannot be the same.
     #[error("listen and agent_listen are both {0}; give each its own port")]
     SameSocket(SocketAddr),
@@ -116,10 +125,14 @@ impl Config {
             agent_listen: settings.agent_listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8443))),
             agent_names: settings.agent_names.unwrap_or_else(|| vec!["localhost".to_owned(), "127.0.0.1".to_owned()]),
             trust_domain: settings.trust_domain.unwrap_or_else(|| "probeops".to_owned()),
+            keepalive_ms: settings.keepalive_ms.unwrap_or(KEEPALIVE_MS),
             log: settings.log,
         };
         if config.listen == config.agent_listen && config.listen.port() != 0 {
             return Err(ConfigError::SameSocket(config.listen));
+        }
+        if !KEEPALIVE_MS_BOUNDS.contains(&config.keepalive_ms) {
+            return Err(ConfigError::Keepalive(config.keepalive_ms));
         }
         if config.agent_names.is_empty() {
             return Err(ConfigError::NoAgentName);
@@ -143,6 +156,7 @@ impl Settings {
             agent_listen: self.agent_listen.or(file.agent_listen),
             agent_names: self.agent_names.or(file.agent_names),
             trust_domain: self.trust_domain.or(file.trust_domain),
+            keepalive_ms: self.keepalive_ms.or(file.keepalive_ms),
             log: self.log.or(file.log),
             config: None,
         }
@@ -159,6 +173,9 @@ fn read_file(path: PathBuf) -> Result<Settings, ConfigError> {
         source: Box::new(source),
     })
 }
+
+const KEEPALIVE_MS: u32 = 15_000;
+const KEEPALIVE_MS_BOUNDS: std::ops::RangeInclusive<u32> = 100..=60_000;
 
 #[cfg(test)]
 mod tests {
@@ -199,6 +216,8 @@ mod tests {
             ("data_dir = \"d\"\nagent_names = []", "agent_names"),
             ("data_dir = \"d\"\nagent_names = [\"a b\"]", "agent_names"),
             ("data_dir = \"d\"\ntrust_domain = \"A/b\"", "trust_domain"),
+            ("data_dir = \"d\"\nkeepalive_ms = 99", "keepalive_ms"),
+            ("data_dir = \"d\"\nkeepalive_ms = 60001", "keepalive_ms"),
             ("data_dir = \"d\"\nlisten = \"127.0.0.1:9\"\nagent_listen = \"127.0.0.1:9\"", "agent_listen"),
         ] {
             let refused = from_file(text).unwrap_err().to_string();

@@ -86,6 +86,7 @@ fn service_options(config: &Config, agent_address: SocketAddr) -> ServiceOptions
         agent_names: config.agent_names.clone(),
         agent_address,
         trust_domain: config.trust_domain.clone(),
+        keepalive: Duration::from_millis(u64::from(config.keepalive_ms)),
         ..ServiceOptions::new(config.data_dir.clone())
     }
 }

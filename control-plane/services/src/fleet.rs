@@ -1,6 +1,7 @@
 //! The fleet: who the agents are, how they prove it, and which of them are here.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use control_store::Store;
 
@@ -51,6 +52,7 @@ struct Inner {
     identities: Arc<IdentityMap>,
     authority: Authority,
     trust_domain: String,
+    keepalive: Duration,
     enrol_rate: Mutex<EnrolRate>,
 }
 
@@ -62,6 +64,7 @@ impl Fleet {
         trust_domain: String,
         directory: Directory,
         bundles: JoinBundles,
+        keepalive: Duration,
     ) -> Self {
         let store = lifecycle.store.clone();
         let enrol_rate = Mutex::new(EnrolRate::new(EnrolLimits::default(), clock::monotonic()));
@@ -76,6 +79,7 @@ impl Fleet {
                 identities,
                 authority,
                 trust_domain,
+                keepalive,
             }),
         }
     }
@@ -114,6 +118,11 @@ impl Fleet {
 
     pub(crate) fn trust_domain(&self) -> &str {
         &self.inner.trust_domain
+    }
+
+    /// Time between two keepalives of a session.
+    pub(crate) fn keepalive(&self) -> Duration {
+        self.inner.keepalive
     }
 
     fn enrol_rate(&self) -> &Mutex<EnrolRate> {

@@ -8,9 +8,10 @@ use control_core::authorize::SystemScope;
 use control_core::duty::Duty;
 use control_core::queue::QueuedJob;
 use control_store::jobs::OpenState;
-use control_store::{Store, StoreError, StoreOptions};
+use control_store::{Store, StoreError, StoreMetrics, StoreOptions};
 use shared_protocol::frame::Goaway;
 use shared_protocol::id::InstanceId;
+use shared_protocol::limits::KEEPALIVE_INTERVAL;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -36,6 +37,8 @@ pub struct ServiceOptions {
     pub agent_address: String,
     /// The trust domain of the agents' identities.
     pub trust_domain: String,
+    /// Time between two keepalives of a session; three of them without a byte are its end.
+    pub keepalive: Duration,
 }
 
 impl ServiceOptions {
@@ -46,6 +49,7 @@ impl ServiceOptions {
             agent_names: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
             agent_address: "127.0.0.1:8443".to_owned(),
             trust_domain: "probeops".to_owned(),
+            keepalive: KEEPALIVE_INTERVAL,
         }
     }
 }
@@ -121,7 +125,15 @@ impl Services {
         for agent in directory.off_duty() {
             lifecycle.dispatch.duty(agent, Duty::Draining).await;
         }
-        let fleet = Fleet::new(lifecycle.clone(), identities, authority, options.trust_domain, directory, bundles.clone());
+        let fleet = Fleet::new(
+            lifecycle.clone(),
+            identities,
+            authority,
+            options.trust_domain,
+            directory,
+            bundles.clone(),
+            options.keepalive,
+        );
         let identity = Identity::new(store.clone(), pepper, bundles);
         lifecycle.tasks.spawn(identity.clone().keep_last_used(lifecycle.stopping.clone()));
         Ok(Self {
@@ -154,6 +166,11 @@ impl Services {
     /// Whether the dispatcher answers; waits for as long as it takes.
     pub async fn dispatcher_answers(&self) -> bool {
         self.lifecycle.dispatch.answers().await
+    }
+
+    /// What the store did since it was opened.
+    pub fn store_metrics(&self) -> StoreMetrics {
+        self.store.metrics()
     }
 
     /// Whether requests can be served: the store answers.

@@ -12,7 +12,7 @@ use shared_protocol::close::CloseReason;
 use shared_protocol::end::End;
 use shared_protocol::frame::{Ack, Hello, Welcome};
 use shared_protocol::id::{AgentId, Epoch, InstanceId, JobId, JobRef, Sequence};
-use shared_protocol::limits::{KEEPALIVE_INTERVAL, PROTOCOL_VERSION};
+use shared_protocol::limits::PROTOCOL_VERSION;
 use shared_protocol::time::UnixMicros;
 
 use super::outlet::Outlet;
@@ -84,7 +84,7 @@ impl Fleet {
             },
             readopted: opened.kept,
             drop: opened.drop,
-            keepalive_ms: u32::try_from(KEEPALIVE_INTERVAL.as_millis()).unwrap_or(u32::MAX),
+            keepalive_ms: u32::try_from(self.keepalive().as_millis()).unwrap_or(u32::MAX),
         };
         tracing::info!(%agent, epoch = opened.epoch.0, readopted = welcome.readopted.len(), "session opened");
         Ok((Session::new(self.clone(), agent, opened.epoch, incarnation, commands), welcome))
