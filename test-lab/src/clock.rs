@@ -7,3 +7,9 @@ use std::time::Instant;
 pub fn start() -> Instant {
     Instant::now()
 }
+
+/// Tokio's own clock, which stands still in tests that stop it.
+#[expect(clippy::disallowed_methods, reason = "delays are counted on the clock that sleeps are")]
+pub(crate) fn tokio_now() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}

@@ -14,10 +14,14 @@
 //! ```
 #![expect(clippy::disallowed_types, reason = "the lab starts the product's own binaries")]
 
+pub mod arrivals;
 pub mod clock;
-pub mod cutter;
+pub mod fault;
 pub mod fleet;
+pub mod floor;
+pub mod http;
+pub mod latency;
 pub mod ledger;
 pub mod load;
-pub mod memory;
+pub mod process;
 pub mod stand;

@@ -1,16 +1,21 @@
 //! A stand: a control plane and agents as real processes in a directory of their own, each of which can be killed and started again.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+pub use nix::sys::signal::Signal;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 use serde::Deserialize;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 
-use crate::cutter::Cutter;
+mod ask;
+
+use crate::fault::{Proxy, Whom};
+use crate::fleet::{self, Identity};
 
 /// A control plane with one tenant, and its agents.
 pub struct Stand {
@@ -19,11 +24,22 @@ pub struct Stand {
     server: Option<Child>,
     agents: Vec<Agent>,
     ports: Option<(String, String)>,
-    cutter: Option<Cutter>,
+    way: Option<Proxy>,
+    dials: Dials,
+    keepalive: Option<Duration>,
     /// The tenant's key, with every scope.
     pub key: String,
     tenant: String,
     client: reqwest::Client,
+}
+
+/// How agents reach the control plane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dials {
+    /// By a way on which everything can happen.
+    Forwarded,
+    /// Straight, so that nothing is measured but the product.
+    Straight,
 }
 
 /// An agent's process; none while it is killed.
@@ -55,31 +71,73 @@ impl Stand {
     /// # Errors
     /// When a binary is not built, or does not come up.
     pub async fn start() -> Result<Self> {
-        let directory = tempfile::tempdir().context("make the stand's directory")?;
+        let mut stand = Self::prepare(Dials::Forwarded)?;
+        stand.start_server().await?;
+        stand.make_tenant().await?;
+        Ok(stand)
+    }
+
+    /// The same with another time between keepalives, so that silence is noticed sooner.
+    ///
+    /// # Errors
+    /// When a binary is not built, or does not come up.
+    pub async fn start_with_keepalive(keepalive: Duration) -> Result<Self> {
+        let mut stand = Self::prepare(Dials::Forwarded)?;
+        stand.keepalive = Some(keepalive);
+        stand.start_server().await?;
+        stand.make_tenant().await?;
+        Ok(stand)
+    }
+
+    /// The same without the way by which connections can be disturbed: agents dial the control plane itself.
+    ///
+    /// # Errors
+    /// When a binary is not built, or does not come up.
+    pub async fn start_straight() -> Result<Self> {
+        let mut stand = Self::prepare(Dials::Straight)?;
+        stand.start_server().await?;
+        stand.make_tenant().await?;
+        Ok(stand)
+    }
+
+    /// Starts a control plane whose tenant has so many agents enrolled already; their identities come with it.
+    ///
+    /// # Errors
+    /// When a binary is not built, or does not come up.
+    pub async fn start_founded(agents: u32) -> Result<(Self, Vec<Identity>)> {
+        let mut stand = Self::prepare(Dials::Forwarded)?;
+        let founded = fleet::found(&stand.data_dir(), agents).await?;
+        stand.tenant = founded.tenant;
+        stand.key = founded.key;
+        stand.start_server().await?;
+        Ok((stand, founded.agents))
+    }
+
+    fn prepare(dials: Dials) -> Result<Self> {
         let client = reqwest::Client::builder()
             .timeout(Duration::from_secs(30))
             .connect_timeout(Duration::from_secs(5))
             .build()?;
-        let binaries = binaries()?;
-        let mut stand = Self {
-            directory,
-            binaries,
+        Ok(Self {
+            directory: tempfile::tempdir().context("make the stand's directory")?,
+            binaries: binaries()?,
             server: None,
             agents: Vec::new(),
             ports: None,
-            cutter: None,
+            way: None,
+            dials,
+            keepalive: None,
             key: String::new(),
             tenant: String::new(),
             client,
-        };
-        stand.start_server().await?;
-        stand.tenant = stand.administer(&["tenant", "create", "--name", "lab", "--tier", "enterprise"]).await?.id;
-        let tenant = stand.tenant.clone();
-        stand.key = stand
-            .administer(&["key", "create", "--tenant", &tenant, "--name", "lab", "--scope", "measure,read,admin"])
-            .await?
-            .key;
-        Ok(stand)
+        })
+    }
+
+    async fn make_tenant(&mut self) -> Result<()> {
+        self.tenant = self.administer(&["tenant", "create", "--name", "lab", "--tier", "enterprise"]).await?.id;
+        let made = ["key", "create", "--tenant", &self.tenant, "--name", "lab", "--scope", "measure,read,admin"];
+        self.key = self.administer(&made).await?.key;
+        Ok(())
     }
 
     /// Enrols an agent and starts it; returns once the control plane sees it online.
@@ -87,15 +145,58 @@ impl Stand {
     /// # Errors
     /// When it cannot enrol or does not come online.
     pub async fn add_agent(&mut self, name: &str) -> Result<()> {
-        let tenant = self.tenant.clone();
-        let bundle = self.administer(&["join-token", "create", "--tenant", &tenant, "--name", name]).await?.bundle;
-        let bundle = bundle.replacen(&address_of(&bundle)?, &self.way().await?.to_string(), 1);
+        self.add_agents(&[name.to_owned()]).await
+    }
+
+    /// Enrols agents and starts them; returns once the control plane sees them online.
+    ///
+    /// # Errors
+    /// When one cannot enrol or does not come online.
+    pub async fn add_agents(&mut self, names: &[String]) -> Result<()> {
+        self.open_way().await?;
+        for name in names {
+            let state = self.enrol(name).await?;
+            self.agents.push(Agent {
+                name: name.clone(),
+                state,
+                process: None,
+            });
+            self.start_agent(self.agents.len() - 1)?;
+        }
+        for name in names {
+            self.until_online(name).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes an agent's state directory by its own enrolment. One address may enrol five at once and then one a second: who is too fast waits.
+    async fn enrol(&self, name: &str) -> Result<PathBuf> {
+        let mut bundle = self
+            .administer(&["join-token", "create", "--tenant", &self.tenant, "--name", name])
+            .await?
+            .bundle;
+        if self.dials == Dials::Forwarded {
+            bundle = bundle.replacen(&address_of(&bundle)?, &self.way()?.address().to_string(), 1);
+        }
         let state = self.directory.path().join(name);
         std::fs::create_dir(&state)?;
         std::fs::write(state.join("agent.toml"), AGENT_CONFIG)?;
+        let began = crate::clock::start();
+        while !self.try_enrol(name, &state, &bundle).await? {
+            ensure!(
+                began.elapsed() < STARTS_WITHIN,
+                "{name} cannot enrol; {}",
+                self.last_words(&format!("{name}.enrol.log"))
+            );
+            tokio::time::sleep(ENROL_PAUSE).await;
+        }
+        Ok(state)
+    }
+
+    async fn try_enrol(&self, name: &str, state: &Path, bundle: &str) -> Result<bool> {
         let mut enrol = Command::new(self.binaries.join("probe-agent"))
             .args(["enrol", "--state-dir"])
-            .arg(&state)
+            .arg(state)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(self.log(&format!("{name}.enrol.log"))?)
@@ -105,18 +206,7 @@ impl Stand {
         input.write_all(format!("{bundle}\n").as_bytes()).await?;
         drop(input);
         let status = tokio::time::timeout(STARTS_WITHIN, enrol.wait()).await.context("enrolment hangs")??;
-        ensure!(
-            status.success(),
-            "enrolment of {name} ended with {status}; {}",
-            self.last_words(&format!("{name}.enrol.log"))
-        );
-        self.agents.push(Agent {
-            name: name.to_owned(),
-            state,
-            process: None,
-        });
-        self.start_agent(self.agents.len() - 1)?;
-        self.until_online(name).await
+        Ok(status.success())
     }
 
     /// Starts the control plane, on the ports it had before, and waits until it is ready.
@@ -133,6 +223,11 @@ impl Stand {
         let mut server = Command::new(self.binaries.join("control-plane"))
             .args(["run", "--listen", &http, "--agent-listen", &agent, "--data-dir"])
             .arg(&data)
+            .args(
+                self.keepalive
+                    .iter()
+                    .flat_map(|time| ["--keepalive-ms".to_owned(), time.as_millis().to_string()]),
+            )
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(self.log("server.log")?)
@@ -179,19 +274,61 @@ impl Stand {
         server.kill().await.context("kill the control plane")
     }
 
+    /// Asks the control plane to stop, and waits until it has.
+    ///
+    /// # Errors
+    /// When it was not running, or does not stop in order.
+    pub async fn stop_server(&mut self) -> Result<()> {
+        signal(self.server_pid(), Signal::SIGTERM)?;
+        let mut server = self.server.take().context("the control plane is not running")?;
+        let status = tokio::time::timeout(STARTS_WITHIN, server.wait())
+            .await
+            .context("the control plane does not stop")??;
+        ensure!(status.success(), "the control plane ended with {status}; {}", self.last_words("server.log"));
+        Ok(())
+    }
+
+    /// Freezes the control plane, or lets it go on.
+    ///
+    /// # Errors
+    /// When it is not running.
+    pub fn signal_server(&self, signal: Signal) -> Result<()> {
+        self::signal(self.server_pid(), signal)
+    }
+
+    /// Freezes an agent, or lets it go on.
+    ///
+    /// # Errors
+    /// When it is not running.
+    pub fn signal_agent(&self, index: usize, signal: Signal) -> Result<()> {
+        self::signal(self.agent_pid(index), signal)
+    }
+
     /// Cuts every connection between agents and control plane.
     pub fn cut_connections(&self) {
-        if let Some(cutter) = &self.cutter {
-            cutter.cut();
+        if let Some(way) = &self.way {
+            way.cut(Whom::Present);
         }
     }
 
-    /// Where agents dial to: a way that can be cut.
-    async fn way(&mut self) -> Result<SocketAddr> {
-        if self.cutter.is_none() {
-            self.cutter = Some(Cutter::start(self.agent_address().parse()?).await?);
+    /// The way by which the agents reach the control plane, with all that can happen to it.
+    ///
+    /// # Errors
+    /// Before the first agent was added.
+    pub fn way(&self) -> Result<&Proxy> {
+        self.way.as_ref().context("there is no way to the agent port yet")
+    }
+
+    async fn open_way(&mut self) -> Result<()> {
+        if self.way.is_none() && self.dials == Dials::Forwarded {
+            self.way = Some(Proxy::start(self.agent_address().parse()?).await?);
         }
-        Ok(self.cutter.as_ref().context("no way to the agent port")?.address())
+        Ok(())
+    }
+
+    /// What the control plane keeps its data in.
+    pub const fn database(&self) -> &'static str {
+        "sqlite"
     }
 
     /// Kills an agent at once.
@@ -222,49 +359,6 @@ impl Stand {
             .context("start the agent")?;
         self.agents.get_mut(index).context("no such agent")?.process = Some(process);
         Ok(())
-    }
-
-    /// Waits until the control plane sees an agent online.
-    ///
-    /// # Errors
-    /// When it does not within half a minute.
-    pub async fn until_online(&self, name: &str) -> Result<()> {
-        let began = crate::clock::start();
-        loop {
-            if let Ok(agents) = self.get("/api/v1/agents?limit=200").await
-                && items_of(&agents).any(|agent| text(agent, "name") == name && text(agent, "presence") == "online")
-            {
-                return Ok(());
-            }
-            ensure!(
-                began.elapsed() < STARTS_WITHIN,
-                "{name} does not come online; {}; {}",
-                self.last_words(&format!("{name}.log")),
-                self.last_words("server.log")
-            );
-            tokio::time::sleep(POLL).await;
-        }
-    }
-
-    /// Reads a resource with the tenant's key.
-    ///
-    /// # Errors
-    /// When the control plane cannot be reached or answers with a problem.
-    pub async fn get(&self, path: &str) -> Result<serde_json::Value> {
-        let answer = self.client.get(self.url(path)).bearer_auth(&self.key).send().await?;
-        Ok(answer.error_for_status()?.json().await?)
-    }
-
-    /// Sends a body with the tenant's key.
-    ///
-    /// # Errors
-    /// When the control plane cannot be reached or answers with a problem.
-    pub async fn post(&self, path: &str, body: &serde_json::Value) -> Result<serde_json::Value> {
-        let answer = self.client.post(self.url(path)).bearer_auth(&self.key).json(body).send().await?;
-        let status = answer.status();
-        let answer: serde_json::Value = answer.json().await?;
-        ensure!(status.is_success(), "{path} answered {status}: {answer}");
-        Ok(answer)
     }
 
     /// The address of a resource.
@@ -335,6 +429,11 @@ impl Stand {
     }
 }
 
+fn signal(pid: Option<u32>, signal: Signal) -> Result<()> {
+    let pid = pid.context("the process is not running")?;
+    kill(Pid::from_raw(i32::try_from(pid)?), signal).with_context(|| format!("send {signal} to process {pid}"))
+}
+
 /// The `host:port` of a join bundle.
 fn address_of(bundle: &str) -> Result<String> {
     let (_, rest) = bundle.split_once("://").context("a join bundle")?;
@@ -370,6 +469,8 @@ fn binaries() -> Result<PathBuf> {
 
 /// The backoff of the kill test: base, cap, time after which a session counts as stable.
 const AGENT_CONFIG: &str = "[policy]\nallow_loopback = true\n\n[link]\nbackoff_base_ms = 10\nbackoff_cap_ms = 200\nstable_after_ms = 500\n";
+/// Rest before an enrolment that was refused is tried again.
+const ENROL_PAUSE: Duration = Duration::from_millis(1_050);
 /// Longest time a process may take to come up.
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
 /// Time between two looks at a process that comes up.

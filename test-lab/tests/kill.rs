@@ -1,17 +1,21 @@
-//! Kills the control plane and the agents under load, and cuts the way between them, again and again: nothing that was accepted is lost,
-//! nothing ends twice.
+//! Kills the control plane and the agents under load, and does to the way between them everything that can happen to one, again and again:
+//! nothing that was accepted is lost, nothing ends twice.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use test_lab::fault::Schedule;
 use test_lab::ledger::{Ledger, jobs_of};
 use test_lab::load::{Destination, Load};
 use test_lab::stand::Stand;
 
 const AGENTS: usize = 2;
-const KILLS: usize = 20;
+const KILLS: usize = 40;
 const KILLS_LONG: usize = 1_000;
+/// Short, so that an agent whose way is stalled finds out before the way is well again as often as after.
+const KEEPALIVE: Duration = Duration::from_millis(300);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kil_01_kil_02_every_accepted_job_has_exactly_one_end_whatever_is_killed() {
@@ -19,11 +23,10 @@ async fn kil_01_kil_02_every_accepted_job_has_exactly_one_end_whatever_is_killed
     let kills = if std::env::var_os("PROBEOPS_LONG").is_some() { KILLS_LONG } else { KILLS };
     println!("seed {seed} (give it back as PROBEOPS_SEED)");
     let mut random = StdRng::seed_from_u64(seed);
-    let mut stand = Stand::start().await.unwrap();
+    let mut schedule = Schedule::new(seed);
+    let mut stand = Stand::start_with_keepalive(KEEPALIVE).await.unwrap();
     let names: Vec<String> = (0..AGENTS).map(|number| format!("agent-{number}")).collect();
-    for name in &names {
-        stand.add_agent(name).await.unwrap();
-    }
+    stand.add_agents(&names).await.unwrap();
     let ledger = Arc::new(Ledger::default());
     let destination = Destination {
         url: stand.url(""),
@@ -32,15 +35,18 @@ async fn kil_01_kil_02_every_accepted_job_has_exactly_one_end_whatever_is_killed
     };
     let load = Load::start(&destination, 4, &ledger).unwrap();
 
-    let (mut server_kills, mut agent_kills, mut cuts) = (0, 0, 0);
+    let (mut server_kills, mut agent_kills, mut faults) = (0, 0, 0);
     for _ in 0..kills {
-        // Between two kills the way is cut once or not at all.
+        // Before a kill something happens to the way or nothing does, and sometimes it still lasts while somebody is killed.
         if random.random_bool(0.5) {
-            load.until_accepted(random.random_range(1..10)).await;
-            stand.cut_connections();
-            cuts += 1;
+            load.until_accepted(random.random_range(1..5)).await;
+            stand.way().unwrap().act(schedule.next().unwrap());
+            faults += 1;
         }
-        load.until_accepted(random.random_range(1..15)).await;
+        load.until_accepted(random.random_range(1..10)).await;
+        if random.random_bool(0.5) {
+            stand.way().unwrap().well_again();
+        }
         if random.random_bool(0.5) {
             stand.kill_server().await.unwrap();
             server_kills += 1;
@@ -51,10 +57,11 @@ async fn kil_01_kil_02_every_accepted_job_has_exactly_one_end_whatever_is_killed
             agent_kills += 1;
             // Sometimes nobody is there for a while, sometimes it comes back at once.
             if random.random_bool(0.5) {
-                load.until_accepted(random.random_range(1..10)).await;
+                load.until_accepted(random.random_range(1..5)).await;
             }
             stand.start_agent(victim).unwrap();
         }
+        stand.way().unwrap().well_again();
         read_ends(&stand, &ledger).await;
     }
     load.finish().await.unwrap();
@@ -63,13 +70,13 @@ async fn kil_01_kil_02_every_accepted_job_has_exactly_one_end_whatever_is_killed
     }
     while !ledger.open_measurements().is_empty() {
         read_ends(&stand, &ledger).await;
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     stand.kill_server().await.unwrap();
 
     let verdict = ledger.judge(&stand.data_dir().join("probeops.db")).await.unwrap();
     println!(
-        "kills={} (server {server_kills}, agent {agent_kills}) cuts={cuts} accepted={} ended={} lost={} double={} ends={:?}",
+        "kills={} (server {server_kills}, agent {agent_kills}) faults={faults} accepted={} ended={} lost={} double={} ends={:?}",
         server_kills + agent_kills,
         verdict.accepted,
         verdict.ended,

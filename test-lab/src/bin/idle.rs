@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Parser;
 use serde_json::json;
-use test_lab::memory::resident_kib;
+use test_lab::process::resident_kib;
 use test_lab::stand::Stand;
 
 #[derive(Parser)]

@@ -47,8 +47,9 @@ pub(super) fn run(root: &Path, arguments: &TestArgs) -> Result<Summary> {
     let log = folder.path().join("skips");
     std::fs::write(&log, "").context("making the log of skipped tests")?;
     let mut command = tool::cargo(root);
+    let profile = if arguments.long { "long" } else { "ci" };
     command
-        .args(["nextest", "run", "--locked", "--workspace", "--profile", "ci"])
+        .args(["nextest", "run", "--locked", "--workspace", "--profile", profile])
         .env(skip::VARIABLE, &log);
     if let Some(filter) = &arguments.filter {
         command.args(["--filterset", filter]);

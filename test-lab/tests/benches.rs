@@ -1,0 +1,57 @@
+//! Every benchmark runs in its quick form and says what it is to say; how fast this machine is today is no test.
+#![expect(clippy::disallowed_types, reason = "the benchmarks are programs of this crate")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic and print; its helpers too")]
+
+use std::process::Command;
+
+use serde_json::Value;
+
+fn quick(program: &str, more: &[&str]) -> Value {
+    let output = Command::new(program).args(["--quick", "--json"]).args(more).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let record: Value = serde_json::from_slice(&output.stdout).unwrap();
+    println!("{record}");
+    record
+}
+
+fn number(record: &Value, pointer: &str) -> f64 {
+    record
+        .pointer(pointer)
+        .and_then(Value::as_f64)
+        .unwrap_or_else(|| panic!("no {pointer} in {record}"))
+}
+
+#[test]
+fn path_follows_every_measurement_to_its_report() {
+    let record = quick(env!("CARGO_BIN_EXE_path"), &["--agents", "2", "--rate", "20", "--seconds", "2"]);
+    let measurements = number(&record, "/measurements");
+    assert!(measurements > 10.0);
+    for figure in ["/post_to_accepted", "/post_to_first_finding", "/post_to_report_readable"] {
+        assert!((number(&record, &format!("{figure}/n")) - measurements).abs() < f64::EPSILON, "{figure}");
+        assert!(number(&record, &format!("{figure}/p50_ms")) > 0.0);
+    }
+}
+
+#[test]
+fn queue_counts_back_what_it_was_promised() {
+    let record = quick(env!("CARGO_BIN_EXE_queue"), &["--agents", "4", "--clients", "4", "--seconds", "1"]);
+    let promised = number(&record, "/counted_back/promised");
+    assert!(promised > 100.0);
+    for found in ["completed", "reports"] {
+        assert!((number(&record, &format!("/counted_back/{found}")) - promised).abs() < f64::EPSILON);
+    }
+    assert!(number(&record, "/share_of_floor") > 0.0 && number(&record, "/floor/rows_per_second") > 0.0);
+}
+
+#[test]
+fn auth_tells_a_known_request_from_an_unknown_one() {
+    let record = quick(env!("CARGO_BIN_EXE_auth"), &["--requests", "400"]);
+    assert!(number(&record, "/processor_us_with_key") > 0.0 && number(&record, "/processor_us_authenticate_alone") > 0.0);
+}
+
+#[test]
+fn res_07_net_12_a_fleet_comes_idles_and_comes_back() {
+    let record = quick(env!("CARGO_BIN_EXE_fleet"), &["--agents", "100"]);
+    assert!(number(&record, "/lost_while_idle").abs() < f64::EPSILON);
+    assert!(number(&record, "/storm/back/n") >= 100.0 && number(&record, "/storm/dials") >= 100.0);
+}
