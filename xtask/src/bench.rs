@@ -1,5 +1,7 @@
 //! `cargo xtask bench <name>`: runs a benchmark of test-lab and keeps its record.
 
+mod machine;
+
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -7,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 
 use crate::cli::BenchArgs;
-use crate::tool::{self, Install};
+use crate::tool;
 use crate::workspace;
 
 /// The benchmarks there are. Each is a program of test-lab of the same name that prints one JSON document when given `--json`.
@@ -19,6 +21,14 @@ pub(crate) enum Name {
     Idle,
     /// How long it takes to find agents by labels among 100,000
     Select,
+    /// How long a tenant waits, from its request to the first finding and to the report
+    Path,
+    /// What the queue carries, beside the least that durable acknowledgements cost
+    Queue,
+    /// What it costs to know who asks
+    Auth,
+    /// 10,000 simulated agents: memory, idle cost, and the storm after a crash
+    Fleet,
 }
 
 impl Name {
@@ -27,6 +37,10 @@ impl Name {
             Self::Sessions => "sessions",
             Self::Idle => "idle",
             Self::Select => "select",
+            Self::Path => "path",
+            Self::Queue => "queue",
+            Self::Auth => "auth",
+            Self::Fleet => "fleet",
         }
     }
 }
@@ -34,7 +48,8 @@ impl Name {
 /// Runs it; the full run writes docs/benchmarks/<name>.json, the quick one prints only.
 pub(crate) fn run(root: &Path, arguments: &BenchArgs) -> Result<()> {
     let program = arguments.name.program();
-    tool::build_programs(root, Install::Allowed)?;
+    tool::build_programs_to_measure(root)?;
+    let machine = machine::facts();
     let built = workspace::built_binary(root, program);
     let mut command = Command::new(&built);
     command.current_dir(root).arg("--json");
@@ -48,7 +63,10 @@ pub(crate) fn run(root: &Path, arguments: &BenchArgs) -> Result<()> {
     if !output.status.success() {
         bail!("the benchmark `{program}` ended with {}", output.status);
     }
-    let record: serde_json::Value = serde_json::from_slice(&output.stdout).context("the benchmark did not print one JSON document")?;
+    let mut record: serde_json::Value = serde_json::from_slice(&output.stdout).context("the benchmark did not print one JSON document")?;
+    let members = record.as_object_mut().context("the benchmark's document is not an object")?;
+    members.insert("built".to_owned(), tool::BUILT_TO_MEASURE.into());
+    members.insert("machine".to_owned(), machine);
     let text = format!("{}\n", serde_json::to_string_pretty(&record)?);
     print!("{text}");
     if !arguments.quick {

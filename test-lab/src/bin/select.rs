@@ -14,7 +14,7 @@ use shared_protocol::id::{AgentId, TenantId};
 use shared_protocol::spec::ProbeKind;
 use shared_protocol::time::UnixMicros;
 use test_lab::clock;
-use test_lab::memory::resident_kib;
+use test_lab::process::resident_kib;
 
 #[derive(Parser)]
 struct Arguments {
