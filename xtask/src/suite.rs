@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 
 use crate::cli::{self, TestArgs, Verdict};
+use crate::debian::{self, Program};
 use crate::negatives::Detail;
 use crate::openapi::Mode;
 use crate::tool::{self, Install};
@@ -59,6 +60,7 @@ fn prepare(root: &Path, install: Install) -> Result<()> {
     )?;
     tool::require_component(root, "fmt", "rustfmt")?;
     tool::require_component(root, "clippy", "clippy")?;
+    debian::ensure(&POSTGRESQL, install)?;
     tool::ensure_cargo_subcommand(root, "cargo-nextest", install)
 }
 
@@ -119,3 +121,19 @@ fn cargo(root: &Path, arguments: &[&str]) -> Result<Verdict> {
     let status = tool::cargo(root).args(arguments).status().context("calling cargo")?;
     Ok(if status.success() { Verdict::Clean } else { Verdict::Broken })
 }
+
+/// PostgreSQL's own programs: the tests of the store start servers with them.
+const POSTGRESQL: [Program; 2] = [
+    Program {
+        name: "initdb",
+        also_in: "/usr/lib/postgresql/*/bin",
+        package: "postgresql",
+        why: "tests start PostgreSQL servers of their own",
+    },
+    Program {
+        name: "psql",
+        also_in: "/usr/lib/postgresql/*/bin",
+        package: "postgresql",
+        why: "tests make databases with it",
+    },
+];

@@ -4,7 +4,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use control_services::Database;
 use serde::{Deserialize, Serialize};
+
+mod database_url;
+
+pub use database_url::DatabaseUrl;
 
 /// What flags, environment and file may say; all of it optional.
 #[derive(Debug, Clone, Default, Args, Deserialize)]
@@ -13,6 +18,10 @@ pub struct Settings {
     /// Holds the database, the certificate authority and the administration socket; made where it is missing.
     #[arg(long, env = "PROBEOPS_DATA_DIR")]
     data_dir: Option<PathBuf>,
+    /// A PostgreSQL database instead of the SQLite file in the data directory: `postgres://user:password@host:5432/database`.
+    /// Other users of the machine can read command lines: give a password by the environment or the configuration file.
+    #[arg(long, env = "PROBEOPS_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database_url: Option<DatabaseUrl>,
     /// Where the HTTP API listens; port 0 takes any free one. [default: 127.0.0.1:8080]
     #[arg(long, env = "PROBEOPS_LISTEN")]
     listen: Option<SocketAddr>,
@@ -32,7 +41,7 @@ pub struct Settings {
     /// What is logged, for example `info` or `control_server=debug,info`. [default: info]
     #[arg(long, env = "PROBEOPS_LOG")]
     log: Option<String>,
-    /// A TOML file with any of these as keys (`data_dir`, `listen`, `agent_listen`, `agent_names`, `trust_domain`, `keepalive_ms`, `log`).
+    /// A TOML file with any of these as keys (`data_dir`, `database_url`, `listen`, `agent_listen`, `agent_names`, `trust_domain`, `keepalive_ms`, `log`).
     #[arg(long, env = "PROBEOPS_CONFIG_FILE")]
     #[serde(skip)]
     config: Option<PathBuf>,
@@ -43,6 +52,9 @@ pub struct Settings {
 pub struct Config {
     /// Holds everything the control plane keeps.
     pub data_dir: PathBuf,
+    /// The database, where it is not the file in the data directory; printed without its password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database_url: Option<DatabaseUrl>,
     /// Where the HTTP API listens.
     pub listen: SocketAddr,
     /// Where agents connect.
@@ -80,6 +92,9 @@ pub enum ConfigError {
     /// There is no default for it.
     #[error("data_dir is not set; give --data-dir DIR, PROBEOPS_DATA_DIR, or `data_dir` in the configuration file")]
     NoDataDir,
+    /// The database cannot be one.
+    #[error("database_url: {0}")]
+    DatabaseUrl(String),
     /// A name by which agents reach the control plane is not one.
     #[error("agent_names: `{0}` is neither an address nor a host name")]
     AgentName(String),
@@ -110,7 +125,19 @@ impl Config {
         Self::checked(settings.over(file))
     }
 
-    /// The configuration as TOML. It holds no secrets: those lie in files of their own in the data directory.
+    /// The database: the one that the URL names, or the file in the data directory.
+    ///
+    /// # Errors
+    /// [`ConfigError::DatabaseUrl`] for a URL that names none.
+    pub fn database(&self) -> Result<Database, ConfigError> {
+        self.database_url.as_ref().map_or_else(
+            || Ok(Database::file(self.data_dir.join(DATABASE_FILE))),
+            |url| url.database().map_err(ConfigError::DatabaseUrl),
+        )
+    }
+
+    /// The configuration as TOML. It holds no secrets: a database's URL is shown without its password, and others lie in files of their own
+    /// in the data directory.
     ///
     /// # Errors
     /// [`ConfigError::Unprintable`] for a path that is not text.
@@ -121,6 +148,7 @@ impl Config {
     fn checked(settings: Settings) -> Result<Self, ConfigError> {
         let config = Self {
             data_dir: settings.data_dir.ok_or(ConfigError::NoDataDir)?,
+            database_url: settings.database_url,
             listen: settings.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
             agent_listen: settings.agent_listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8443))),
             agent_names: settings.agent_names.unwrap_or_else(|| vec!["localhost".to_owned(), "127.0.0.1".to_owned()]),
@@ -128,6 +156,7 @@ impl Config {
             keepalive_ms: settings.keepalive_ms.unwrap_or(KEEPALIVE_MS),
             log: settings.log,
         };
+        config.database()?;
         if config.listen == config.agent_listen && config.listen.port() != 0 {
             return Err(ConfigError::SameSocket(config.listen));
         }
@@ -152,6 +181,7 @@ impl Settings {
     fn over(self, file: Self) -> Self {
         Self {
             data_dir: self.data_dir.or(file.data_dir),
+            database_url: self.database_url.or(file.database_url),
             listen: self.listen.or(file.listen),
             agent_listen: self.agent_listen.or(file.agent_listen),
             agent_names: self.agent_names.or(file.agent_names),
@@ -176,6 +206,8 @@ fn read_file(path: PathBuf) -> Result<Settings, ConfigError> {
 
 const KEEPALIVE_MS: u32 = 15_000;
 const KEEPALIVE_MS_BOUNDS: std::ops::RangeInclusive<u32> = 100..=60_000;
+/// The embedded database's file in the data directory.
+pub(crate) const DATABASE_FILE: &str = "probeops.db";
 
 #[cfg(test)]
 mod tests {
@@ -215,14 +247,23 @@ mod tests {
             ("data_dir = \"d\"\nlisten = \"localhost\"", "listen"),
             ("data_dir = \"d\"\nagent_names = []", "agent_names"),
             ("data_dir = \"d\"\nagent_names = [\"a b\"]", "agent_names"),
+            ("data_dir = \"d\"\ndatabase_url = \"mysql://hunter2@h/d\"", "database_url"),
+            ("data_dir = \"d\"\ndatabase_url = \"postgres://u:hunter2@h\"", "database_url"),
             ("data_dir = \"d\"\ntrust_domain = \"A/b\"", "trust_domain"),
             ("data_dir = \"d\"\nkeepalive_ms = 99", "keepalive_ms"),
             ("data_dir = \"d\"\nkeepalive_ms = 60001", "keepalive_ms"),
             ("data_dir = \"d\"\nlisten = \"127.0.0.1:9\"\nagent_listen = \"127.0.0.1:9\"", "agent_listen"),
         ] {
             let refused = from_file(text).unwrap_err().to_string();
-            assert!(refused.contains(key), "{text}: {refused}");
+            assert!(refused.contains(key) && !refused.contains("hunter2"), "{text}: {refused}");
         }
+    }
+
+    #[test]
+    fn a_databases_password_is_shown_nowhere() {
+        let config = from_file("data_dir = \"/a\"\ndatabase_url = \"postgres://u:hunter2@h/d\"").unwrap();
+        let shown = format!("{config:?} {} {}", config.to_text().unwrap(), config.database().unwrap());
+        assert!(shown.contains("postgres://u@h:5432/d") && !shown.contains("hunter2"), "{shown}");
     }
 
     #[test]

@@ -19,5 +19,6 @@ pub(crate) mod query;
 mod router;
 pub(crate) mod sse;
 pub(crate) mod state;
+pub(crate) mod waiting;
 
 pub use listener::serve;

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
-use control_services::{ServiceOptions, Services};
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use control_services::{Database, ServiceOptions, Services};
 use shared_protocol::frame::Goaway;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,10 +31,13 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         tracing::warn!(listen = %http_address, "API keys travel in plain text on this address; put a TLS proxy in front of it");
     }
 
-    let services = Services::start(service_options(&config, agent_address))
-        .await
-        // Its text already names its causes.
-        .map_err(|error| anyhow::anyhow!("start: {error}"))?;
+    let options = service_options(&config, config.database()?, agent_address);
+    let services = tokio::select! {
+        started = start(options) => started?,
+        never = http::waiting::serve(&http_listener) => match never {},
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
     let admin_socket = admin::Socket::bind(&config.data_dir)?;
     let stopping = CancellationToken::new();
     let leaving = CancellationToken::new();
@@ -64,6 +68,27 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Starts the services; a database server that cannot be reached yet is waited for.
+async fn start(options: ServiceOptions) -> anyhow::Result<Services> {
+    let mut pauses = ExponentialBuilder::default()
+        .with_min_delay(FIRST_PAUSE)
+        .with_max_delay(LONGEST_PAUSE)
+        .without_max_times()
+        .with_jitter()
+        .build();
+    loop {
+        match Services::start(options.clone()).await {
+            Ok(services) => return Ok(services),
+            Err(error) if error.is_worth_waiting() => {
+                tracing::warn!(%error, database = %options.database, "not ready: the database cannot be reached; trying again");
+                tokio::time::sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
+            }
+            // Its text already names its causes.
+            Err(error) => anyhow::bail!("start: {error}"),
+        }
+    }
+}
+
 async fn bind(address: SocketAddr, whom: &str, flag: &str) -> anyhow::Result<TcpListener> {
     match TcpListener::bind(address).await {
         Ok(listener) => Ok(listener),
@@ -74,7 +99,7 @@ async fn bind(address: SocketAddr, whom: &str, flag: &str) -> anyhow::Result<Tcp
     }
 }
 
-fn service_options(config: &Config, agent_address: SocketAddr) -> ServiceOptions {
+fn service_options(config: &Config, database: Database, agent_address: SocketAddr) -> ServiceOptions {
     let host = config.agent_names.first().map_or("localhost", String::as_str);
     let port = agent_address.port();
     let agent_address = if host.contains(':') {
@@ -83,6 +108,7 @@ fn service_options(config: &Config, agent_address: SocketAddr) -> ServiceOptions
         format!("{host}:{port}")
     };
     ServiceOptions {
+        database,
         agent_names: config.agent_names.clone(),
         agent_address,
         trust_domain: config.trust_domain.clone(),
@@ -98,6 +124,10 @@ async fn finish(tasks: &TaskTracker, what: &str) {
     }
 }
 
+/// The first pause before a database server is tried again.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// The longest such pause, before jitter.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long open requests, and then open sessions, may take to finish.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Agents leave at once and come back when a new process can be there; their own jitter spreads them.

@@ -181,5 +181,15 @@ pub enum StartError {
     Pepper(std::io::Error),
 }
 
+impl StartError {
+    /// Whether the same start can succeed later without anybody changing anything: a database server that cannot be reached yet.
+    pub const fn is_worth_waiting(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_retryable(),
+            Self::DataDirectory { .. } | Self::Authority(_) | Self::Pepper(_) => false,
+        }
+    }
+}
+
 /// How long a caller waits before it tries an unavailable store again, seconds.
 const UNAVAILABLE_RETRY_S: u32 = 2;

@@ -8,7 +8,7 @@ use control_core::authorize::SystemScope;
 use control_core::duty::Duty;
 use control_core::queue::QueuedJob;
 use control_store::jobs::OpenState;
-use control_store::{Store, StoreError, StoreMetrics, StoreOptions};
+use control_store::{Database, Store, StoreError, StoreMetrics, StoreOptions};
 use shared_protocol::frame::Goaway;
 use shared_protocol::id::InstanceId;
 use shared_protocol::limits::KEEPALIVE_INTERVAL;
@@ -29,8 +29,10 @@ use crate::tiers::Tiers;
 /// Where the control plane keeps what it keeps, and how it is reached.
 #[derive(Debug, Clone)]
 pub struct ServiceOptions {
-    /// Holds the database, the certificate authority and the pepper; made with mode 0700 where it is missing.
+    /// Holds the certificate authority, the pepper and the embedded database; made with mode 0700 where it is missing.
     pub data_dir: PathBuf,
+    /// The database.
+    pub database: Database,
     /// Names and addresses by which agents reach the agent port: subject names of its certificate.
     pub agent_names: Vec<String>,
     /// `host:port` that join bundles carry.
@@ -45,6 +47,7 @@ impl ServiceOptions {
     /// The defaults: everything on this machine.
     pub fn new(data_dir: PathBuf) -> Self {
         Self {
+            database: Database::file(data_dir.join("probeops.db")),
             data_dir,
             agent_names: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
             agent_address: "127.0.0.1:8443".to_owned(),
@@ -76,8 +79,8 @@ pub struct Services {
 /// Whether requests can be served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Readiness {
-    /// They can.
-    Ready,
+    /// They can, with the store on this database.
+    Ready(&'static str),
     /// They cannot; the text names what is missing.
     NotReady(String),
 }
@@ -90,7 +93,8 @@ impl Services {
     pub async fn start(options: ServiceOptions) -> Result<Self, StartError> {
         let data_dir = options.data_dir.as_path();
         make_private(data_dir)?;
-        let store = Store::open(&data_dir.join("probeops.db"), StoreOptions::default()).await?;
+        let store = Store::open(options.database, StoreOptions::default()).await?;
+        tracing::info!(database = store.kind().as_str(), "the store is open");
         let pepper = Pepper::load_or_create(&data_dir.join("pepper")).map_err(StartError::Pepper)?;
         let authority = Authority::load_or_create(&data_dir.join("ca"), &options.agent_names, &options.trust_domain, clock::now())?;
 
@@ -179,7 +183,7 @@ impl Services {
             return Readiness::NotReady("stopping".to_owned());
         }
         match self.store.reader().await {
-            Ok(_) => Readiness::Ready,
+            Ok(_) => Readiness::Ready(self.store.kind().as_str()),
             Err(error) => Readiness::NotReady(format!("store: {error}")),
         }
     }

@@ -13,13 +13,13 @@ use shared_protocol::frame::{Capability, HostFacts};
 use shared_protocol::host::Place;
 use shared_protocol::id::{AgentId, TenantId};
 use shared_protocol::time::UnixMicros;
-use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use crate::dialect::{rows, uuid};
 use crate::error::StoreError;
 use crate::page::{self, Page};
-use crate::row::{self, Columns as _, RowError};
+use crate::row::{self, Row, RowError};
+use crate::statement::Statement;
 use crate::tx::{self, Read, Tx};
 
 pub use change::{AgentChange, NewAgent, create, enrol, hello, set_duty, set_state, suspend, update};
@@ -131,35 +131,38 @@ pub struct Identity {
 
 /// Finds an agent of the tenant.
 pub async fn find(on: &mut impl Read, scope: TenantScope, id: AgentId) -> Result<Option<AgentRow>, StoreError> {
-    tx::optional(on, sqlx::query(FIND).bind(id.uuid()).bind(scope.tenant().uuid()), agent).await
+    tx::optional(on, Statement::of(scope, FIND).bind(id.uuid()).bind(scope.tenant().uuid()), agent).await
 }
 
 /// Lists the tenant's revoked agents, newest first.
 pub async fn revoked(on: &mut impl Read, scope: TenantScope, page: &Page<AgentId>) -> Result<Vec<AgentRow>, StoreError> {
-    let statement = sqlx::query(REVOKED).bind(scope.tenant().uuid()).bind(page::before(page)).bind(page.limit);
+    let statement = Statement::of(scope, REVOKED)
+        .bind(scope.tenant().uuid())
+        .bind(page::before(page))
+        .bind(page.limit);
     tx::all(on, statement, agent).await
 }
 
 /// Finds an agent whosever it is: for the session that its certificate opened.
 pub async fn find_for_session(on: &mut impl Read, _: SystemScope, id: AgentId) -> Result<Option<AgentRow>, StoreError> {
-    tx::optional(on, sqlx::query(FIND_ANY).bind(id.uuid()), agent).await
+    tx::optional(on, Statement::own(FIND_ANY).bind(id.uuid()), agent).await
 }
 
 /// Reads agents that are not revoked, whosever they are, by id: what the index in memory is made of.
 pub async fn all(on: &mut impl Read, _: SystemScope, after: Option<AgentId>, limit: u32) -> Result<Vec<AgentRow>, StoreError> {
     let after = after.map_or(Uuid::nil(), AgentId::uuid);
-    tx::all(on, sqlx::query(ALL).bind(after).bind(limit), agent).await
+    tx::all(on, Statement::own(ALL).bind(after).bind(limit), agent).await
 }
 
 /// Reads agents of the tenant by their ids, newest first; those it does not have are left out.
 pub async fn find_many(on: &mut impl Read, scope: TenantScope, ids: &[AgentId]) -> Result<Vec<AgentRow>, StoreError> {
-    let statement = sqlx::query(FIND_MANY).bind(scope.tenant().uuid()).bind(row::json(ids)?);
+    let statement = Statement::of(scope, FIND_MANY).bind(scope.tenant().uuid()).bind(row::json(ids)?);
     tx::all(on, statement, agent).await
 }
 
 /// Every certificate on record that may open a session, with its agent's state: what the identity map in memory is made of.
 pub async fn all_identities(on: &mut impl Read, _: SystemScope) -> Result<Vec<Identity>, StoreError> {
-    tx::all(on, sqlx::query(ALL_IDENTITIES), identity).await
+    tx::all(on, Statement::own(ALL_IDENTITIES), identity).await
 }
 
 /// Notes when agents were last heard of.
@@ -170,11 +173,11 @@ pub async fn seen(tx: &mut Tx, _: SystemScope, heard: &[(AgentId, UnixMicros)]) 
         at: i64,
     }
     let batch: Vec<_> = heard.iter().map(|(id, at)| Heard { id: *id, at: at.micros() }).collect();
-    tx::execute(tx, sqlx::query(SEEN).bind(row::json(&batch)?)).await?;
+    tx::execute(tx, Statement::own(SEEN).bind(row::json(&batch)?)).await?;
     Ok(())
 }
 
-fn agent(row: &SqliteRow) -> Result<AgentRow, RowError> {
+fn agent(row: &Row) -> Result<AgentRow, RowError> {
     let capabilities = row.document_or_none::<Vec<Value>>("capabilities")?.unwrap_or_default();
     let host = row.document_or_none::<Value>("host")?;
     Ok(AgentRow {
@@ -201,7 +204,7 @@ fn agent(row: &SqliteRow) -> Result<AgentRow, RowError> {
     })
 }
 
-fn identity(row: &SqliteRow) -> Result<Identity, RowError> {
+fn identity(row: &Row) -> Result<Identity, RowError> {
     Ok(Identity {
         agent: AgentId::from_uuid(row.uuid("agent")?),
         tenant: TenantId::from_uuid(row.uuid("tenant")?),

@@ -4,11 +4,11 @@ use control_core::authorize::{SystemScope, TenantScope};
 use serde_json::Value;
 use shared_protocol::id::TenantId;
 use shared_protocol::time::UnixMicros;
-use sqlx::sqlite::SqliteRow;
 
 use crate::error::StoreError;
 use crate::page::Page;
-use crate::row::{self, Columns as _, RowError};
+use crate::row::{self, Row, RowError};
+use crate::statement::Statement;
 use crate::tx::{self, Read, Tx};
 
 /// Something that somebody did.
@@ -47,7 +47,7 @@ pub struct AuditRow {
 
 /// Adds a row; belongs in the transaction that does what it tells of.
 pub async fn append(tx: &mut Tx, _: SystemScope, new: &NewAudit) -> Result<(), StoreError> {
-    let statement = sqlx::query(APPEND)
+    let statement = Statement::own(APPEND)
         .bind(new.at.micros())
         .bind(new.tenant.map(TenantId::uuid))
         .bind(new.actor.clone())
@@ -60,14 +60,14 @@ pub async fn append(tx: &mut Tx, _: SystemScope, new: &NewAudit) -> Result<(), S
 
 /// Lists what was done to the tenant's data, newest first.
 pub async fn list(on: &mut impl Read, scope: TenantScope, page: &Page<i64>) -> Result<Vec<AuditRow>, StoreError> {
-    let statement = sqlx::query(LIST)
+    let statement = Statement::of(scope, LIST)
         .bind(scope.tenant().uuid())
         .bind(page.after.unwrap_or(i64::MAX))
         .bind(page.limit);
     tx::all(on, statement, audit).await
 }
 
-fn audit(row: &SqliteRow) -> Result<AuditRow, RowError> {
+fn audit(row: &Row) -> Result<AuditRow, RowError> {
     Ok(AuditRow {
         n: row.number("n")?,
         at: row.instant("at")?,

@@ -3,10 +3,10 @@
 use control_core::authorize::SystemScope;
 use shared_protocol::id::AgentId;
 use shared_protocol::time::UnixMicros;
-use sqlx::sqlite::SqliteRow;
 
 use crate::error::StoreError;
-use crate::row::{Columns as _, RowError};
+use crate::row::{Row, RowError};
+use crate::statement::Statement;
 use crate::tx::{self, Read, Tx};
 
 /// A certificate just signed.
@@ -36,7 +36,7 @@ pub type CertificateRow = NewCertificate;
 /// # Errors
 /// [`StoreError::Conflict`] `key_reuse` where the public key has a certificate already.
 pub async fn insert(tx: &mut Tx, _: SystemScope, new: &NewCertificate) -> Result<(), StoreError> {
-    let statement = sqlx::query(INSERT)
+    let statement = Statement::own(INSERT)
         .bind(new.serial.clone())
         .bind(new.agent.uuid())
         .bind(new.spki_sha256.to_vec())
@@ -52,21 +52,21 @@ pub async fn insert(tx: &mut Tx, _: SystemScope, new: &NewCertificate) -> Result
 
 /// Burns an agent's certificates: from here on none of them opens a session, and their keys stay taken.
 pub async fn burn(tx: &mut Tx, _: SystemScope, agent: AgentId, at: UnixMicros) -> Result<(), StoreError> {
-    tx::execute(tx, sqlx::query(BURN).bind(agent.uuid()).bind(at.micros())).await?;
+    tx::execute(tx, Statement::own(BURN).bind(agent.uuid()).bind(at.micros())).await?;
     Ok(())
 }
 
 /// Finds the certificate of a public key.
 pub async fn find_by_key(on: &mut impl Read, _: SystemScope, spki_sha256: &[u8; 32]) -> Result<Option<CertificateRow>, StoreError> {
-    tx::optional(on, sqlx::query(FIND_BY_KEY).bind(spki_sha256.to_vec()), certificate).await
+    tx::optional(on, Statement::own(FIND_BY_KEY).bind(spki_sha256.to_vec()), certificate).await
 }
 
 /// Lists an agent's certificates, the one that works longest first.
 pub async fn of_agent(on: &mut impl Read, _: SystemScope, agent: AgentId, limit: u32) -> Result<Vec<CertificateRow>, StoreError> {
-    tx::all(on, sqlx::query(OF_AGENT).bind(agent.uuid()).bind(limit), certificate).await
+    tx::all(on, Statement::own(OF_AGENT).bind(agent.uuid()).bind(limit), certificate).await
 }
 
-fn certificate(row: &SqliteRow) -> Result<CertificateRow, RowError> {
+fn certificate(row: &Row) -> Result<CertificateRow, RowError> {
     Ok(NewCertificate {
         agent: AgentId::from_uuid(row.uuid("agent")?),
         serial: row.bytes("serial")?,

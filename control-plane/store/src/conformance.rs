@@ -1,4 +1,4 @@
-//! What every aggregate promises, tried on a real database file. The next database runs the same cases.
+//! What every aggregate promises, tried on both databases: each case file is a module twice, over a world on the one and on the other.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,22 +15,56 @@ use shared_protocol::time::UnixMicros;
 use crate::jobs::{self, Caps, Enqueued, LeasedJob, NewIdempotency, NewJob, NewMeasurement};
 use crate::reports::{self, IncomingReport, IngestOutcome};
 use crate::tx::BoxFuture;
-use crate::{Reader, Store, StoreError, StoreOptions, Tx, agents, certificates, sessions, tenants};
+use crate::{Database, Reader, Store, StoreError, StoreOptions, Tx, agents, certificates, sessions, tenants};
 
-mod agent_changes;
 mod faults;
-mod fleet;
-mod identity;
-mod job_life;
-mod report_life;
+mod migrations;
+mod on_postgres;
+mod on_sqlite;
+mod parity;
+mod server_faults;
 mod statements;
+mod wall;
 
-/// A store in a directory of its own, with two tenants that each have one agent in session.
-pub(super) struct World {
-    pub(super) directory: tempfile::TempDir,
+/// A database of one kind, made for one test.
+pub(super) trait Made: Send + Sync {
+    fn make() -> Self;
+    fn database(&self) -> Database;
+}
+
+/// A file in a directory of its own.
+pub(super) struct OnSqlite(tempfile::TempDir);
+
+/// A database on the server that all tests share.
+pub(super) struct OnPostgres(test_postgres::TestDatabase);
+
+impl Made for OnSqlite {
+    fn make() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn database(&self) -> Database {
+        Database::file(self.0.path().join("probeops.db"))
+    }
+}
+
+impl Made for OnPostgres {
+    fn make() -> Self {
+        Self(test_postgres::TestDatabase::create().unwrap())
+    }
+
+    fn database(&self) -> Database {
+        Database::url(&self.0.url()).unwrap()
+    }
+}
+
+/// A store on a database of its own, with two tenants that each have one agent in session.
+pub(super) struct World<D = OnSqlite> {
     pub(super) store: Store,
     pub(super) ours: Side,
     pub(super) theirs: Side,
+    /// Goes last: the store lets go of it first.
+    pub(super) made: D,
 }
 
 /// One tenant with its agent.
@@ -42,26 +76,17 @@ pub(super) struct Side {
     pub(super) epoch: Epoch,
 }
 
-impl World {
+impl<D: Made> World<D> {
     pub(super) async fn new() -> Self {
         Self::with(StoreOptions::default()).await
     }
 
     pub(super) async fn with(options: StoreOptions) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(&directory.path().join("probeops.db"), options).await.unwrap();
+        let made = D::make();
+        let store = Store::open(made.database(), options).await.unwrap();
         let ours = Side::new(&store, Tier::Free, "ours").await;
         let theirs = Side::new(&store, Tier::Enterprise, "theirs").await;
-        Self {
-            directory,
-            store,
-            ours,
-            theirs,
-        }
-    }
-
-    pub(super) fn file(&self) -> std::path::PathBuf {
-        self.directory.path().join("probeops.db")
+        Self { store, ours, theirs, made }
     }
 
     pub(super) async fn write<T, F>(&self, apply: F) -> T
@@ -115,6 +140,16 @@ impl World {
         let report = report.clone();
         self.write(move |tx| Box::pin(async move { reports::ingest(tx, system(), &report).await }))
             .await
+    }
+}
+
+impl World<OnSqlite> {
+    pub(super) fn directory(&self) -> &std::path::Path {
+        self.made.0.path()
+    }
+
+    pub(super) fn file(&self) -> std::path::PathBuf {
+        self.directory().join("probeops.db")
     }
 }
 
@@ -257,7 +292,7 @@ pub(super) fn report(side: Side, job: JobRef, seq: u64) -> IncomingReport {
 }
 
 /// The agents of a side that are not revoked, by id.
-pub(super) async fn agents_of(world: &World, side: Side) -> Vec<agents::AgentRow> {
+pub(super) async fn agents_of<D: Made>(world: &World<D>, side: Side) -> Vec<agents::AgentRow> {
     let mut all = agents::all(&mut world.reader().await, system(), None, 1_000).await.unwrap();
     all.retain(|agent| agent.tenant == side.tenant);
     all

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
+use sqlx::postgres::PgDatabaseError;
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +17,26 @@ pub enum StoreError {
         /// The process that holds it, where it could be read.
         pid: Option<u32>,
     },
+    /// Another control plane writes to the database.
+    #[error("the database is in use by another control plane ({holder}); stop it first")]
+    InUse {
+        /// Who holds the lock, as far as the server knows.
+        holder: String,
+    },
+    /// The text is no URL of a database.
+    #[error("the database URL is not usable: {0}")]
+    Url(String),
+    /// The server is of a version that nothing here was tried with.
+    #[error("the database server is PostgreSQL {found}; 15 is the oldest that works")]
+    ServerTooOld {
+        /// Its version.
+        found: u32,
+    },
+    /// The role that tenants' reads are done as is not there.
+    #[error(
+        "the role probeops_tenant is missing and may not be made by this user; let an administrator run: CREATE ROLE probeops_tenant NOLOGIN; GRANT probeops_tenant TO <this user>"
+    )]
+    RoleMissing,
     /// The database was written by a newer version of the control plane.
     #[error("the database has schema {found}, this control plane knows {known}: start the newer version, or restore a backup made before the upgrade")]
     SchemaNewer {
@@ -68,6 +90,9 @@ pub enum Unavailable {
     /// The disk or the file failed.
     #[error("the database's file cannot be read or written")]
     Io,
+    /// The server cannot be reached, or the connection to it was lost.
+    #[error("the database cannot be reached")]
+    Unreachable,
     /// The file or its disk is read-only.
     #[error("the database is read-only")]
     ReadOnly,
@@ -97,6 +122,10 @@ impl StoreError {
         match self {
             Self::Unavailable(_) => true,
             Self::Locked { .. }
+            | Self::InUse { .. }
+            | Self::Url(_)
+            | Self::ServerTooOld { .. }
+            | Self::RoleMissing
             | Self::SchemaNewer { .. }
             | Self::Migrate(_)
             | Self::Open { .. }
@@ -111,11 +140,15 @@ impl StoreError {
     pub(crate) const fn spoils_connection(&self) -> bool {
         match self {
             Self::Unavailable(reason) => match reason {
-                Unavailable::Io | Unavailable::ReadOnly | Unavailable::Memory | Unavailable::Closed | Unavailable::TimedOut => true,
+                Unavailable::Io | Unavailable::Unreachable | Unavailable::ReadOnly | Unavailable::Memory | Unavailable::Closed | Unavailable::TimedOut => true,
                 Unavailable::Busy | Unavailable::DiskFull | Unavailable::QueueFull | Unavailable::ReadersBusy | Unavailable::NotCommitted => false,
             },
             Self::Corrupt(_) => true,
             Self::Locked { .. }
+            | Self::InUse { .. }
+            | Self::Url(_)
+            | Self::ServerTooOld { .. }
+            | Self::RoleMissing
             | Self::SchemaNewer { .. }
             | Self::Migrate(_)
             | Self::Open { .. }
@@ -139,21 +172,47 @@ impl From<sqlx::Error> for StoreError {
     )]
     fn from(error: sqlx::Error) -> Self {
         match &error {
-            sqlx::Error::Database(refused) => match refused.code().and_then(|code| code.parse().ok()).map(primary_code) {
-                Some(SQLITE_BUSY | SQLITE_LOCKED) => Unavailable::Busy.into(),
-                Some(SQLITE_FULL) => Unavailable::DiskFull.into(),
-                Some(SQLITE_IOERR | SQLITE_CANTOPEN) => Unavailable::Io.into(),
-                Some(SQLITE_READONLY) => Unavailable::ReadOnly.into(),
-                Some(SQLITE_NOMEM) => Unavailable::Memory.into(),
-                Some(SQLITE_CORRUPT | SQLITE_NOTADB) => Self::Corrupt(refused.message().to_owned()),
-                Some(_) | None => Self::Statement(error),
+            sqlx::Error::Database(refused) => match refused.try_downcast_ref::<PgDatabaseError>() {
+                Some(refused) => refused_by_postgres(refused).unwrap_or(Self::Statement(error)),
+                None => refused_by_sqlite(&**refused).unwrap_or(Self::Statement(error)),
             },
-            sqlx::Error::Io(_) => Unavailable::Io.into(),
+            sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => Unavailable::Unreachable.into(),
             sqlx::Error::PoolTimedOut => Unavailable::ReadersBusy.into(),
             sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => Unavailable::Closed.into(),
             _ => Self::Statement(error),
         }
     }
+}
+
+fn refused_by_sqlite(refused: &dyn DatabaseError) -> Option<StoreError> {
+    let code = refused.code().and_then(|code| code.parse().ok()).map(primary_code)?;
+    Some(match code {
+        SQLITE_BUSY | SQLITE_LOCKED => Unavailable::Busy.into(),
+        SQLITE_FULL => Unavailable::DiskFull.into(),
+        SQLITE_IOERR | SQLITE_CANTOPEN => Unavailable::Io.into(),
+        SQLITE_READONLY => Unavailable::ReadOnly.into(),
+        SQLITE_NOMEM => Unavailable::Memory.into(),
+        SQLITE_CORRUPT | SQLITE_NOTADB => StoreError::Corrupt(refused.message().to_owned()),
+        _ => return None,
+    })
+}
+
+/// By the codes of <https://www.postgresql.org/docs/current/errcodes-appendix.html>; the first two characters are a code's class.
+fn refused_by_postgres(refused: &PgDatabaseError) -> Option<StoreError> {
+    Some(match refused.code() {
+        SERIALIZATION_FAILURE | DEADLOCK_DETECTED | LOCK_NOT_AVAILABLE => Unavailable::Busy.into(),
+        QUERY_CANCELED => Unavailable::TimedOut.into(),
+        READ_ONLY_SQL_TRANSACTION => Unavailable::ReadOnly.into(),
+        DISK_FULL => Unavailable::DiskFull.into(),
+        TOO_MANY_CONNECTIONS | IDLE_IN_TRANSACTION | IDLE_SESSION => Unavailable::Unreachable.into(),
+        DATA_CORRUPTED | INDEX_CORRUPTED => StoreError::Corrupt(refused.message().to_owned()),
+        code => match code.get(..2)? {
+            CLASS_CONNECTION | CLASS_OPERATOR => Unavailable::Unreachable.into(),
+            CLASS_RESOURCES => Unavailable::Memory.into(),
+            CLASS_SYSTEM => Unavailable::Io.into(),
+            _ => return None,
+        },
+    })
 }
 
 /// The low byte of an extended result code (<https://www.sqlite.org/rescode.html>).
@@ -170,3 +229,19 @@ const SQLITE_CORRUPT: i32 = 11;
 const SQLITE_FULL: i32 = 13;
 const SQLITE_CANTOPEN: i32 = 14;
 const SQLITE_NOTADB: i32 = 26;
+
+const SERIALIZATION_FAILURE: &str = "40001";
+const DEADLOCK_DETECTED: &str = "40P01";
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+const QUERY_CANCELED: &str = "57014";
+const READ_ONLY_SQL_TRANSACTION: &str = "25006";
+const DISK_FULL: &str = "53100";
+const TOO_MANY_CONNECTIONS: &str = "53300";
+const IDLE_IN_TRANSACTION: &str = "25P03";
+const IDLE_SESSION: &str = "57P05";
+const DATA_CORRUPTED: &str = "XX001";
+const INDEX_CORRUPTED: &str = "XX002";
+const CLASS_CONNECTION: &str = "08";
+const CLASS_RESOURCES: &str = "53";
+const CLASS_OPERATOR: &str = "57";
+const CLASS_SYSTEM: &str = "58";

@@ -2,10 +2,10 @@
 
 use shared_protocol::id::{MeasurementId, TenantId};
 use shared_protocol::time::UnixMicros;
-use sqlx::sqlite::SqliteRow;
 
 use crate::error::StoreError;
-use crate::row::{Columns as _, RowError};
+use crate::row::{Row, RowError};
+use crate::statement::Statement;
 use crate::tx::{self, Tx};
 
 /// A key that came with a request.
@@ -27,13 +27,13 @@ pub(crate) struct Kept {
 
 /// What is kept of a key, if it is not forgotten yet.
 pub(crate) async fn find(tx: &mut Tx, tenant: TenantId, key: &str, at: UnixMicros) -> Result<Option<Kept>, StoreError> {
-    let statement = sqlx::query(FIND).bind(tenant.uuid()).bind(key.to_owned()).bind(at.micros());
+    let statement = Statement::own(FIND).bind(tenant.uuid()).bind(key.to_owned()).bind(at.micros());
     tx::optional(tx, statement, kept).await
 }
 
 /// Keeps a key; one that was forgotten meanwhile is kept anew.
 pub(crate) async fn keep(tx: &mut Tx, tenant: TenantId, new: &NewIdempotency, measurement: MeasurementId) -> Result<(), StoreError> {
-    let statement = sqlx::query(KEEP)
+    let statement = Statement::own(KEEP)
         .bind(tenant.uuid())
         .bind(new.key.clone())
         .bind(new.body_sha256.to_vec())
@@ -45,10 +45,10 @@ pub(crate) async fn keep(tx: &mut Tx, tenant: TenantId, new: &NewIdempotency, me
 
 /// Removes at most `limit` keys that are past their time; says how many.
 pub(crate) async fn forget(tx: &mut Tx, at: UnixMicros, limit: u32) -> Result<u64, StoreError> {
-    tx::execute(tx, sqlx::query(FORGET).bind(at.micros()).bind(limit)).await
+    tx::execute(tx, Statement::own(FORGET).bind(at.micros()).bind(limit)).await
 }
 
-fn kept(row: &SqliteRow) -> Result<Kept, RowError> {
+fn kept(row: &Row) -> Result<Kept, RowError> {
     Ok(Kept {
         body_sha256: row.digest("body_sha256")?,
         measurement: MeasurementId::from_uuid(row.uuid("measurement")?),

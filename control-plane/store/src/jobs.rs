@@ -9,9 +9,8 @@ use shared_protocol::end::End;
 use shared_protocol::id::{AgentId, Attempt, Epoch, JobId, MeasurementId, TenantId};
 use shared_protocol::tier::Tier;
 use shared_protocol::time::UnixMicros;
-use sqlx::sqlite::SqliteRow;
 
-use crate::row::{Columns as _, RowError};
+use crate::row::{Row, RowError};
 
 mod cancel;
 mod end;
@@ -129,7 +128,7 @@ job_open.deadline_at, job_open.not_before, job_open.cancel_requested_at, job_ope
 }
 use open_columns;
 
-pub(crate) fn open_job(row: &SqliteRow) -> Result<OpenJob, RowError> {
+pub(crate) fn open_job(row: &Row) -> Result<OpenJob, RowError> {
     Ok(OpenJob {
         job: JobId::from_uuid(row.uuid("id")?),
         agent: AgentId::from_uuid(row.uuid("agent")?),

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use control_core::authorize::{SystemScope, TenantScope};
 use shared_protocol::id::{AgentId, TenantId};
 use shared_protocol::time::UnixMicros;
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
 use crate::error::StoreError;
 use crate::page::Page;
-use crate::row::{self, Columns as _, RowError};
+use crate::row::{self, Row, RowError};
+use crate::statement::Statement;
 use crate::tx::{self, Read, Tx};
 
 /// A join token to be made.
@@ -100,7 +99,7 @@ pub enum Redeemed {
 /// # Errors
 /// [`StoreError::Conflict`] `token_id` where the id is taken.
 pub async fn create(tx: &mut Tx, scope: TenantScope, new: &NewJoinToken) -> Result<(), StoreError> {
-    let statement = sqlx::query(CREATE)
+    let statement = Statement::of(scope, CREATE)
         .bind(new.id.clone())
         .bind(scope.tenant().uuid())
         .bind(new.secret_sha256.to_vec())
@@ -119,28 +118,34 @@ pub async fn create(tx: &mut Tx, scope: TenantScope, new: &NewJoinToken) -> Resu
 /// Lists the tenant's join tokens, newest first.
 pub async fn list(on: &mut impl Read, scope: TenantScope, page: &Page<String>) -> Result<Vec<JoinTokenRow>, StoreError> {
     let statement = match &page.after {
-        None => sqlx::query(LIST_FIRST).bind(scope.tenant().uuid()).bind(page.limit),
-        Some(after) => sqlx::query(LIST_AFTER).bind(scope.tenant().uuid()).bind(page.limit).bind(after.clone()),
+        None => Statement::of(scope, LIST_FIRST).bind(scope.tenant().uuid()).bind(page.limit),
+        Some(after) => Statement::of(scope, LIST_AFTER)
+            .bind(scope.tenant().uuid())
+            .bind(page.limit)
+            .bind(after.clone()),
     };
     tx::all(on, statement, token).await
 }
 
 /// Revokes a join token of the tenant; says whether there is one. Revoking again changes nothing.
 pub async fn revoke(tx: &mut Tx, scope: TenantScope, id: &str, at: UnixMicros) -> Result<bool, StoreError> {
-    let statement = sqlx::query(REVOKE).bind(id.to_owned()).bind(scope.tenant().uuid()).bind(at.micros());
+    let statement = Statement::of(scope, REVOKE).bind(id.to_owned()).bind(scope.tenant().uuid()).bind(at.micros());
     Ok(tx::execute(tx, statement).await? > 0)
 }
 
 /// Revokes the unused tokens for an agent that is there already: another one takes their place, or none.
 pub async fn revoke_for(tx: &mut Tx, scope: TenantScope, agent: AgentId, at: UnixMicros) -> Result<(), StoreError> {
-    let statement = sqlx::query(REVOKE_FOR).bind(agent.uuid()).bind(scope.tenant().uuid()).bind(at.micros());
+    let statement = Statement::of(scope, REVOKE_FOR)
+        .bind(agent.uuid())
+        .bind(scope.tenant().uuid())
+        .bind(at.micros());
     tx::execute(tx, statement).await?;
     Ok(())
 }
 
 /// Uses a join token up, if it is good; belongs in the transaction that makes the agent.
 pub async fn redeem(tx: &mut Tx, _: SystemScope, shown: &Redemption) -> Result<Redeemed, StoreError> {
-    let statement = sqlx::query(REDEEM)
+    let statement = Statement::own(REDEEM)
         .bind(shown.id.clone())
         .bind(shown.secret_sha256.to_vec())
         .bind(shown.spki_sha256.to_vec())
@@ -149,9 +154,9 @@ pub async fn redeem(tx: &mut Tx, _: SystemScope, shown: &Redemption) -> Result<R
     if let Some(token) = tx::optional(tx, statement, token).await? {
         return Ok(Redeemed::New(token));
     }
-    let statement = sqlx::query(FIND_USED).bind(shown.id.clone()).bind(shown.secret_sha256.to_vec());
+    let statement = Statement::own(FIND_USED).bind(shown.id.clone()).bind(shown.secret_sha256.to_vec());
     let Some(used) = tx::optional(tx, statement, used).await? else {
-        let statement = sqlx::query(BURY_EXPIRED)
+        let statement = Statement::own(BURY_EXPIRED)
             .bind(shown.id.clone())
             .bind(shown.secret_sha256.to_vec())
             .bind(shown.at.micros());
@@ -171,7 +176,7 @@ struct Used {
     at: UnixMicros,
 }
 
-fn used(row: &SqliteRow) -> Result<Used, RowError> {
+fn used(row: &Row) -> Result<Used, RowError> {
     Ok(Used {
         agent: AgentId::from_uuid(row.uuid("agent")?),
         spki_sha256: row.digest("spki_sha256")?,
@@ -179,11 +184,11 @@ fn used(row: &SqliteRow) -> Result<Used, RowError> {
     })
 }
 
-fn token(row: &SqliteRow) -> Result<JoinTokenRow, RowError> {
+fn token(row: &Row) -> Result<JoinTokenRow, RowError> {
     Ok(JoinTokenRow {
         id: row.text("id")?,
         tenant: TenantId::from_uuid(row.uuid("tenant")?),
-        name: row.try_get("name")?,
+        name: row.text_or_none("name")?,
         labels: row.document("labels")?,
         for_agent: row.uuid_or_none("for_agent")?.map(AgentId::from_uuid),
         created_by: row.text("created_by")?,

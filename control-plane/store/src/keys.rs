@@ -5,12 +5,12 @@ use serde::Serialize;
 use shared_protocol::id::TenantId;
 use shared_protocol::tier::Tier;
 use shared_protocol::time::UnixMicros;
-use sqlx::sqlite::SqliteRow;
 
 use crate::dialect::rows;
 use crate::error::StoreError;
 use crate::page::Page;
-use crate::row::{self, Columns as _, RowError};
+use crate::row::{self, Row, RowError};
+use crate::statement::Statement;
 use crate::tx::{self, Read, Tx};
 
 /// A key to be made.
@@ -60,7 +60,7 @@ pub struct KeyRow {
 /// # Errors
 /// [`StoreError::Conflict`] `key_id` where the id is taken, by any tenant's key.
 pub async fn create(tx: &mut Tx, scope: TenantScope, new: &NewKey) -> Result<(), StoreError> {
-    let statement = sqlx::query(CREATE)
+    let statement = Statement::of(scope, CREATE)
         .bind(new.id.clone())
         .bind(scope.tenant().uuid())
         .bind(new.name.clone())
@@ -76,21 +76,24 @@ pub async fn create(tx: &mut Tx, scope: TenantScope, new: &NewKey) -> Result<(),
 
 /// Finds a key by its public part, whoever's it is: the caller is not known yet.
 pub async fn find_for_authentication(on: &mut impl Read, _: SystemScope, id: &str) -> Result<Option<KeyRow>, StoreError> {
-    tx::optional(on, sqlx::query(FIND).bind(id.to_owned()), key).await
+    tx::optional(on, Statement::own(FIND).bind(id.to_owned()), key).await
 }
 
 /// Lists the tenant's keys, newest first.
 pub async fn list(on: &mut impl Read, scope: TenantScope, page: &Page<String>) -> Result<Vec<KeyRow>, StoreError> {
     let statement = match &page.after {
-        None => sqlx::query(LIST_FIRST).bind(scope.tenant().uuid()).bind(page.limit),
-        Some(after) => sqlx::query(LIST_AFTER).bind(scope.tenant().uuid()).bind(page.limit).bind(after.clone()),
+        None => Statement::of(scope, LIST_FIRST).bind(scope.tenant().uuid()).bind(page.limit),
+        Some(after) => Statement::of(scope, LIST_AFTER)
+            .bind(scope.tenant().uuid())
+            .bind(page.limit)
+            .bind(after.clone()),
     };
     tx::all(on, statement, key).await
 }
 
 /// Revokes a key of the tenant; says whether there is one. Revoking again changes nothing.
 pub async fn revoke(tx: &mut Tx, scope: TenantScope, id: &str, at: UnixMicros) -> Result<bool, StoreError> {
-    let statement = sqlx::query(REVOKE).bind(id.to_owned()).bind(scope.tenant().uuid()).bind(at.micros());
+    let statement = Statement::of(scope, REVOKE).bind(id.to_owned()).bind(scope.tenant().uuid()).bind(at.micros());
     Ok(tx::execute(tx, statement).await? > 0)
 }
 
@@ -102,11 +105,11 @@ pub async fn touch(tx: &mut Tx, _: SystemScope, used: &[(String, UnixMicros)]) -
         at: i64,
     }
     let batch: Vec<_> = used.iter().map(|(id, at)| Used { id, at: at.micros() }).collect();
-    tx::execute(tx, sqlx::query(TOUCH).bind(row::json(&batch)?)).await?;
+    tx::execute(tx, Statement::own(TOUCH).bind(row::json(&batch)?)).await?;
     Ok(())
 }
 
-fn key(row: &SqliteRow) -> Result<KeyRow, RowError> {
+fn key(row: &Row) -> Result<KeyRow, RowError> {
     Ok(KeyRow {
         id: row.text("id")?,
         tenant: TenantId::from_uuid(row.uuid("tenant")?),

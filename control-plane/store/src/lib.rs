@@ -7,9 +7,9 @@
 //!
 //! ```no_run
 //! use control_core::authorize::SystemScope;
-//! use control_store::{Store, StoreOptions, tenants};
+//! use control_store::{Database, Store, StoreOptions, tenants};
 //! # async fn example(new: tenants::NewTenant) -> Result<(), control_store::StoreError> {
-//! let store = Store::open("probeops.db".as_ref(), StoreOptions::default()).await?;
+//! let store = Store::open(Database::file("probeops.db"), StoreOptions::default()).await?;
 //! let tenant = new.id;
 //! store.write(move |tx| Box::pin(async move { tenants::create(tx, SystemScope::for_own_work(), &new).await })).await?;
 //! let found = tenants::find(&mut store.reader().await?, SystemScope::for_own_work(), tenant).await?;
@@ -22,6 +22,8 @@
 pub mod agents;
 pub mod audit;
 pub mod certificates;
+mod connection;
+mod database;
 mod dialect;
 mod error;
 mod idempotency;
@@ -31,10 +33,13 @@ pub mod keys;
 mod lock;
 mod metrics;
 mod page;
+mod postgres;
 pub mod reports;
 mod row;
 mod schema;
 pub mod sessions;
+mod sqlite;
+mod statement;
 mod store;
 pub mod tenants;
 pub mod tiers;
@@ -44,6 +49,7 @@ mod writer;
 #[cfg(test)]
 mod conformance;
 
+pub use database::{Database, Kind};
 pub use error::{StoreError, Unavailable};
 pub use metrics::StoreMetrics;
 pub use page::Page;

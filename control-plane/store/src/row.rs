@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shared_protocol::time::UnixMicros;
 use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
-use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::error::StoreError;
@@ -27,86 +27,95 @@ impl From<sqlx::Error> for RowError {
     }
 }
 
-/// Typed access to the columns of a row.
-pub(crate) trait Columns {
-    fn uuid(&self, column: &'static str) -> Result<Uuid, RowError>;
-    fn uuid_or_none(&self, column: &'static str) -> Result<Option<Uuid>, RowError>;
-    fn instant(&self, column: &'static str) -> Result<UnixMicros, RowError>;
-    fn instant_or_none(&self, column: &'static str) -> Result<Option<UnixMicros>, RowError>;
-    fn text(&self, column: &'static str) -> Result<String, RowError>;
-    fn text_or_none(&self, column: &'static str) -> Result<Option<String>, RowError>;
-    fn number<T: TryFrom<i64>>(&self, column: &'static str) -> Result<T, RowError>;
-    fn number_or_none<T: TryFrom<i64>>(&self, column: &'static str) -> Result<Option<T>, RowError>;
-    fn known<T: FromStr>(&self, column: &'static str) -> Result<T, RowError>;
-    fn known_or_none<T: FromStr>(&self, column: &'static str) -> Result<Option<T>, RowError>;
-    fn bytes(&self, column: &'static str) -> Result<Vec<u8>, RowError>;
-    fn digest(&self, column: &'static str) -> Result<[u8; 32], RowError>;
-    fn document<T: DeserializeOwned + 'static>(&self, column: &'static str) -> Result<T, RowError>;
-    fn document_or_none<T: DeserializeOwned + 'static>(&self, column: &'static str) -> Result<Option<T>, RowError>;
+/// A row of either database, with typed access to its columns.
+pub(crate) enum Row {
+    /// SQLite's.
+    Sqlite(SqliteRow),
+    /// PostgreSQL's.
+    Postgres(PgRow),
 }
 
-impl Columns for SqliteRow {
-    fn uuid(&self, column: &'static str) -> Result<Uuid, RowError> {
-        Ok(self.try_get(column)?)
+/// Reads a column by a type that both databases know.
+macro_rules! get {
+    ($row:expr, $column:expr, $type:ty) => {
+        match $row {
+            Row::Sqlite(row) => row.try_get::<$type, _>($column),
+            Row::Postgres(row) => row.try_get::<$type, _>($column),
+        }
+    };
+}
+
+impl Row {
+    pub(crate) fn uuid(&self, column: &'static str) -> Result<Uuid, RowError> {
+        Ok(get!(self, column, Uuid)?)
     }
 
-    fn uuid_or_none(&self, column: &'static str) -> Result<Option<Uuid>, RowError> {
-        Ok(self.try_get(column)?)
+    pub(crate) fn uuid_or_none(&self, column: &'static str) -> Result<Option<Uuid>, RowError> {
+        Ok(get!(self, column, Option<Uuid>)?)
     }
 
-    fn instant(&self, column: &'static str) -> Result<UnixMicros, RowError> {
-        Ok(UnixMicros::from_micros(self.try_get(column)?))
+    pub(crate) fn instant(&self, column: &'static str) -> Result<UnixMicros, RowError> {
+        Ok(UnixMicros::from_micros(get!(self, column, i64)?))
     }
 
-    fn instant_or_none(&self, column: &'static str) -> Result<Option<UnixMicros>, RowError> {
-        Ok(self.try_get::<Option<i64>, _>(column)?.map(UnixMicros::from_micros))
+    pub(crate) fn instant_or_none(&self, column: &'static str) -> Result<Option<UnixMicros>, RowError> {
+        Ok(get!(self, column, Option<i64>)?.map(UnixMicros::from_micros))
     }
 
-    fn text(&self, column: &'static str) -> Result<String, RowError> {
-        Ok(self.try_get(column)?)
+    pub(crate) fn text(&self, column: &'static str) -> Result<String, RowError> {
+        Ok(get!(self, column, String)?)
     }
 
-    fn text_or_none(&self, column: &'static str) -> Result<Option<String>, RowError> {
-        Ok(self.try_get(column)?)
+    pub(crate) fn text_or_none(&self, column: &'static str) -> Result<Option<String>, RowError> {
+        Ok(get!(self, column, Option<String>)?)
     }
 
-    fn number<T: TryFrom<i64>>(&self, column: &'static str) -> Result<T, RowError> {
-        T::try_from(self.try_get(column)?).map_err(|_| RowError::Unknown(column))
+    pub(crate) fn number<T: TryFrom<i64>>(&self, column: &'static str) -> Result<T, RowError> {
+        T::try_from(get!(self, column, i64)?).map_err(|_| RowError::Unknown(column))
     }
 
-    fn number_or_none<T: TryFrom<i64>>(&self, column: &'static str) -> Result<Option<T>, RowError> {
-        let number = self.try_get::<Option<i64>, _>(column)?;
+    pub(crate) fn number_or_none<T: TryFrom<i64>>(&self, column: &'static str) -> Result<Option<T>, RowError> {
+        let number = get!(self, column, Option<i64>)?;
         number.map(|number| T::try_from(number).map_err(|_| RowError::Unknown(column))).transpose()
     }
 
-    fn known<T: FromStr>(&self, column: &'static str) -> Result<T, RowError> {
-        self.try_get::<&str, _>(column)?.parse().map_err(|_| RowError::Unknown(column))
+    pub(crate) fn known<T: FromStr>(&self, column: &'static str) -> Result<T, RowError> {
+        get!(self, column, &str)?.parse().map_err(|_| RowError::Unknown(column))
     }
 
-    fn known_or_none<T: FromStr>(&self, column: &'static str) -> Result<Option<T>, RowError> {
-        let name = self.try_get::<Option<&str>, _>(column)?;
+    pub(crate) fn known_or_none<T: FromStr>(&self, column: &'static str) -> Result<Option<T>, RowError> {
+        let name = get!(self, column, Option<&str>)?;
         name.map(|name| name.parse().map_err(|_| RowError::Unknown(column))).transpose()
     }
 
-    fn bytes(&self, column: &'static str) -> Result<Vec<u8>, RowError> {
-        Ok(self.try_get(column)?)
+    pub(crate) fn bytes(&self, column: &'static str) -> Result<Vec<u8>, RowError> {
+        Ok(get!(self, column, Vec<u8>)?)
     }
 
-    fn digest(&self, column: &'static str) -> Result<[u8; 32], RowError> {
-        self.try_get::<&[u8], _>(column)?.try_into().map_err(|_| RowError::Unknown(column))
+    pub(crate) fn digest(&self, column: &'static str) -> Result<[u8; 32], RowError> {
+        get!(self, column, &[u8])?.try_into().map_err(|_| RowError::Unknown(column))
     }
 
-    fn document<T: DeserializeOwned + 'static>(&self, column: &'static str) -> Result<T, RowError> {
-        Ok(self.try_get::<Json<T>, _>(column)?.0)
+    pub(crate) fn document<T: DeserializeOwned>(&self, column: &'static str) -> Result<T, RowError> {
+        parse(column, get!(self, column, &str)?)
     }
 
-    fn document_or_none<T: DeserializeOwned + 'static>(&self, column: &'static str) -> Result<Option<T>, RowError> {
-        Ok(self.try_get::<Option<Json<T>>, _>(column)?.map(|json| json.0))
+    pub(crate) fn document_or_none<T: DeserializeOwned>(&self, column: &'static str) -> Result<Option<T>, RowError> {
+        get!(self, column, Option<&str>)?.map(|text| parse(column, text)).transpose()
     }
 }
 
+fn parse<T: DeserializeOwned>(column: &'static str, text: &str) -> Result<T, RowError> {
+    serde_json::from_str(text).map_err(|source| {
+        RowError::Column(sqlx::Error::ColumnDecode {
+            index: column.to_owned(),
+            source: source.into(),
+        })
+    })
+}
+
 /// Makes values of rows; says how many were left out because this version does not know a value in them.
-pub(crate) fn known<T>(rows: &[SqliteRow], read: fn(&SqliteRow) -> Result<T, RowError>) -> Result<(Vec<T>, u64), StoreError> {
+pub(crate) fn known<T>(rows: &[Row], read: fn(&Row) -> Result<T, RowError>) -> Result<(Vec<T>, u64), StoreError> {
     let mut values = Vec::with_capacity(rows.len());
     let mut skipped = 0;
     for row in rows {

@@ -3,28 +3,28 @@
 use control_core::authorize::SystemScope;
 use shared_protocol::id::{AgentId, Epoch, IncarnationId, InstanceId, Sequence};
 use shared_protocol::time::UnixMicros;
-use sqlx::sqlite::SqliteRow;
 
 use crate::error::StoreError;
-use crate::row::{Columns as _, RowError};
+use crate::row::{Row, RowError};
+use crate::statement::Statement;
 use crate::tx::{self, Read, Tx};
 
 /// Begins a session of an active agent; from here on no write of an earlier one touches a row. None where the agent may not work.
 pub async fn begin(tx: &mut Tx, _: SystemScope, agent: AgentId, instance: InstanceId, at: UnixMicros) -> Result<Option<Epoch>, StoreError> {
-    let statement = sqlx::query(BEGIN).bind(agent.uuid()).bind(instance.uuid()).bind(at.micros());
+    let statement = Statement::own(BEGIN).bind(agent.uuid()).bind(instance.uuid()).bind(at.micros());
     tx::optional(tx, statement, epoch).await
 }
 
 /// How far an agent's outbox is on disk here; none before its first report.
 pub async fn outbox(on: &mut impl Read, _: SystemScope, agent: AgentId) -> Result<Option<(IncarnationId, Sequence)>, StoreError> {
-    tx::optional(on, sqlx::query(OUTBOX).bind(agent.uuid()), up_to).await
+    tx::optional(on, Statement::own(OUTBOX).bind(agent.uuid()), up_to).await
 }
 
-fn epoch(row: &SqliteRow) -> Result<Epoch, RowError> {
+fn epoch(row: &Row) -> Result<Epoch, RowError> {
     Ok(Epoch(row.number("epoch")?))
 }
 
-fn up_to(row: &SqliteRow) -> Result<(IncarnationId, Sequence), RowError> {
+fn up_to(row: &Row) -> Result<(IncarnationId, Sequence), RowError> {
     let up_to = Sequence::new(row.number("up_to")?).map_err(|_| RowError::Unknown("up_to"))?;
     Ok((IncarnationId::from_uuid(row.uuid("incarnation")?), up_to))
 }

@@ -1,24 +1,23 @@
 //! The open database: one writer, a few readers, the lock that keeps a second control plane out.
 
-use std::fs::{OpenOptions, Permissions};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, SqlitePool};
+use sqlx::{PgPool, SqlitePool};
 use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::connection::ReadingConnection;
+use crate::database::{Database, Kind, Place};
 use crate::error::{StoreError, Unavailable};
 use crate::lock::Lock;
 use crate::metrics::{Counters, StoreMetrics};
-use crate::schema;
 use crate::tx::{BoxFuture, Reader, Tx};
-use crate::writer::{self, Operation, Writer};
+use crate::writer::{self, Operation, Source, Writer};
+use crate::{postgres, schema, sqlite};
 
 /// How the database is opened.
 #[derive(Debug, Clone)]
@@ -54,7 +53,7 @@ pub struct Store {
 struct Inner {
     /// Bound [`QUEUE`]; a full queue makes the caller wait, then answers unavailable.
     operations: mpsc::Sender<Operation>,
-    readers: SqlitePool,
+    readers: Readers,
     write_wait: Duration,
     stop: Arc<Notify>,
     /// The writer's task; aborted when the store is dropped without being closed, which rolls its transaction back.
@@ -63,33 +62,53 @@ struct Inner {
     lock: Mutex<Option<Lock>>,
 }
 
+#[derive(Debug)]
+enum Readers {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+impl Readers {
+    async fn acquire(&self) -> Result<ReadingConnection, sqlx::Error> {
+        Ok(match self {
+            Self::Sqlite(pool) => ReadingConnection::Sqlite(pool.acquire().await?),
+            Self::Postgres(pool) => ReadingConnection::Postgres {
+                connection: pool.acquire().await?,
+                shows: None,
+            },
+        })
+    }
+
+    async fn close(&self) {
+        match self {
+            Self::Sqlite(pool) => pool.close().await,
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
 impl Store {
-    /// Opens a database file, makes it if there is none, and brings it to this version's schema.
+    /// Opens a database, makes it if it is a file that is not there, and brings it to this version's schema.
     ///
     /// # Errors
-    /// [`StoreError::Locked`] while another control plane has it, [`StoreError::SchemaNewer`] where a newer one wrote it,
-    /// [`StoreError::Corrupt`] where the file is not a sound database.
-    pub async fn open(file: &Path, options: StoreOptions) -> Result<Self, StoreError> {
-        let lock = Lock::acquire(file)?;
-        make_private(file).map_err(|source| StoreError::Open { path: file.to_owned(), source })?;
-        let connect = connect_options(file, options.busy_wait);
-        let writing = connect
-            .clone()
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .auto_vacuum(SqliteAutoVacuum::Incremental)
-            .foreign_keys(true);
-        let mut connection = writing.connect().await?;
+    /// [`StoreError::Locked`] or [`StoreError::InUse`] while another control plane has it, [`StoreError::SchemaNewer`] where a newer one
+    /// wrote it, [`StoreError::Corrupt`] where the file is not a sound database, [`StoreError::Unavailable`] where a server cannot be
+    /// reached: the same call can succeed later.
+    pub async fn open(database: impl Into<Database>, options: StoreOptions) -> Result<Self, StoreError> {
+        let (source, readers, lock) = match database.into().0 {
+            Place::File(file) => open_file(&file, &options)?,
+            Place::Server(server) => {
+                let server = postgres::Server::new(&server, options.busy_wait);
+                let readers = Readers::Postgres(server.readers(&options));
+                (Source::Postgres(server), readers, None)
+            }
+        };
+        let mut connection = source.connect().await?;
         schema::migrate(&mut connection).await?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(options.readers)
-            .acquire_timeout(options.reader_wait)
-            .test_before_acquire(false)
-            .connect_lazy_with(connect.read_only(true));
         let (operations, queue) = mpsc::channel(QUEUE);
         let stop = Arc::new(Notify::new());
         let counters = Arc::new(Counters::default());
-        let task = Writer::new(writing, connection, queue, Arc::clone(&stop), Arc::clone(&counters));
+        let task = Writer::new(source, connection, queue, Arc::clone(&stop), Arc::clone(&counters));
         let mut tasks = JoinSet::new();
         tasks.spawn(task.run());
         Ok(Self {
@@ -100,9 +119,17 @@ impl Store {
                 stop,
                 writer: Mutex::new(tasks),
                 counters,
-                lock: Mutex::new(Some(lock)),
+                lock: Mutex::new(lock),
             }),
         })
+    }
+
+    /// Which database it is.
+    pub fn kind(&self) -> Kind {
+        match self.inner.readers {
+            Readers::Sqlite(_) => Kind::Sqlite,
+            Readers::Postgres(_) => Kind::Postgres,
+        }
     }
 
     /// Runs an operation in the write transaction and answers once it is on disk. An operation that fails is undone alone.
@@ -156,35 +183,31 @@ impl Store {
     }
 
     /// Reads the whole database and names what is damaged; empty where nothing is. Takes long on a large one.
+    /// PostgreSQL keeps that to itself (checksums of pages, `amcheck`): there it finds nothing.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] where it is damaged beyond being checked.
     pub async fn check_integrity(&self) -> Result<Vec<String>, StoreError> {
-        let mut connection = self.inner.readers.acquire().await?;
+        let Readers::Sqlite(pool) = &self.inner.readers else {
+            return Ok(Vec::new());
+        };
+        let mut connection = pool.acquire().await?;
         let mut findings: Vec<String> = sqlx::query_scalar(INTEGRITY_CHECK).fetch_all(&mut *connection).await?;
         findings.retain(|finding| finding != "ok");
         Ok(findings)
     }
 }
 
-fn connect_options(file: &Path, busy_wait: Duration) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(file)
-        .busy_timeout(busy_wait)
-        .statement_cache_capacity(STATEMENTS)
-        .disable_statement_logging()
-}
-
-/// Makes the file, or finds it, readable and writable by its owner only; its log and its shared memory take the same mode from it.
-fn make_private(file: &Path) -> std::io::Result<()> {
-    let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(file)?;
-    opened.set_permissions(Permissions::from_mode(0o600))
+fn open_file(file: &Path, options: &StoreOptions) -> Result<(Source, Readers, Option<Lock>), StoreError> {
+    let lock = Lock::acquire(file)?;
+    sqlite::make_private(file).map_err(|source| StoreError::Open { path: file.to_owned(), source })?;
+    let connect = sqlite::connect_options(file, options.busy_wait);
+    let readers = Readers::Sqlite(sqlite::readers(connect.clone(), options));
+    Ok((Source::Sqlite(sqlite::File::new(sqlite::to_write(connect))), readers, Some(lock)))
 }
 
 /// Most operations that wait for the writer.
 const QUEUE: usize = 4096;
-/// Prepared statements kept by each connection: more than there are.
-const STATEMENTS: usize = 256;
 /// Longest that closing waits for the writes still in the queue, and for readers still at work.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 

@@ -4,10 +4,10 @@ use control_core::authorize::SystemScope;
 use shared_protocol::id::TenantId;
 use shared_protocol::tier::Tier;
 use shared_protocol::time::UnixMicros;
-use sqlx::sqlite::SqliteRow;
 
 use crate::error::StoreError;
-use crate::row::{Columns as _, RowError};
+use crate::row::{Row, RowError};
+use crate::statement::Statement;
 use crate::tx::{self, Read, Tx};
 
 /// A tenant to be made.
@@ -38,7 +38,7 @@ pub struct TenantRow {
 
 /// Makes a tenant.
 pub async fn create(tx: &mut Tx, _: SystemScope, new: &NewTenant) -> Result<(), StoreError> {
-    let statement = sqlx::query(CREATE)
+    let statement = Statement::own(CREATE)
         .bind(new.id.uuid())
         .bind(new.name.clone())
         .bind(new.tier.as_str())
@@ -49,15 +49,15 @@ pub async fn create(tx: &mut Tx, _: SystemScope, new: &NewTenant) -> Result<(), 
 
 /// Finds a tenant.
 pub async fn find(on: &mut impl Read, _: SystemScope, id: TenantId) -> Result<Option<TenantRow>, StoreError> {
-    tx::optional(on, sqlx::query(FIND).bind(id.uuid()), tenant).await
+    tx::optional(on, Statement::own(FIND).bind(id.uuid()), tenant).await
 }
 
 /// Gives a tenant another tier; none where there is no such tenant.
 pub async fn set_tier(tx: &mut Tx, _: SystemScope, id: TenantId, tier: Tier) -> Result<Option<TenantRow>, StoreError> {
-    tx::optional(tx, sqlx::query(SET_TIER).bind(id.uuid()).bind(tier.as_str()), tenant).await
+    tx::optional(tx, Statement::own(SET_TIER).bind(id.uuid()).bind(tier.as_str()), tenant).await
 }
 
-fn tenant(row: &SqliteRow) -> Result<TenantRow, RowError> {
+fn tenant(row: &Row) -> Result<TenantRow, RowError> {
     Ok(TenantRow {
         id: TenantId::from_uuid(row.uuid("id")?),
         name: row.text("name")?,

@@ -3,10 +3,10 @@
 use control_core::authorize::SystemScope;
 use serde_json::{Map, Value};
 use shared_protocol::tier::Tier;
-use sqlx::sqlite::SqliteRow;
 
 use crate::error::StoreError;
-use crate::row::{self, Columns as _, RowError};
+use crate::row::{self, Row, RowError};
+use crate::statement::Statement;
 use crate::tx::{self, Read, Tx};
 
 /// What was changed of a tier.
@@ -22,16 +22,16 @@ pub struct TierRow {
 
 /// All tiers, in no particular order.
 pub async fn list(on: &mut impl Read, _: SystemScope) -> Result<Vec<TierRow>, StoreError> {
-    tx::all(on, sqlx::query(LIST), tier_row).await
+    tx::all(on, Statement::own(LIST), tier_row).await
 }
 
 /// Puts other changes in the place of those of a version; says whether that version still stood.
 pub async fn change(tx: &mut Tx, _: SystemScope, tier: Tier, changes: &Map<String, Value>, version: i64) -> Result<bool, StoreError> {
-    let statement = sqlx::query(CHANGE).bind(tier.as_str()).bind(row::json(changes)?).bind(version);
+    let statement = Statement::own(CHANGE).bind(tier.as_str()).bind(row::json(changes)?).bind(version);
     Ok(tx::execute(tx, statement).await? > 0)
 }
 
-fn tier_row(row: &SqliteRow) -> Result<TierRow, RowError> {
+fn tier_row(row: &Row) -> Result<TierRow, RowError> {
     Ok(TierRow {
         tier: row.known("name")?,
         changes: row.document("changes")?,

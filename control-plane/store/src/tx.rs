@@ -3,13 +3,11 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use sqlx::pool::PoolConnection;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Sqlite, SqliteConnection};
-
+use crate::connection::{Connection, On, ReadingConnection};
 use crate::error::StoreError;
 use crate::metrics::Counters;
-use crate::row::{self, RowError};
+use crate::row::{self, Row, RowError};
+use crate::statement::{Statement, Whose};
 
 /// A boxed future, as operations of [`crate::Store::write`] return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -17,14 +15,14 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// The write transaction; there is one at a time in the whole process.
 #[derive(Debug)]
 pub struct Tx {
-    connection: SqliteConnection,
+    connection: Connection,
     counters: Arc<Counters>,
 }
 
 /// A reading connection; it sees what was committed before each of its statements.
 #[derive(Debug)]
 pub struct Reader {
-    connection: PoolConnection<Sqlite>,
+    connection: ReadingConnection,
     counters: Arc<Counters>,
 }
 
@@ -35,32 +33,42 @@ impl Read for Tx {}
 impl Read for Reader {}
 
 pub(crate) mod sealed {
+    use crate::connection::On;
+    use crate::error::StoreError;
+    use crate::statement::Whose;
+
     /// Keeps the connection, and so SQL, inside this crate.
     pub trait Connected {
-        fn connection(&mut self) -> &mut sqlx::SqliteConnection;
+        /// The connection, ready for a statement about somebody's data.
+        fn on(&mut self, whose: Whose) -> impl Future<Output = Result<On<'_>, StoreError>> + Send;
         fn skipped(&self, rows: u64);
     }
 }
 
 impl Tx {
-    pub(crate) const fn new(connection: SqliteConnection, counters: Arc<Counters>) -> Self {
+    pub(crate) const fn new(connection: Connection, counters: Arc<Counters>) -> Self {
         Self { connection, counters }
     }
 
-    pub(crate) fn into_connection(self) -> SqliteConnection {
+    pub(crate) const fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
+    pub(crate) fn into_connection(self) -> Connection {
         self.connection
     }
 }
 
 impl Reader {
-    pub(crate) const fn new(connection: PoolConnection<Sqlite>, counters: Arc<Counters>) -> Self {
+    pub(crate) const fn new(connection: ReadingConnection, counters: Arc<Counters>) -> Self {
         Self { connection, counters }
     }
 }
 
 impl sealed::Connected for Tx {
-    fn connection(&mut self) -> &mut SqliteConnection {
-        &mut self.connection
+    /// The writer is the control plane itself; its statements name the tenant, and no round trip is spent on saying it twice.
+    async fn on(&mut self, _: Whose) -> Result<On<'_>, StoreError> {
+        Ok(self.connection.on())
     }
 
     fn skipped(&self, rows: u64) {
@@ -69,8 +77,8 @@ impl sealed::Connected for Tx {
 }
 
 impl sealed::Connected for Reader {
-    fn connection(&mut self) -> &mut SqliteConnection {
-        &mut self.connection
+    async fn on(&mut self, whose: Whose) -> Result<On<'_>, StoreError> {
+        self.connection.on(whose).await
     }
 
     fn skipped(&self, rows: u64) {
@@ -78,12 +86,9 @@ impl sealed::Connected for Reader {
     }
 }
 
-/// A statement with its parameters.
-pub(crate) type Statement = sqlx::query::Query<'static, Sqlite, sqlx::sqlite::SqliteArguments>;
-
 /// Runs a statement and makes a value of each row; a row with a value that this version does not know is left out with a warning.
-pub(crate) async fn all<T>(on: &mut impl Read, statement: Statement, read: fn(&SqliteRow) -> Result<T, RowError>) -> Result<Vec<T>, StoreError> {
-    let rows = statement.fetch_all(on.connection()).await?;
+pub(crate) async fn all<T>(on: &mut impl Read, statement: Statement, read: fn(&Row) -> Result<T, RowError>) -> Result<Vec<T>, StoreError> {
+    let rows = on.on(statement.whose()).await?.fetch(statement).await?;
     let (known, skipped) = row::known(&rows, read)?;
     if skipped > 0 {
         on.skipped(skipped);
@@ -92,16 +97,11 @@ pub(crate) async fn all<T>(on: &mut impl Read, statement: Statement, read: fn(&S
 }
 
 /// Runs a statement that answers with at most one row.
-pub(crate) async fn optional<T>(on: &mut impl Read, statement: Statement, read: fn(&SqliteRow) -> Result<T, RowError>) -> Result<Option<T>, StoreError> {
-    let row = statement.fetch_optional(on.connection()).await?;
-    let (known, skipped) = row::known(row.as_slice(), read)?;
-    if skipped > 0 {
-        on.skipped(skipped);
-    }
-    Ok(known.into_iter().next())
+pub(crate) async fn optional<T>(on: &mut impl Read, statement: Statement, read: fn(&Row) -> Result<T, RowError>) -> Result<Option<T>, StoreError> {
+    Ok(all(on, statement, read).await?.into_iter().next())
 }
 
 /// Runs a statement that answers with no rows; says how many it changed.
 pub(crate) async fn execute(tx: &mut Tx, statement: Statement) -> Result<u64, StoreError> {
-    Ok(statement.execute(sealed::Connected::connection(tx)).await?.rows_affected())
+    Ok(tx.connection.on().execute(statement).await?)
 }

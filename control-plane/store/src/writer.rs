@@ -2,20 +2,21 @@
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
+use crate::connection::{Connection, TransactionId};
 use crate::error::{StoreError, Unavailable};
 use crate::metrics::Counters;
-use crate::tx::{BoxFuture, Tx, sealed::Connected as _};
+use crate::postgres::{self, Fate};
+use crate::sqlite;
+use crate::tx::{BoxFuture, Tx};
 
 /// One operation of the queue: applied inside the transaction, then told whether that was committed. Dropping it tells its caller that it was not.
 pub(crate) type Operation = Box<dyn for<'c> FnOnce(&'c mut Tx) -> BoxFuture<'c, Settled> + Send>;
@@ -36,20 +37,29 @@ enum Verdict {
     UndoAndReopen,
 }
 
+/// Where the writer's connection comes from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    Sqlite(sqlite::File),
+    Postgres(postgres::Server),
+}
+
 /// The writer's state; lives in its task.
 pub(crate) struct Writer {
-    options: SqliteConnectOptions,
-    connection: Option<SqliteConnection>,
+    source: Source,
+    connection: Option<Connection>,
     operations: mpsc::Receiver<Operation>,
     stop: Arc<Notify>,
     counters: Arc<Counters>,
-    log: WriteAheadLog,
+    /// How long to pause after each failure to connect to a server, one after the other.
+    pauses: ExponentialBackoff,
 }
 
-/// The transaction is lost.
+/// The transaction is lost, or nobody answered whether it was committed.
 struct Broken {
     reason: Unavailable,
     connection: Trust,
+    in_doubt: Option<TransactionId>,
 }
 
 /// Whether the connection can carry the next batch, once the lost transaction is rolled back.
@@ -59,22 +69,24 @@ enum Trust {
     Spoilt,
 }
 
+impl Source {
+    pub(crate) async fn connect(&self) -> Result<Connection, StoreError> {
+        Ok(match self {
+            Self::Sqlite(file) => Connection::Sqlite(file.connect().await?),
+            Self::Postgres(server) => Connection::Postgres(server.connect().await?),
+        })
+    }
+}
+
 impl Writer {
-    pub(crate) fn new(
-        options: SqliteConnectOptions,
-        connection: SqliteConnection,
-        operations: mpsc::Receiver<Operation>,
-        stop: Arc<Notify>,
-        counters: Arc<Counters>,
-    ) -> Self {
-        let log = WriteAheadLog::of(options.get_filename());
+    pub(crate) fn new(source: Source, connection: Connection, operations: mpsc::Receiver<Operation>, stop: Arc<Notify>, counters: Arc<Counters>) -> Self {
         Self {
-            options,
+            source,
             connection: Some(connection),
             operations,
             stop,
             counters,
-            log,
+            pauses: pauses(),
         }
     }
 
@@ -96,7 +108,7 @@ impl Writer {
             self.write(&mut batch).await;
         }
         if let Some(connection) = self.connection.take() {
-            close(Tx::new(connection, self.counters)).await;
+            close(connection).await;
         }
     }
 
@@ -109,69 +121,120 @@ impl Writer {
         };
         let mut tx = Tx::new(connection, Arc::clone(&self.counters));
         let mut settled = Vec::with_capacity(batch.len());
-        let committed = match begin(&mut tx).await {
-            Ok(()) => match apply_all(&mut tx, batch.drain(..), &mut settled).await {
-                Ok(()) => commit(&mut tx).await,
-                Err(broken) => Err(broken),
-            },
-            Err(broken) => Err(broken),
-        };
+        let done = transaction(&mut tx, batch.drain(..), &mut settled).await;
         batch.clear();
         let reopen = settled.iter().any(|one| one.verdict == Verdict::UndoAndReopen);
-        match committed {
+        match done {
             Ok(()) => {
-                self.count(&settled);
-                for one in settled {
-                    (one.answer)(Ok(()));
-                }
+                self.answer_committed(settled);
                 if !reopen {
-                    self.log.cut_if_long(&mut tx, &self.counters).await;
-                    self.connection = Some(tx.into_connection());
+                    self.give_back(tx.into_connection()).await;
                 }
             }
-            Err(Broken { reason, connection }) => {
-                tracing::warn!(%reason, operations = settled.len(), "a batch of writes was not committed");
-                self.counters.commit_failures.add(1);
+            Err(Broken {
+                in_doubt: Some(id), reason, ..
+            }) => {
+                drop(tx);
+                if self.was_committed(&id).await {
+                    self.answer_committed(settled);
+                } else {
+                    self.answer_lost(settled, reason);
+                }
+            }
+            Err(Broken { reason, connection, .. }) => {
                 if roll_back(&mut tx).await == Trust::Sound && connection == Trust::Sound && !reopen {
                     self.connection = Some(tx.into_connection());
                 }
-                for one in settled {
-                    (one.answer)(Err(reason));
-                }
+                self.answer_lost(settled, reason);
             }
         }
     }
 
-    async fn take_connection(&mut self) -> Option<SqliteConnection> {
+    async fn give_back(&mut self, mut connection: Connection) {
+        if let (Source::Sqlite(file), Connection::Sqlite(connection)) = (&mut self.source, &mut connection) {
+            file.cut_log_if_long(connection, &self.counters).await;
+        }
+        self.connection = Some(connection);
+    }
+
+    async fn take_connection(&mut self) -> Option<Connection> {
         if let Some(connection) = self.connection.take() {
             return Some(connection);
         }
-        match self.options.connect().await {
+        match self.source.connect().await {
             Ok(connection) => {
                 self.counters.reopened.add(1);
+                self.pauses = pauses();
                 Some(connection)
             }
             Err(error) => {
                 tracing::warn!(%error, "the database cannot be opened again");
+                if let Source::Postgres(_) = self.source {
+                    sleep(self.pauses.next().unwrap_or(LONGEST_PAUSE)).await;
+                }
                 None
             }
         }
     }
 
-    fn count(&self, settled: &[Settled]) {
+    /// Asks the server, as soon as it can be reached again, what became of a transaction whose commit it did not answer.
+    /// Until then its callers wait: an answer would be a guess, and a job of which nobody here knows would never be handed out.
+    async fn was_committed(&mut self, id: &TransactionId) -> bool {
+        loop {
+            let Some(connection) = self.take_connection().await else {
+                continue;
+            };
+            let Connection::Postgres(mut connection) = connection else {
+                return false;
+            };
+            let fate = postgres::fate(&mut connection, id).await;
+            tracing::warn!(?fate, "the fate of a commit that was not answered");
+            match fate.map_err(StoreError::from) {
+                Ok(Fate::Committed) => {
+                    self.connection = Some(Connection::Postgres(connection));
+                    return true;
+                }
+                Ok(Fate::Undecided) => {
+                    self.connection = Some(Connection::Postgres(connection));
+                    sleep(SHORTEST_PAUSE).await;
+                }
+                Err(error) if error.spoils_connection() => {}
+                // A server that does not know the number has no such transaction.
+                Ok(Fate::Lost) | Err(_) => {
+                    self.connection = Some(Connection::Postgres(connection));
+                    return false;
+                }
+            }
+        }
+    }
+
+    fn answer_committed(&self, settled: Vec<Settled>) {
         let kept = settled.iter().filter(|one| one.verdict == Verdict::Keep).count();
         self.counters.commits.add(1);
         self.counters.operations.add(u64::try_from(kept).unwrap_or(u64::MAX));
         self.counters.operations_undone.add(u64::try_from(settled.len() - kept).unwrap_or(u64::MAX));
+        for one in settled {
+            (one.answer)(Ok(()));
+        }
+    }
+
+    fn answer_lost(&self, settled: Vec<Settled>, reason: Unavailable) {
+        tracing::warn!(%reason, operations = settled.len(), "a batch of writes was not committed");
+        self.counters.commit_failures.add(1);
+        for one in settled {
+            (one.answer)(Err(reason));
+        }
     }
 }
 
 /// Moves what the log holds into the database file, so that a closed database is one file, and closes.
-async fn close(mut tx: Tx) {
-    if let Err(error) = truncate(&mut tx).await {
+async fn close(mut connection: Connection) {
+    if let Connection::Sqlite(connection) = &mut connection
+        && let Err(error) = sqlite::truncate_log(connection).await
+    {
         tracing::warn!(%error, "the write-ahead log was not cut at closing; the next start reads it");
     }
-    if let Err(error) = tx.into_connection().close().await {
+    if let Err(error) = connection.close().await {
         tracing::warn!(%error, "the database was not closed cleanly");
     }
 }
@@ -215,19 +278,40 @@ where
     })
 }
 
-async fn apply_all(tx: &mut Tx, operations: impl Iterator<Item = Operation>, settled: &mut Vec<Settled>) -> Result<(), Broken> {
+/// Everything between begin and commit. Where the commit was sent and not answered, its fate is in doubt.
+async fn transaction(tx: &mut Tx, operations: impl Iterator<Item = Operation>, settled: &mut Vec<Settled>) -> Result<(), Broken> {
+    let id = begin(tx).await?;
+    let mut last = Verdict::Undo;
     for operation in operations {
-        run(tx, SAVEPOINT).await?;
-        let one = apply_one(tx, operation).await?;
-        let verdict = one.verdict;
-        settled.push(one);
-        // Either fails where the database has rolled the whole transaction back by itself, as on a full disk: then nothing of the batch stands.
-        if verdict != Verdict::Keep {
-            run(tx, ROLLBACK_TO_SAVEPOINT).await?;
+        if last == Verdict::Keep {
+            tx.connection().keep().await.map_err(broken)?;
         }
-        run(tx, RELEASE_SAVEPOINT).await?;
+        let one = apply_one(tx, operation).await?;
+        last = one.verdict;
+        settled.push(one);
+        if last != Verdict::Keep {
+            tx.connection().undo().await.map_err(broken)?;
+        }
     }
-    Ok(())
+    tx.connection().commit().await.map_err(|error| {
+        let broken = broken(error);
+        // A refusal is an answer; only a lost connection is none.
+        let in_doubt = id.filter(|_| broken.reason == Unavailable::Unreachable);
+        Broken { in_doubt, ..broken }
+    })
+}
+
+async fn begin(tx: &mut Tx) -> Result<Option<TransactionId>, Broken> {
+    let connection = tx.connection();
+    let on_a_server = matches!(connection, Connection::Postgres(_));
+    connection.begin().await.map_err(|error| match broken(error) {
+        // It may have become a standby: it is left, and whoever is the primary now is dialled.
+        broken if on_a_server => Broken {
+            connection: Trust::Spoilt,
+            ..broken
+        },
+        broken => broken,
+    })
 }
 
 /// Runs one operation; one that panics or never ends breaks its batch, not the writer.
@@ -246,131 +330,53 @@ const fn interrupted(reason: Unavailable) -> Broken {
     Broken {
         reason,
         connection: Trust::Spoilt,
+        in_doubt: None,
     }
-}
-
-async fn begin(tx: &mut Tx) -> Result<(), Broken> {
-    run(tx, BEGIN).await
-}
-
-async fn commit(tx: &mut Tx) -> Result<(), Broken> {
-    run(tx, COMMIT).await
 }
 
 /// Leaves no transaction open, also where the database has rolled back by itself.
 async fn roll_back(tx: &mut Tx) -> Trust {
-    match sqlx::query(ROLLBACK).execute(tx.connection()).await.map_err(StoreError::from) {
-        Ok(_) | Err(StoreError::Statement(_)) => Trust::Sound,
-        Err(_) => Trust::Spoilt,
+    match timeout(ROLLBACK_TIMEOUT, tx.connection().roll_back())
+        .await
+        .map(|done| done.map_err(StoreError::from))
+    {
+        Ok(Ok(()) | Err(StoreError::Statement(_))) => Trust::Sound,
+        Ok(Err(_)) | Err(_) => Trust::Spoilt,
     }
 }
 
-async fn run(tx: &mut Tx, statement: &'static str) -> Result<(), Broken> {
-    let Err(error) = sqlx::query(statement).execute(tx.connection()).await.map_err(StoreError::from) else {
-        return Ok(());
-    };
-    tracing::warn!(%error, statement, "the writer's statement was refused");
+fn broken(error: sqlx::Error) -> Broken {
+    let error = StoreError::from(error);
+    tracing::warn!(%error, "a step of the writer's transaction was refused");
     let connection = if error.spoils_connection() { Trust::Spoilt } else { Trust::Sound };
     let reason = if let StoreError::Unavailable(reason) = error {
         reason
     } else {
         Unavailable::NotCommitted
     };
-    Err(Broken { reason, connection })
-}
-
-/// The write-ahead log's file, whose growth is watched.
-struct WriteAheadLog {
-    file: PathBuf,
-    /// Longer than this, it is cut; doubles while a reader keeps it from being cut.
-    cut_above: u64,
-}
-
-impl WriteAheadLog {
-    fn of(database: &std::path::Path) -> Self {
-        let mut file = database.as_os_str().to_owned();
-        file.push("-wal");
-        Self {
-            file: file.into(),
-            cut_above: LOG_BYTES,
-        }
-    }
-
-    async fn cut_if_long(&mut self, tx: &mut Tx, counters: &Counters) {
-        let length = std::fs::metadata(&self.file).map_or(0, |metadata| metadata.len());
-        if length <= self.cut_above {
-            return;
-        }
-        match truncate(tx).await {
-            Ok(0) => {
-                self.cut_above = LOG_BYTES;
-                counters.checkpoints.add(1);
-            }
-            Ok(_busy) => self.cut_above = length.saturating_mul(2),
-            Err(error) => tracing::warn!(%error, "the write-ahead log was not cut"),
-        }
+    Broken {
+        reason,
+        connection,
+        in_doubt: None,
     }
 }
 
-/// Cuts the log without waiting for readers; 0 says that it was cut, 1 that a reader still needed it.
-async fn truncate(tx: &mut Tx) -> Result<i64, sqlx::Error> {
-    sqlx::query(BUSY_AT_ONCE).execute(tx.connection()).await?;
-    let busy = sqlx::query_scalar(CHECKPOINT).fetch_one(tx.connection()).await;
-    sqlx::query(BUSY_AFTER_A_WHILE).execute(tx.connection()).await?;
-    busy
+fn pauses() -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(SHORTEST_PAUSE)
+        .with_max_delay(LONGEST_PAUSE)
+        .without_max_times()
+        .with_jitter()
+        .build()
 }
 
 /// Most operations of one transaction.
 const BATCH: usize = 512;
 /// Longest an operation may take; its batch is given up after that.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(30);
-/// Length of the write-ahead log above which it is cut, bytes.
-const LOG_BYTES: u64 = 64 * 1024 * 1024;
-
-const BEGIN: &str = "BEGIN IMMEDIATE";
-const SAVEPOINT: &str = "SAVEPOINT operation";
-const ROLLBACK_TO_SAVEPOINT: &str = "ROLLBACK TO operation";
-const RELEASE_SAVEPOINT: &str = "RELEASE operation";
-const COMMIT: &str = "COMMIT";
-const ROLLBACK: &str = "ROLLBACK";
-const BUSY_AT_ONCE: &str = "PRAGMA busy_timeout = 0";
-const BUSY_AFTER_A_WHILE: &str = "PRAGMA busy_timeout = 5000";
-const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
-
-#[cfg(test)]
-mod tests {
-    use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
-    use sqlx::{ConnectOptions as _, Executor as _};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn dbf_09_a_long_log_is_cut_unless_a_reader_still_needs_it() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("probeops.db");
-        let options = SqliteConnectOptions::new()
-            .filename(&file)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal);
-        let counters = Arc::new(Counters::default());
-        let mut tx = Tx::new(options.connect().await.unwrap(), Arc::clone(&counters));
-        let mut log = WriteAheadLog::of(&file);
-        tx.connection().execute("CREATE TABLE t (n INTEGER)").await.unwrap();
-        log.cut_if_long(&mut tx, &counters).await;
-        assert_ne!(std::fs::metadata(&log.file).unwrap().len(), 0, "short enough to stay");
-
-        log.cut_above = 1;
-        let mut reader = options.connect().await.unwrap();
-        reader.execute("BEGIN; SELECT n FROM t").await.unwrap();
-        tx.connection().execute("INSERT INTO t (n) VALUES (1)").await.unwrap();
-        log.cut_if_long(&mut tx, &counters).await;
-        let kept = std::fs::metadata(&log.file).unwrap().len();
-        assert!(kept > 0 && log.cut_above == kept * 2, "not tried again at once");
-
-        reader.execute("COMMIT").await.unwrap();
-        log.cut_above = 1;
-        log.cut_if_long(&mut tx, &counters).await;
-        assert_eq!(std::fs::metadata(&log.file).unwrap().len(), 0);
-        assert_eq!((counters.snapshot(0).checkpoints, log.cut_above), (1, LOG_BYTES));
-    }
-}
+/// Longest that undoing a lost transaction may take; the connection is dropped after that.
+const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(5);
+/// The first pause after a server could not be reached, before jitter.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+/// The longest such pause: callers wait that long for their refusal.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);

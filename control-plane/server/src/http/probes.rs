@@ -14,6 +14,9 @@ use super::state::AppState;
 struct Well {
     status: &'static str,
     version: &'static str,
+    /// Which database the store is on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database: Option<&'static str>,
 }
 
 /// `GET /livez`: the process answers.
@@ -21,6 +24,7 @@ pub(crate) async fn alive() -> Response {
     Json(Well {
         status: "alive",
         version: env!("CARGO_PKG_VERSION"),
+        database: None,
     })
     .into_response()
 }
@@ -33,9 +37,10 @@ pub(crate) async fn ready(State(state): State<AppState>) -> Response {
             .into_response();
     }
     match state.services.readiness().await {
-        Readiness::Ready => Json(Well {
+        Readiness::Ready(database) => Json(Well {
             status: "ready",
             version: env!("CARGO_PKG_VERSION"),
+            database: Some(database),
         })
         .into_response(),
         Readiness::NotReady(why) => {

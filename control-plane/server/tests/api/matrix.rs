@@ -128,7 +128,15 @@ fn aut_01_every_route_of_the_document_has_a_row_and_every_row_a_route() {
 
 #[tokio::test]
 async fn aut_01_every_route_refuses_whoever_may_not_and_serves_the_least_key_that_may() {
-    let server = Server::start().await;
+    every_route(Server::start().await).await;
+}
+
+#[tokio::test]
+async fn aut_01_every_route_refuses_whoever_may_not_and_serves_the_least_key_that_may_on_postgres() {
+    every_route(Server::start_on_postgres().await).await;
+}
+
+async fn every_route(server: Server) {
     let (ours, theirs) = (server.tenant("ours").await, server.tenant("theirs").await);
     let owned = Owned::of(&server, ours).await;
     let foreign = server.key(theirs, &["measure", "read", "admin"]).await;
@@ -174,7 +182,15 @@ async fn aut_01_every_route_refuses_whoever_may_not_and_serves_the_least_key_tha
 
 #[tokio::test]
 async fn aut_02_lists_and_filters_show_nothing_of_another_tenant() {
-    let server = Server::start().await;
+    lists_and_filters(Server::start().await).await;
+}
+
+#[tokio::test]
+async fn aut_02_lists_and_filters_show_nothing_of_another_tenant_on_postgres() {
+    lists_and_filters(Server::start_on_postgres().await).await;
+}
+
+async fn lists_and_filters(server: Server) {
     let (ours, theirs) = (server.tenant("ours").await, server.tenant("theirs").await);
     let owned = Owned::of(&server, ours).await;
     let foreign = server.key(theirs, &["measure", "read", "admin"]).await;

@@ -5,12 +5,13 @@ use control_api::key::CreateKey;
 use control_api::tenant::CreateTenant;
 use control_core::authorize::{Action, Grant, Principal, Resource, authorize};
 use control_services::fleet::{EnrolRequest, EnrolResponse};
-use control_services::{ServiceError, ServiceOptions, Services};
+use control_services::{Database, ServiceError, ServiceOptions, Services};
 use rcgen::{CertificateParams, KeyPair};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value;
 use shared_protocol::id::{InstanceId, TenantId};
 use tempfile::TempDir;
+use test_postgres::TestDatabase;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,6 +24,8 @@ pub(crate) struct Server {
     tasks: TaskTracker,
     stopping: CancellationToken,
     directory: TempDir,
+    /// None where it is the file in the directory.
+    database: Option<TestDatabase>,
 }
 
 /// A tenant, by its id.
@@ -31,7 +34,11 @@ pub(crate) struct Tenant(pub(crate) TenantId);
 
 impl Server {
     pub(crate) async fn start() -> Self {
-        Self::on(tempfile::tempdir().unwrap()).await
+        Self::on(tempfile::tempdir().unwrap(), None).await
+    }
+
+    pub(crate) async fn start_on_postgres() -> Self {
+        Self::on(tempfile::tempdir().unwrap(), Some(TestDatabase::create().unwrap())).await
     }
 
     /// Stops and starts again on the same data.
@@ -40,11 +47,15 @@ impl Server {
         self.tasks.close();
         self.tasks.wait().await;
         self.services.stop().await;
-        Self::on(self.directory).await
+        Self::on(self.directory, self.database).await
     }
 
-    async fn on(directory: TempDir) -> Self {
-        let services = Services::start(ServiceOptions::new(directory.path().join("data"))).await.unwrap();
+    async fn on(directory: TempDir, database: Option<TestDatabase>) -> Self {
+        let mut options = ServiceOptions::new(directory.path().join("data"));
+        if let Some(database) = &database {
+            options.database = Database::url(&database.url()).unwrap();
+        }
+        let services = Services::start(options).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
@@ -57,6 +68,7 @@ impl Server {
             tasks,
             stopping,
             directory,
+            database,
         }
     }
 

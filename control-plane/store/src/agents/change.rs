@@ -12,6 +12,7 @@ use shared_protocol::time::UnixMicros;
 use super::{AgentRow, AgentState, HelloFacts, find, find_for_session};
 use crate::error::StoreError;
 use crate::row;
+use crate::statement::Statement;
 use crate::tx::{self, Tx};
 
 /// An agent to be made.
@@ -55,7 +56,7 @@ pub struct AgentChange {
 /// # Errors
 /// [`StoreError::Conflict`] `agent_name` where another agent of the tenant has the name; the transaction can go on with another one.
 pub async fn create(tx: &mut Tx, _: SystemScope, new: &NewAgent) -> Result<(), StoreError> {
-    let statement = sqlx::query(CREATE)
+    let statement = Statement::own(CREATE)
         .bind(new.id.uuid())
         .bind(new.tenant.uuid())
         .bind(new.name.clone())
@@ -73,7 +74,7 @@ pub async fn create(tx: &mut Tx, _: SystemScope, new: &NewAgent) -> Result<(), S
 
 /// Enrols an agent that is there already, for the first time or anew: it is active from here on. None where it was revoked.
 pub async fn enrol(tx: &mut Tx, system: SystemScope, id: AgentId, at: UnixMicros) -> Result<Option<AgentRow>, StoreError> {
-    if tx::execute(tx, sqlx::query(ENROL).bind(id.uuid()).bind(at.micros())).await? == 0 {
+    if tx::execute(tx, Statement::own(ENROL).bind(id.uuid()).bind(at.micros())).await? == 0 {
         return Ok(None);
     }
     find_for_session(tx, system, id).await
@@ -92,7 +93,7 @@ pub async fn update(tx: &mut Tx, scope: TenantScope, id: AgentId, change: &Agent
         return Err(StoreError::Conflict("agent_revision"));
     }
     let word = |change: &Option<Option<String>>, present: Option<String>| change.clone().unwrap_or(present);
-    let statement = sqlx::query(UPDATE)
+    let statement = Statement::of(scope, UPDATE)
         .bind(id.uuid())
         .bind(scope.tenant().uuid())
         .bind(change.name.clone().unwrap_or(present.name))
@@ -108,7 +109,7 @@ pub async fn update(tx: &mut Tx, scope: TenantScope, id: AgentId, change: &Agent
 
 /// Changes the state of an agent of the tenant and answers with the agent as it is then; `revoked` never changes again.
 pub async fn set_state(tx: &mut Tx, scope: TenantScope, id: AgentId, state: AgentState, at: UnixMicros) -> Result<Option<AgentRow>, StoreError> {
-    let statement = sqlx::query(SET_STATE)
+    let statement = Statement::of(scope, SET_STATE)
         .bind(id.uuid())
         .bind(scope.tenant().uuid())
         .bind(state.as_str())
@@ -119,19 +120,19 @@ pub async fn set_state(tx: &mut Tx, scope: TenantScope, id: AgentId, state: Agen
 
 /// Puts an agent of the tenant on or off duty and answers with the agent as it is then; nothing changes for one that is revoked.
 pub async fn set_duty(tx: &mut Tx, scope: TenantScope, id: AgentId, duty: Duty) -> Result<Option<AgentRow>, StoreError> {
-    let statement = sqlx::query(SET_DUTY).bind(id.uuid()).bind(scope.tenant().uuid()).bind(duty.as_str());
+    let statement = Statement::of(scope, SET_DUTY).bind(id.uuid()).bind(scope.tenant().uuid()).bind(duty.as_str());
     tx::execute(tx, statement).await?;
     find(tx, scope, id).await
 }
 
 /// Suspends an active agent on the control plane's own account; says whether it was active.
 pub async fn suspend(tx: &mut Tx, _: SystemScope, id: AgentId, at: UnixMicros) -> Result<bool, StoreError> {
-    Ok(tx::execute(tx, sqlx::query(SUSPEND).bind(id.uuid()).bind(at.micros())).await? > 0)
+    Ok(tx::execute(tx, Statement::own(SUSPEND).bind(id.uuid()).bind(at.micros())).await? > 0)
 }
 
 /// Keeps what an agent says about itself and answers with the agent as it is then.
 pub async fn hello(tx: &mut Tx, system: SystemScope, id: AgentId, facts: &HelloFacts) -> Result<Option<AgentRow>, StoreError> {
-    let statement = sqlx::query(HELLO)
+    let statement = Statement::own(HELLO)
         .bind(id.uuid())
         .bind(facts.version.clone())
         .bind(row::json(&facts.capabilities)?)

@@ -1,4 +1,4 @@
-//! What the store does when the disk, the file or a caller does not.
+//! What the store does when the disk, the file or a caller does not. What a server does is in `server_faults.rs`.
 
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::time::Duration;
@@ -6,8 +6,8 @@ use std::time::Duration;
 use sqlx::{Connection as _, Executor as _, SqliteConnection};
 use tokio::sync::oneshot;
 
-use super::{World, agents_of, at, new_agent, new_measurement, random, system};
-use crate::tx::sealed::Connected as _;
+use super::{OnSqlite, World, agents_of, at, new_agent, new_measurement, random, system};
+use crate::connection::Connection;
 use crate::{Store, StoreError, StoreOptions, Unavailable, agents, jobs, tenants};
 use shared_protocol::id::{AgentId, TenantId};
 use shared_protocol::tier::Tier;
@@ -35,19 +35,14 @@ async fn exists(store: &Store, id: TenantId) -> bool {
 
 async fn pragma(store: &Store, statement: &'static str) {
     store
-        .write(move |tx| {
-            Box::pin(async move {
-                tx.connection().execute(statement).await?;
-                Ok(())
-            })
-        })
+        .write(move |tx| Box::pin(async move { Ok(tx.connection().command(statement).await?) }))
         .await
         .unwrap();
 }
 
 #[tokio::test]
 async fn dbf_10_a_second_store_on_the_same_file_is_refused_and_names_the_holder() {
-    let world = World::new().await;
+    let world = World::<OnSqlite>::new().await;
     let refused = Store::open(&world.file(), StoreOptions::default()).await;
     assert!(
         matches!(refused, Err(StoreError::Locked { pid: Some(pid), .. }) if pid == std::process::id()),
@@ -60,22 +55,25 @@ async fn dbf_10_a_second_store_on_the_same_file_is_refused_and_names_the_holder(
 
 #[tokio::test]
 async fn the_files_belong_to_their_owner_only() {
-    let world = World::new().await;
+    let world = World::<OnSqlite>::new().await;
     for name in ["probeops.db", "probeops.db-wal", "probeops.db-shm", "probeops.db.lock"] {
-        let mode = std::fs::metadata(world.directory.path().join(name)).unwrap().permissions().mode();
+        let mode = std::fs::metadata(world.directory().join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
 }
 
 #[tokio::test]
 async fn the_file_can_give_freed_pages_back_and_commits_are_synced() {
-    let world = World::new().await;
+    let world = World::<OnSqlite>::new().await;
     let pragmas = world
         .write(|tx| {
             Box::pin(async move {
-                let vacuum: i64 = sqlx::query_scalar("PRAGMA auto_vacuum").fetch_one(tx.connection()).await?;
-                let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(tx.connection()).await?;
-                let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(tx.connection()).await?;
+                let Connection::Sqlite(connection) = tx.connection() else {
+                    panic!("a file");
+                };
+                let vacuum: i64 = sqlx::query_scalar("PRAGMA auto_vacuum").fetch_one(&mut *connection).await?;
+                let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut *connection).await?;
+                let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(connection).await?;
                 Ok((vacuum, synchronous, journal))
             })
         })
@@ -90,27 +88,13 @@ async fn dbf_05_readers_that_are_all_taken_are_unavailable_in_time() {
         reader_wait: Duration::from_secs(1),
         ..StoreOptions::default()
     };
-    let world = World::with(options).await;
+    let world = World::<OnSqlite>::with(options).await;
     let held = world.reader().await;
     let refused = world.store.reader().await;
     assert!(matches!(refused, Err(StoreError::Unavailable(Unavailable::ReadersBusy))));
     create(&world.store, tenant("written meanwhile")).await.unwrap();
     drop(held);
     assert!(exists(&world.store, world.ours.tenant).await);
-}
-
-#[tokio::test]
-async fn dbf_08_a_newer_schema_is_refused_and_left_alone() {
-    let world = World::new().await;
-    pragma(
-        &world.store,
-        "UPDATE _sqlx_migrations SET version = 999 WHERE version = (SELECT MAX(version) FROM _sqlx_migrations)",
-    )
-    .await;
-    world.store.close().await;
-    let refused = Store::open(&world.file(), StoreOptions::default()).await;
-    assert!(matches!(refused, Err(StoreError::SchemaNewer { found: 999, .. })), "{refused:?}");
-    assert!(!refused.unwrap_err().is_retryable());
 }
 
 #[tokio::test]
@@ -125,7 +109,7 @@ async fn dbf_09_a_file_that_is_no_database_is_a_clear_error() {
 
 #[tokio::test]
 async fn dbf_09_a_damaged_page_is_found_by_the_integrity_check() {
-    let world = World::new().await;
+    let world = World::<OnSqlite>::new().await;
     for _ in 0..50 {
         world.accept(world.ours).await;
     }
@@ -147,7 +131,7 @@ async fn dbf_09_a_damaged_page_is_found_by_the_integrity_check() {
 
 #[tokio::test]
 async fn dbf_09_while_another_connection_holds_the_lock_writes_are_unavailable() {
-    let world = World::with(StoreOptions {
+    let world = World::<OnSqlite>::with(StoreOptions {
         busy_wait: Duration::from_millis(10),
         ..StoreOptions::default()
     })
@@ -163,7 +147,7 @@ async fn dbf_09_while_another_connection_holds_the_lock_writes_are_unavailable()
 
 #[tokio::test]
 async fn dbf_09_a_read_only_database_is_unavailable_for_writes_only() {
-    let world = World::new().await;
+    let world = World::<OnSqlite>::new().await;
     pragma(&world.store, "PRAGMA query_only = ON").await;
     let refused = create(&world.store, tenant("refused")).await;
     assert!(refused.as_ref().is_err_and(StoreError::is_retryable), "{refused:?}");
@@ -174,7 +158,7 @@ async fn dbf_09_a_read_only_database_is_unavailable_for_writes_only() {
 
 #[tokio::test]
 async fn dsk_05_a_full_disk_makes_writes_unavailable_and_leaves_what_was_acknowledged() {
-    let world = World::new().await;
+    let world = World::<OnSqlite>::new().await;
     pragma(&world.store, "PRAGMA max_page_count = 1").await;
     let mut kept = Vec::new();
     let refused = loop {
@@ -210,7 +194,7 @@ impl World {
 
 #[tokio::test]
 async fn dbf_12_a_row_of_a_newer_version_is_left_out_and_counted() {
-    let world = World::new().await;
+    let world = World::<OnSqlite>::new().await;
     let other = AgentId::new(at(1), random());
     let row = new_agent(world.ours.tenant, other, "newer");
     world.write(move |tx| Box::pin(async move { agents::create(tx, system(), &row).await })).await;
@@ -224,7 +208,7 @@ async fn dbf_12_a_row_of_a_newer_version_is_left_out_and_counted() {
 
 #[tokio::test]
 async fn an_operation_that_fails_is_undone_alone() {
-    let world = World::new().await;
+    let world = World::<OnSqlite>::new().await;
     let (first, second) = (tenant("kept"), tenant("undone"));
     let (kept, undone) = (first.id, second.id);
     let failing = world.store.write::<(), _>(move |tx| {
@@ -241,7 +225,7 @@ async fn an_operation_that_fails_is_undone_alone() {
 
 #[tokio::test]
 async fn kil_12_an_operation_that_panics_takes_nobody_with_it() {
-    let world = World::new().await;
+    let world = World::<OnSqlite>::new().await;
     let failed = world.store.write::<(), _>(|_| Box::pin(async { panic!("on purpose") })).await;
     assert!(failed.is_err_and(|error| error.is_retryable()));
     create(&world.store, tenant("after")).await.unwrap();
@@ -249,7 +233,7 @@ async fn kil_12_an_operation_that_panics_takes_nobody_with_it() {
 
 #[tokio::test]
 async fn a_caller_that_goes_away_does_not_harm_the_others() {
-    let world = World::new().await;
+    let world = World::<OnSqlite>::new().await;
     let (started, has_started) = oneshot::channel::<()>();
     let new = tenant("nobody waits");
     let mut leaving = Box::pin(world.store.write(move |tx| {
@@ -268,7 +252,7 @@ async fn a_caller_that_goes_away_does_not_harm_the_others() {
 
 #[tokio::test]
 async fn kil_02_what_was_acknowledged_outlives_a_store_dropped_in_the_middle_of_a_batch() {
-    let world = World::new().await;
+    let world = World::<OnSqlite>::new().await;
     let acknowledged = create(&world.store, tenant("acknowledged")).await.unwrap();
     let half = tenant("half done");
     let half_id = half.id;
@@ -285,17 +269,17 @@ async fn kil_02_what_was_acknowledged_outlives_a_store_dropped_in_the_middle_of_
         _ = has_begun => {}
     }
     drop(writing);
-    let (file, directory) = (world.file(), world.directory);
+    let (file, made) = (world.file(), world.made);
     drop(world.store);
     let store = Store::open(&file, StoreOptions::default()).await.unwrap();
     assert!(exists(&store, acknowledged).await && !exists(&store, half_id).await);
     create(&store, tenant("goes on")).await.unwrap();
-    drop(directory);
+    drop(made);
 }
 
 #[tokio::test]
 async fn closing_writes_what_waits_and_refuses_what_comes_later() {
-    let world = World::new().await;
+    let world = World::<OnSqlite>::new().await;
     let (first, second) = (tenant("waits"), tenant("later"));
     let id = first.id;
     let (created, ()) = tokio::join!(create(&world.store, first), world.store.close());

@@ -4,10 +4,10 @@ use control_core::authorize::TenantScope;
 use shared_protocol::end::End;
 use shared_protocol::id::{JobId, MeasurementId};
 use shared_protocol::time::UnixMicros;
-use sqlx::Row as _;
 
 use super::{EndedJob, OpenJob, close, open_columns, open_job};
 use crate::error::StoreError;
+use crate::statement::Statement;
 use crate::tx::{self, Tx};
 
 /// What came of taking a job back.
@@ -35,15 +35,15 @@ pub struct CancelledMeasurement {
 /// Takes a job of the tenant back.
 pub async fn request_cancel(tx: &mut Tx, scope: TenantScope, job: JobId, at: UnixMicros) -> Result<CancelOutcome, StoreError> {
     let tenant = scope.tenant().uuid();
-    let gone = tx::all(tx, sqlx::query(OPEN_QUEUED).bind(job.uuid()).bind(tenant), open_job).await?;
+    let gone = tx::all(tx, Statement::of(scope, OPEN_QUEUED).bind(job.uuid()).bind(tenant), open_job).await?;
     if let Some(ended) = close(tx, cancelled_now(gone, at), End::Cancelled, None, at).await?.into_iter().next() {
         return Ok(CancelOutcome::Ended(ended));
     }
-    let statement = sqlx::query(REQUEST).bind(job.uuid()).bind(tenant).bind(at.micros());
+    let statement = Statement::of(scope, REQUEST).bind(job.uuid()).bind(tenant).bind(at.micros());
     if let Some(open) = tx::optional(tx, statement, open_job).await? {
         return Ok(CancelOutcome::Requested(open));
     }
-    let known = tx::optional(tx, sqlx::query(HAS_JOB).bind(job.uuid()).bind(tenant), |row| Ok(row.try_get::<i64, _>("n")?)).await?;
+    let known = tx::optional(tx, Statement::of(scope, HAS_JOB).bind(job.uuid()).bind(tenant), |row| row.number::<i64>("n")).await?;
     Ok(if known.is_some() {
         CancelOutcome::AlreadyEnded
     } else {
@@ -59,13 +59,13 @@ pub async fn cancel_measurement(
     at: UnixMicros,
 ) -> Result<Option<CancelledMeasurement>, StoreError> {
     let tenant = scope.tenant().uuid();
-    let statement = sqlx::query(HAS_MEASUREMENT).bind(measurement.uuid()).bind(tenant);
-    if tx::optional(tx, statement, |row| Ok(row.try_get::<i64, _>("n")?)).await?.is_none() {
+    let statement = Statement::of(scope, HAS_MEASUREMENT).bind(measurement.uuid()).bind(tenant);
+    if tx::optional(tx, statement, |row| row.number::<i64>("n")).await?.is_none() {
         return Ok(None);
     }
-    let gone = tx::all(tx, sqlx::query(OPEN_QUEUED_OF).bind(measurement.uuid()).bind(tenant), open_job).await?;
+    let gone = tx::all(tx, Statement::of(scope, OPEN_QUEUED_OF).bind(measurement.uuid()).bind(tenant), open_job).await?;
     let ended = close(tx, cancelled_now(gone, at), End::Cancelled, None, at).await?;
-    let statement = sqlx::query(REQUEST_OF).bind(measurement.uuid()).bind(tenant).bind(at.micros());
+    let statement = Statement::of(scope, REQUEST_OF).bind(measurement.uuid()).bind(tenant).bind(at.micros());
     let requested = tx::all(tx, statement, open_job).await?;
     Ok(Some(CancelledMeasurement { ended, requested }))
 }
@@ -85,8 +85,8 @@ const REQUEST: &str = concat!(
     "UPDATE job_open SET cancel_requested_at = COALESCE(cancel_requested_at, $3) WHERE id = $1 AND tenant = $2 RETURNING ",
     open_columns!()
 );
-const HAS_JOB: &str = "SELECT 1 AS n FROM job WHERE id = $1 AND tenant = $2";
-const HAS_MEASUREMENT: &str = "SELECT 1 AS n FROM measurement WHERE id = $1 AND tenant = $2";
+const HAS_JOB: &str = "SELECT CAST(1 AS BIGINT) AS n FROM job WHERE id = $1 AND tenant = $2";
+const HAS_MEASUREMENT: &str = "SELECT CAST(1 AS BIGINT) AS n FROM measurement WHERE id = $1 AND tenant = $2";
 const OPEN_QUEUED_OF: &str = concat!(
     "DELETE FROM job_open WHERE id IN (SELECT j.id FROM job j WHERE j.measurement = $1) AND tenant = $2 AND state = 'queued' RETURNING ",
     open_columns!()

@@ -11,6 +11,7 @@ use super::{OpenJob, OpenState, open_columns, open_job};
 use crate::dialect::{rows, uuid};
 use crate::error::StoreError;
 use crate::row;
+use crate::statement::Statement;
 use crate::tx::{self, Tx};
 
 /// A job that was just given its end.
@@ -50,14 +51,14 @@ pub async fn end(
     reason: Option<&str>,
     at: UnixMicros,
 ) -> Result<Option<EndedJob>, StoreError> {
-    let statement = sqlx::query(OPEN_ONE).bind(job.uuid()).bind(attempt.map(|attempt| attempt.0));
+    let statement = Statement::own(OPEN_ONE).bind(job.uuid()).bind(attempt.map(|attempt| attempt.0));
     let gone = tx::all(tx, statement, open_job).await?;
     Ok(close(tx, gone, end, reason, at).await?.into_iter().next())
 }
 
 /// Ends jobs, whatever their attempt; those that have an end already are left out.
 pub async fn end_all(tx: &mut Tx, _: SystemScope, jobs: &[JobId], end: End, reason: Option<&str>, at: UnixMicros) -> Result<Vec<EndedJob>, StoreError> {
-    let gone = tx::all(tx, sqlx::query(OPEN_MANY).bind(row::json(jobs)?), open_job).await?;
+    let gone = tx::all(tx, Statement::own(OPEN_MANY).bind(row::json(jobs)?), open_job).await?;
     close(tx, gone, end, reason, at).await
 }
 
@@ -71,20 +72,20 @@ pub async fn end_of_agent(
     reason: &str,
     at: UnixMicros,
 ) -> Result<Vec<EndedJob>, StoreError> {
-    let gone = tx::all(tx, sqlx::query(OPEN_OF_AGENT).bind(agent.uuid()).bind(limit), open_job).await?;
+    let gone = tx::all(tx, Statement::own(OPEN_OF_AGENT).bind(agent.uuid()).bind(limit), open_job).await?;
     close(tx, gone, end, Some(reason), at).await
 }
 
 /// Ends a job that the agent to which it was leased will not run.
 pub async fn refuse(tx: &mut Tx, _: SystemScope, agent: AgentId, job: JobRef, reason: RefuseReason, at: UnixMicros) -> Result<Option<EndedJob>, StoreError> {
-    let statement = sqlx::query(OPEN_LEASED).bind(job.job.uuid()).bind(job.attempt.0).bind(agent.uuid());
+    let statement = Statement::own(OPEN_LEASED).bind(job.job.uuid()).bind(job.attempt.0).bind(agent.uuid());
     let gone = tx::all(tx, statement, open_job).await?;
     Ok(close(tx, gone, End::Refused, Some(reason.as_str()), at).await?.into_iter().next())
 }
 
 /// Takes a job out of `job_open` that stands with this agent in this attempt; the caller closes it.
 pub(crate) async fn take_handed_out(tx: &mut Tx, agent: AgentId, job: JobId, attempt: Attempt) -> Result<Vec<OpenJob>, StoreError> {
-    let statement = sqlx::query(OPEN_HANDED_OUT).bind(job.uuid()).bind(attempt.0).bind(agent.uuid());
+    let statement = Statement::own(OPEN_HANDED_OUT).bind(job.uuid()).bind(attempt.0).bind(agent.uuid());
     tx::all(tx, statement, open_job).await
 }
 
@@ -107,7 +108,7 @@ pub(crate) async fn close(tx: &mut Tx, gone: Vec<OpenJob>, end: End, reason: Opt
             cancel_requested_at: job.cancel_requested_at.map(UnixMicros::micros),
         })
         .collect();
-    let statement = sqlx::query(WRITE_END)
+    let statement = Statement::own(WRITE_END)
         .bind(row::json(&batch)?)
         .bind(end.as_str())
         .bind(reason.map(str::to_owned))
@@ -133,7 +134,7 @@ fn ended(job: &OpenJob, end: End, reason: Option<&str>, at: UnixMicros) -> Ended
 }
 
 const OPEN_ONE: &str = concat!(
-    "DELETE FROM job_open WHERE id = $1 AND ($2 IS NULL OR attempt = $2) RETURNING ",
+    "DELETE FROM job_open WHERE id = $1 AND attempt = COALESCE($2, attempt) RETURNING ",
     open_columns!()
 );
 const OPEN_MANY: &str = concat!(

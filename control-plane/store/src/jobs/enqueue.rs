@@ -7,12 +7,12 @@ use serde_json::Value;
 use shared_protocol::id::{AgentId, JobId, MeasurementId};
 use shared_protocol::tier::Tier;
 use shared_protocol::time::UnixMicros;
-use sqlx::Row as _;
 
 use crate::dialect::{rows, uuid};
 use crate::error::StoreError;
 use crate::idempotency::{self, NewIdempotency};
 use crate::row;
+use crate::statement::Statement;
 use crate::tx::{self, Tx};
 
 /// A measurement to be accepted.
@@ -103,11 +103,9 @@ pub async fn forget_idempotency(tx: &mut Tx, _: SystemScope, at: UnixMicros, lim
 }
 
 async fn open_jobs(tx: &mut Tx, scope: TenantScope) -> Result<u64, StoreError> {
-    let counted = tx::optional(
-        tx,
-        sqlx::query(COUNT_OPEN).bind(scope.tenant().uuid()),
-        |row| Ok(row.try_get::<i64, _>("open")?),
-    )
+    let counted = tx::optional(tx, Statement::of(scope, COUNT_OPEN).bind(scope.tenant().uuid()), |row| {
+        row.number::<i64>("open")
+    })
     .await?;
     Ok(counted.and_then(|open| u64::try_from(open).ok()).unwrap_or(0))
 }
@@ -131,7 +129,7 @@ async fn insert(tx: &mut Tx, scope: TenantScope, measurement: &NewMeasurement, j
         .collect();
     let batch = row::json(&batch)?;
     let tenant = scope.tenant().uuid();
-    let statement = sqlx::query(INSERT_MEASUREMENT)
+    let statement = Statement::of(scope, INSERT_MEASUREMENT)
         .bind(measurement.id.uuid())
         .bind(tenant)
         .bind(row::json(&measurement.spec)?)
@@ -140,7 +138,7 @@ async fn insert(tx: &mut Tx, scope: TenantScope, measurement: &NewMeasurement, j
         .bind(measurement.deadline_at.micros())
         .bind(measurement.retry.to_string());
     tx::execute(tx, statement).await?;
-    let statement = sqlx::query(INSERT_JOBS)
+    let statement = Statement::of(scope, INSERT_JOBS)
         .bind(batch.clone())
         .bind(tenant)
         .bind(measurement.id.uuid())
@@ -148,7 +146,7 @@ async fn insert(tx: &mut Tx, scope: TenantScope, measurement: &NewMeasurement, j
         .bind(measurement.created_at.micros())
         .bind(measurement.deadline_at.micros());
     tx::execute(tx, statement).await?;
-    let statement = sqlx::query(INSERT_OPEN)
+    let statement = Statement::of(scope, INSERT_OPEN)
         .bind(batch)
         .bind(tenant)
         .bind(measurement.tier.as_str())

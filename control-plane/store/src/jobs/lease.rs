@@ -5,12 +5,12 @@ use serde_json::Value;
 use shared_protocol::id::{AgentId, Attempt, Epoch, JobId, JobRef};
 use shared_protocol::tier::Tier;
 use shared_protocol::time::UnixMicros;
-use sqlx::sqlite::SqliteRow;
 
 use super::{OpenJob, open_columns, open_job};
 use crate::dialect::{rows, uuid};
 use crate::error::StoreError;
-use crate::row::{self, Columns as _, RowError};
+use crate::row::{self, Row, RowError};
+use crate::statement::Statement;
 use crate::tx::{self, Read, Tx};
 
 /// A job as it is handed to a session.
@@ -32,18 +32,18 @@ pub struct LeasedJob {
 
 /// Leases queued jobs of an active agent to its session; those left out are not queued any more, or the session is not the agent's latest.
 pub async fn lease(tx: &mut Tx, _: SystemScope, agent: AgentId, epoch: Epoch, jobs: &[JobId], at: UnixMicros) -> Result<Vec<LeasedJob>, StoreError> {
-    let statement = sqlx::query(LEASE).bind(row::json(jobs)?).bind(agent.uuid()).bind(epoch.0).bind(at.micros());
+    let statement = Statement::own(LEASE).bind(row::json(jobs)?).bind(agent.uuid()).bind(epoch.0).bind(at.micros());
     tx::all(tx, statement, leased).await
 }
 
 /// Notes that an agent accepted jobs that were leased to it; says how many.
 pub async fn running(tx: &mut Tx, _: SystemScope, agent: AgentId, jobs: &[JobRef]) -> Result<u64, StoreError> {
-    tx::execute(tx, sqlx::query(RUNNING).bind(row::json(jobs)?).bind(agent.uuid())).await
+    tx::execute(tx, Statement::own(RUNNING).bind(row::json(jobs)?).bind(agent.uuid())).await
 }
 
 /// Puts jobs that were handed out back into the queue, unless they ended, were handed out again, or somebody took them back.
 pub async fn requeue(tx: &mut Tx, _: SystemScope, agent: AgentId, jobs: &[JobRef], not_before: Option<UnixMicros>) -> Result<Vec<OpenJob>, StoreError> {
-    let statement = sqlx::query(REQUEUE)
+    let statement = Statement::own(REQUEUE)
         .bind(row::json(jobs)?)
         .bind(agent.uuid())
         .bind(not_before.map(UnixMicros::micros));
@@ -52,11 +52,11 @@ pub async fn requeue(tx: &mut Tx, _: SystemScope, agent: AgentId, jobs: &[JobRef
 
 /// The job as it stands with its agent in this attempt; none where it ended or was taken from it.
 pub async fn handed_out(on: &mut impl Read, _: SystemScope, agent: AgentId, job: JobRef) -> Result<Option<OpenJob>, StoreError> {
-    let statement = sqlx::query(HANDED_OUT).bind(job.job.uuid()).bind(job.attempt.0).bind(agent.uuid());
+    let statement = Statement::own(HANDED_OUT).bind(job.job.uuid()).bind(job.attempt.0).bind(agent.uuid());
     tx::optional(on, statement, open_job).await
 }
 
-fn leased(row: &SqliteRow) -> Result<LeasedJob, RowError> {
+fn leased(row: &Row) -> Result<LeasedJob, RowError> {
     Ok(LeasedJob {
         job: JobId::from_uuid(row.uuid("id")?),
         attempt: Attempt(row.number("attempt")?),

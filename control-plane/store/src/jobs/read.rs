@@ -6,14 +6,14 @@ use serde_json::Value;
 use shared_protocol::id::{AgentId, Attempt, JobId, MeasurementId};
 use shared_protocol::tier::Tier;
 use shared_protocol::time::UnixMicros;
-use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use super::{JobState, OpenJob, open_columns, open_job};
 use crate::dialect::{rows, uuid};
 use crate::error::StoreError;
 use crate::page::{self, Page};
-use crate::row::{self, Columns as _, RowError};
+use crate::row::{self, Row, RowError};
+use crate::statement::Statement;
 use crate::tx::{self, Read};
 
 /// A measurement.
@@ -86,37 +86,45 @@ pub struct Conservation {
 
 /// Finds a measurement of the tenant.
 pub async fn measurement(on: &mut impl Read, scope: TenantScope, id: MeasurementId) -> Result<Option<MeasurementRow>, StoreError> {
-    tx::optional(on, sqlx::query(MEASUREMENT).bind(id.uuid()).bind(scope.tenant().uuid()), measurement_row).await
+    tx::optional(
+        on,
+        Statement::of(scope, MEASUREMENT).bind(id.uuid()).bind(scope.tenant().uuid()),
+        measurement_row,
+    )
+    .await
 }
 
 /// Lists the tenant's measurements, newest first.
 pub async fn measurements(on: &mut impl Read, scope: TenantScope, page: &Page<MeasurementId>) -> Result<Vec<MeasurementRow>, StoreError> {
-    let statement = sqlx::query(MEASUREMENTS).bind(scope.tenant().uuid()).bind(page::before(page)).bind(page.limit);
+    let statement = Statement::of(scope, MEASUREMENTS)
+        .bind(scope.tenant().uuid())
+        .bind(page::before(page))
+        .bind(page.limit);
     tx::all(on, statement, measurement_row).await
 }
 
 /// Every job of some measurements of the tenant, by measurement, then by id.
 pub async fn jobs_of(on: &mut impl Read, scope: TenantScope, measurements: &[MeasurementId]) -> Result<Vec<JobRow>, StoreError> {
-    let statement = sqlx::query(JOBS_OF).bind(scope.tenant().uuid()).bind(row::json(measurements)?);
+    let statement = Statement::of(scope, JOBS_OF).bind(scope.tenant().uuid()).bind(row::json(measurements)?);
     tx::all(on, statement, job_row).await
 }
 
 /// Finds a job of the tenant.
 pub async fn job(on: &mut impl Read, scope: TenantScope, id: JobId) -> Result<Option<JobRow>, StoreError> {
-    tx::optional(on, sqlx::query(JOB).bind(id.uuid()).bind(scope.tenant().uuid()), job_row).await
+    tx::optional(on, Statement::of(scope, JOB).bind(id.uuid()).bind(scope.tenant().uuid()), job_row).await
 }
 
 /// Lists the tenant's jobs, newest first.
 pub async fn jobs(on: &mut impl Read, scope: TenantScope, filter: JobFilter, page: &Page<JobId>) -> Result<Vec<JobRow>, StoreError> {
     let tenant = scope.tenant().uuid();
     let statement = match (filter.measurement, filter.agent) {
-        (None, None) => sqlx::query(JOBS).bind(tenant).bind(page::before(page)).bind(page.limit),
-        (None, Some(agent)) => sqlx::query(JOBS_BY_AGENT)
+        (None, None) => Statement::of(scope, JOBS).bind(tenant).bind(page::before(page)).bind(page.limit),
+        (None, Some(agent)) => Statement::of(scope, JOBS_BY_AGENT)
             .bind(tenant)
             .bind(page::before(page))
             .bind(page.limit)
             .bind(agent.uuid()),
-        (Some(measurement), agent) => sqlx::query(JOBS_BY_MEASUREMENT)
+        (Some(measurement), agent) => Statement::of(scope, JOBS_BY_MEASUREMENT)
             .bind(tenant)
             .bind(page::before(page))
             .bind(page.limit)
@@ -128,28 +136,28 @@ pub async fn jobs(on: &mut impl Read, scope: TenantScope, filter: JobFilter, pag
 
 /// Jobs without an end in the order of their ids, under the tier that their tenant has now: what the dispatcher loads when it starts, page by page.
 pub async fn open_jobs(on: &mut impl Read, _: SystemScope, after: Option<JobId>, limit: u32) -> Result<Vec<OpenJob>, StoreError> {
-    let statement = sqlx::query(OPEN_JOBS).bind(after.map_or(Uuid::nil(), JobId::uuid)).bind(limit);
+    let statement = Statement::own(OPEN_JOBS).bind(after.map_or(Uuid::nil(), JobId::uuid)).bind(limit);
     tx::all(on, statement, waiting_job).await
 }
 
 /// Whether a measurement has a job without an end.
 pub async fn has_open_jobs(on: &mut impl Read, _: SystemScope, measurement: MeasurementId) -> Result<bool, StoreError> {
-    let found = tx::optional(on, sqlx::query(HAS_OPEN).bind(measurement.uuid()), |row| row.uuid("id")).await?;
+    let found = tx::optional(on, Statement::own(HAS_OPEN).bind(measurement.uuid()), |row| row.uuid("id")).await?;
     Ok(found.is_some())
 }
 
 /// Counts all jobs; reads them all, so it is for now and then.
 pub async fn conservation(on: &mut impl Read, _: SystemScope) -> Result<Conservation, StoreError> {
-    Ok(tx::optional(on, sqlx::query(CONSERVATION), conserved).await?.unwrap_or_default())
+    Ok(tx::optional(on, Statement::own(CONSERVATION), conserved).await?.unwrap_or_default())
 }
 
-fn waiting_job(row: &SqliteRow) -> Result<OpenJob, RowError> {
+fn waiting_job(row: &Row) -> Result<OpenJob, RowError> {
     let job = open_job(row)?;
     let tier = row.known_or_none("tenant_tier")?.unwrap_or(job.tier);
     Ok(OpenJob { tier, ..job })
 }
 
-fn measurement_row(row: &SqliteRow) -> Result<MeasurementRow, RowError> {
+fn measurement_row(row: &Row) -> Result<MeasurementRow, RowError> {
     Ok(MeasurementRow {
         id: MeasurementId::from_uuid(row.uuid("id")?),
         spec: row.document("spec")?,
@@ -160,7 +168,7 @@ fn measurement_row(row: &SqliteRow) -> Result<MeasurementRow, RowError> {
     })
 }
 
-fn job_row(row: &SqliteRow) -> Result<JobRow, RowError> {
+fn job_row(row: &Row) -> Result<JobRow, RowError> {
     let state = match row.known_or_none("outcome")? {
         Some(end) => JobState::Ended(end),
         None => JobState::Open(row.known("state")?),
@@ -182,7 +190,7 @@ fn job_row(row: &SqliteRow) -> Result<JobRow, RowError> {
     })
 }
 
-fn conserved(row: &SqliteRow) -> Result<Conservation, RowError> {
+fn conserved(row: &Row) -> Result<Conservation, RowError> {
     Ok(Conservation {
         accepted: row.number("accepted")?,
         open: row.number("open")?,
@@ -217,7 +225,7 @@ const JOB: &str = select_job!("j.id = $1 AND j.tenant = $2");
 const JOBS: &str = select_job!("j.tenant = $1 AND j.id < $2 ORDER BY j.id DESC LIMIT $3");
 const JOBS_BY_AGENT: &str = select_job!("j.tenant = $1 AND j.agent = $4 AND j.id < $2 ORDER BY j.id DESC LIMIT $3");
 const JOBS_BY_MEASUREMENT: &str =
-    select_job!("j.tenant = $1 AND j.measurement = $4 AND j.id < $2 AND ($5 IS NULL OR j.agent = $5) ORDER BY j.id DESC LIMIT $3");
+    select_job!("j.tenant = $1 AND j.measurement = $4 AND j.id < $2 AND j.agent = COALESCE($5, j.agent) ORDER BY j.id DESC LIMIT $3");
 const OPEN_JOBS: &str = concat!(
     "SELECT ",
     open_columns!(),

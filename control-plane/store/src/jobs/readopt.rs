@@ -6,12 +6,12 @@ use control_core::authorize::SystemScope;
 use shared_protocol::end::End;
 use shared_protocol::id::{AgentId, Attempt, Epoch, JobId, JobRef};
 use shared_protocol::time::UnixMicros;
-use sqlx::sqlite::SqliteRow;
 
 use super::{EndedJob, OpenJob, close, open_columns, open_job};
 use crate::dialect::{rows, uuid};
 use crate::error::StoreError;
-use crate::row::{self, Columns as _, RowError};
+use crate::row::{self, Row, RowError};
+use crate::statement::Statement;
 use crate::tx::{self, Tx};
 
 /// What came of comparing an agent's hands with what it was handed.
@@ -29,23 +29,23 @@ pub struct Readopted {
 
 /// Moves the jobs that an agent has in hand to its new session and names those that it lost. Nothing where the session is not its latest.
 pub async fn readopt(tx: &mut Tx, _: SystemScope, agent: AgentId, epoch: Epoch, in_hand: &[JobRef], at: UnixMicros) -> Result<Option<Readopted>, StoreError> {
-    if tx::optional(tx, sqlx::query(IS_LATEST).bind(agent.uuid()).bind(epoch.0), |row| row.number::<u32>("epoch"))
+    if tx::optional(tx, Statement::own(IS_LATEST).bind(agent.uuid()).bind(epoch.0), |row| row.number::<u32>("epoch"))
         .await?
         .is_none()
     {
         return Ok(None);
     }
-    let gone = tx::all(tx, sqlx::query(OPEN_CANCELLED).bind(agent.uuid()), open_job).await?;
+    let gone = tx::all(tx, Statement::own(OPEN_CANCELLED).bind(agent.uuid()), open_job).await?;
     let cancelled = close(tx, gone, End::Cancelled, None, at).await?;
-    let statement = sqlx::query(KEEP).bind(row::json(in_hand)?).bind(agent.uuid()).bind(epoch.0);
+    let statement = Statement::own(KEEP).bind(row::json(in_hand)?).bind(agent.uuid()).bind(epoch.0);
     let kept = tx::all(tx, statement, reference).await?;
-    let lost = tx::all(tx, sqlx::query(LOST).bind(row::json(&kept)?).bind(agent.uuid()), open_job).await?;
+    let lost = tx::all(tx, Statement::own(LOST).bind(row::json(&kept)?).bind(agent.uuid()), open_job).await?;
     let still: HashSet<JobRef> = kept.iter().copied().collect();
     let drop = in_hand.iter().filter(|job| !still.contains(job)).map(|job| job.job).collect();
     Ok(Some(Readopted { kept, drop, lost, cancelled }))
 }
 
-fn reference(row: &SqliteRow) -> Result<JobRef, RowError> {
+fn reference(row: &Row) -> Result<JobRef, RowError> {
     Ok(JobRef {
         job: JobId::from_uuid(row.uuid("id")?),
         attempt: Attempt(row.number("attempt")?),

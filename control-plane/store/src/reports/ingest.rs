@@ -6,12 +6,11 @@ use shared_protocol::end::End;
 use shared_protocol::id::{AgentId, Attempt, Epoch, IncarnationId, JobId, JobRef, Sequence};
 use shared_protocol::tier::Tier;
 use shared_protocol::time::UnixMicros;
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
 use crate::error::StoreError;
 use crate::jobs::{self, EndedJob, OpenJob};
-use crate::row::{Columns as _, RowError};
+use crate::row::{Row, RowError};
+use crate::statement::Statement;
 use crate::tx::{self, Tx};
 
 /// A whole report as it came from an agent.
@@ -92,7 +91,7 @@ impl DiscardReason {
 
 /// Takes a report in.
 pub async fn ingest(tx: &mut Tx, system: SystemScope, report: &IncomingReport) -> Result<IngestOutcome, StoreError> {
-    let statement = sqlx::query(SESSION).bind(report.agent.uuid()).bind(report.epoch.0);
+    let statement = Statement::own(SESSION).bind(report.agent.uuid()).bind(report.epoch.0);
     let Some(outbox) = tx::optional(tx, statement, outbox).await? else {
         return Ok(IngestOutcome::Fenced);
     };
@@ -117,7 +116,7 @@ async fn store(tx: &mut Tx, report: &IncomingReport) -> Result<IngestOutcome, St
         insert(tx, report, ended.tier, Timing::InTime).await?;
         return Ok(IngestOutcome::Stored(ended));
     }
-    let statement = sqlx::query(STANDING).bind(report.job.uuid()).bind(report.agent.uuid());
+    let statement = Statement::own(STANDING).bind(report.job.uuid()).bind(report.agent.uuid());
     match judge(tx::optional(tx, statement, standing).await?, report.attempt) {
         Ok(retention_class) => {
             if insert(tx, report, retention_class, Timing::Late).await? {
@@ -160,7 +159,7 @@ fn judge(standing: Option<Standing>, attempt: Attempt) -> Result<Tier, DiscardRe
 }
 
 async fn quarantine(tx: &mut Tx, system: SystemScope, report: &IncomingReport, why: &str) -> Result<IngestOutcome, StoreError> {
-    let statement = sqlx::query(QUARANTINE)
+    let statement = Statement::own(QUARANTINE)
         .bind(report.agent.uuid())
         .bind(report.incarnation.uuid())
         .bind(sequence(report.seq.value()))
@@ -208,7 +207,7 @@ async fn record_gap(tx: &mut Tx, report: &IncomingReport, first: u64) -> Result<
 }
 
 async fn record(tx: &mut Tx, report: &IncomingReport, (first, last): (i64, i64), job: Option<JobId>, why: &'static str) -> Result<(), StoreError> {
-    let statement = sqlx::query(DISCARD)
+    let statement = Statement::own(DISCARD)
         .bind(report.agent.uuid())
         .bind(report.incarnation.uuid())
         .bind(first)
@@ -221,7 +220,7 @@ async fn record(tx: &mut Tx, report: &IncomingReport, (first, last): (i64, i64),
 }
 
 async fn move_outbox(tx: &mut Tx, report: &IncomingReport) -> Result<(), StoreError> {
-    let statement = sqlx::query(MOVE_OUTBOX)
+    let statement = Statement::own(MOVE_OUTBOX)
         .bind(report.agent.uuid())
         .bind(report.incarnation.uuid())
         .bind(sequence(report.seq.value()));
@@ -241,7 +240,7 @@ async fn insert(tx: &mut Tx, report: &IncomingReport, retention_class: Tier, tim
         Timing::InTime => 0_i64,
         Timing::Late => 1,
     };
-    let statement = sqlx::query(INSERT)
+    let statement = Statement::own(INSERT)
         .bind(retention_class.as_str())
         .bind(report.job.uuid())
         .bind(report.attempt.0)
@@ -256,15 +255,15 @@ fn sequence(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-fn outbox(row: &SqliteRow) -> Result<Option<(IncarnationId, u64)>, RowError> {
+fn outbox(row: &Row) -> Result<Option<(IncarnationId, u64)>, RowError> {
     let incarnation = row.uuid_or_none("incarnation")?.map(IncarnationId::from_uuid);
     Ok(incarnation.zip(row.number_or_none("up_to")?))
 }
 
-fn standing(row: &SqliteRow) -> Result<Standing, RowError> {
+fn standing(row: &Row) -> Result<Standing, RowError> {
     Ok(Standing {
         outcome: row.known_or_none("outcome")?,
-        reason: row.try_get("reason")?,
+        reason: row.text_or_none("reason")?,
         attempt: Attempt(row.number_or_none("attempt")?.unwrap_or(0)),
         retention_class: row.known("retention_class")?,
     })

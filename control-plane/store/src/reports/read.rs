@@ -4,11 +4,11 @@ use control_core::authorize::{SystemScope, TenantScope};
 use serde_json::value::RawValue;
 use shared_protocol::id::{AgentId, Attempt, IncarnationId, JobId, MeasurementId};
 use shared_protocol::time::UnixMicros;
-use sqlx::sqlite::SqliteRow;
 
 use crate::error::StoreError;
 use crate::page::{self, Page};
-use crate::row::{Columns as _, RowError};
+use crate::row::{Row, RowError};
+use crate::statement::Statement;
 use crate::tx::{self, Read};
 
 /// The report of a job.
@@ -70,7 +70,7 @@ pub struct QuarantinedRow {
 
 /// The reports of a measurement of the tenant, newest job first.
 pub async fn of_measurement(on: &mut impl Read, scope: TenantScope, measurement: MeasurementId, page: &Page<JobId>) -> Result<Vec<ReportRow>, StoreError> {
-    let statement = sqlx::query(OF_MEASUREMENT)
+    let statement = Statement::of(scope, OF_MEASUREMENT)
         .bind(measurement.uuid())
         .bind(scope.tenant().uuid())
         .bind(page::before(page))
@@ -80,20 +80,20 @@ pub async fn of_measurement(on: &mut impl Read, scope: TenantScope, measurement:
 
 /// The report of a job of the tenant.
 pub async fn of_job(on: &mut impl Read, scope: TenantScope, job: JobId) -> Result<Option<ReportRow>, StoreError> {
-    tx::optional(on, sqlx::query(OF_JOB).bind(job.uuid()).bind(scope.tenant().uuid()), report).await
+    tx::optional(on, Statement::of(scope, OF_JOB).bind(job.uuid()).bind(scope.tenant().uuid()), report).await
 }
 
 /// What was discarded of an agent's reports, the latest first.
 pub async fn discarded(on: &mut impl Read, _: SystemScope, agent: AgentId, limit: u32) -> Result<Vec<DiscardedRow>, StoreError> {
-    tx::all(on, sqlx::query(DISCARDED).bind(agent.uuid()).bind(limit), discarded_row).await
+    tx::all(on, Statement::own(DISCARDED).bind(agent.uuid()).bind(limit), discarded_row).await
 }
 
 /// What was set aside of an agent's reports, the latest first.
 pub async fn quarantined(on: &mut impl Read, _: SystemScope, agent: AgentId, limit: u32) -> Result<Vec<QuarantinedRow>, StoreError> {
-    tx::all(on, sqlx::query(QUARANTINED).bind(agent.uuid()).bind(limit), quarantined_row).await
+    tx::all(on, Statement::own(QUARANTINED).bind(agent.uuid()).bind(limit), quarantined_row).await
 }
 
-fn report(row: &SqliteRow) -> Result<ReportRow, RowError> {
+fn report(row: &Row) -> Result<ReportRow, RowError> {
     let body = RawValue::from_string(row.text("body")?).map_err(|_| RowError::Unknown("body"))?;
     Ok(ReportRow {
         job: JobId::from_uuid(row.uuid("job")?),
@@ -107,7 +107,7 @@ fn report(row: &SqliteRow) -> Result<ReportRow, RowError> {
     })
 }
 
-fn discarded_row(row: &SqliteRow) -> Result<DiscardedRow, RowError> {
+fn discarded_row(row: &Row) -> Result<DiscardedRow, RowError> {
     Ok(DiscardedRow {
         incarnation: IncarnationId::from_uuid(row.uuid("incarnation")?),
         seq: row.number("seq")?,
@@ -118,7 +118,7 @@ fn discarded_row(row: &SqliteRow) -> Result<DiscardedRow, RowError> {
     })
 }
 
-fn quarantined_row(row: &SqliteRow) -> Result<QuarantinedRow, RowError> {
+fn quarantined_row(row: &Row) -> Result<QuarantinedRow, RowError> {
     Ok(QuarantinedRow {
         incarnation: IncarnationId::from_uuid(row.uuid("incarnation")?),
         seq: row.number("seq")?,

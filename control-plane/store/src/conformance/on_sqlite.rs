@@ -1,0 +1,17 @@
+//! The cases on a SQLite file.
+#![expect(clippy::duplicate_mod, reason = "each case is run on both databases")]
+
+use super::*;
+
+pub(super) type World = super::World<OnSqlite>;
+
+#[path = "agent_changes.rs"]
+mod agent_changes;
+#[path = "fleet.rs"]
+mod fleet;
+#[path = "identity.rs"]
+mod identity;
+#[path = "job_life.rs"]
+mod job_life;
+#[path = "report_life.rs"]
+mod report_life;

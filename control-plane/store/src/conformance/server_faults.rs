@@ -1,0 +1,218 @@
+//! What the store does when a database server goes away, comes back, or is somebody else's.
+
+use std::time::Duration;
+
+use shared_protocol::id::TenantId;
+use shared_protocol::tier::Tier;
+use sqlx::{Connection as _, Executor as _, PgConnection};
+use test_postgres::OwnServer;
+use tokio::task::JoinSet;
+
+use super::{Made as _, OnPostgres, World, at, random, system};
+use crate::tenants::{self, NewTenant};
+use crate::{Database, Store, StoreError, StoreOptions, Unavailable};
+
+fn tenant() -> NewTenant {
+    NewTenant {
+        id: TenantId::new(at(0), random()),
+        name: "one".to_owned(),
+        tier: Tier::Free,
+        created_at: at(0),
+    }
+}
+
+async fn create(store: &Store) -> Result<TenantId, StoreError> {
+    let new = tenant();
+    let id = new.id;
+    store
+        .write(move |tx| Box::pin(async move { tenants::create(tx, system(), &new).await }))
+        .await
+        .map(|()| id)
+}
+
+async fn exists(store: &Store, id: TenantId) -> bool {
+    tenants::find(&mut store.reader().await.unwrap(), system(), id).await.unwrap().is_some()
+}
+
+#[tokio::test]
+async fn dbf_10_a_second_store_on_the_same_server_is_refused_and_names_the_holder() {
+    let world = World::<OnPostgres>::new().await;
+    let refused = Store::open(world.made.database(), StoreOptions::default()).await;
+    assert!(
+        matches!(&refused, Err(StoreError::InUse { holder }) if holder.starts_with("server process ")),
+        "{refused:?}"
+    );
+    world.store.close().await;
+    let again = Store::open(world.made.database(), StoreOptions::default()).await.unwrap();
+    assert!(exists(&again, world.ours.tenant).await);
+    again.close().await;
+}
+
+#[tokio::test]
+async fn dbf_01_a_server_that_is_not_there_can_be_tried_again() {
+    let mut server = OwnServer::start().unwrap();
+    let database = Database::url(&server.tcp_url()).unwrap();
+    server.stop().unwrap();
+    let refused = Store::open(database.clone(), StoreOptions::default()).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(Unavailable::Unreachable))), "{refused:?}");
+    server.start_again().unwrap();
+    let store = Store::open(database, StoreOptions::default()).await.unwrap();
+    create(&store).await.unwrap();
+    store.close().await;
+}
+
+#[tokio::test]
+async fn dbf_02_dbf_03_a_server_killed_under_load_loses_nothing_acknowledged_and_doubles_nothing() {
+    let mut server = OwnServer::start().unwrap();
+    let store = Store::open(Database::url(&server.url()).unwrap(), StoreOptions::default()).await.unwrap();
+    let (mut kept, mut refused) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        let mut writes = JoinSet::new();
+        for _ in 0..200 {
+            let store = store.clone();
+            writes.spawn(async move {
+                let new = tenant();
+                let id = new.id;
+                let answer = store.write(move |tx| Box::pin(async move { tenants::create(tx, system(), &new).await })).await;
+                (id, answer)
+            });
+        }
+        let mut killed = false;
+        while let Some(done) = writes.join_next().await {
+            match done.unwrap() {
+                (id, Ok(())) => kept.push(id),
+                (id, Err(error)) => {
+                    assert!(error.is_retryable(), "{error:?}");
+                    refused.push(id);
+                }
+            }
+            if !std::mem::replace(&mut killed, true) {
+                server.kill().unwrap();
+                server.start_again().unwrap();
+            }
+        }
+        while create(&store).await.is_err() {}
+    }
+    assert!(store.metrics().reopened >= 3, "{:?}", store.metrics());
+    for id in kept {
+        assert!(exists(&store, id).await, "acknowledged, so it is there");
+    }
+    for id in refused {
+        assert!(!exists(&store, id).await, "refused, so it is not there");
+    }
+    store.close().await;
+}
+
+/// The commit reaches the server, and its answer is lost: the server is asked what became of it.
+#[tokio::test]
+async fn dbf_03_a_commit_whose_answer_is_lost_is_looked_up() {
+    for (committed, command) in [(true, "COMMIT"), (false, "ROLLBACK")] {
+        let made = OnPostgres::make();
+        let store = Store::open(made.database(), StoreOptions::default()).await.unwrap();
+        let new = tenant();
+        let id = new.id;
+        // The operation itself ends the transaction and then its own connection: the writer's commit finds nobody there.
+        let answer = store
+            .write(move |tx| {
+                Box::pin(async move {
+                    tenants::create(tx, system(), &new).await?;
+                    tx.connection().command(command).await?;
+                    let ended = tx.connection().command("SELECT pg_terminate_backend(pg_backend_pid())").await;
+                    assert!(ended.is_err());
+                    Ok(())
+                })
+            })
+            .await;
+        assert_eq!(answer.is_ok(), committed, "{answer:?}");
+        assert_eq!(exists(&store, id).await, committed);
+        create(&store).await.unwrap();
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn dbf_06_a_server_that_takes_no_writes_makes_them_unavailable_and_is_dialled_again() {
+    let world = World::<OnPostgres>::new().await;
+    world
+        .write(|tx| Box::pin(async move { Ok(tx.connection().command("SET default_transaction_read_only = on").await?) }))
+        .await;
+    let refused = create(&world.store).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(Unavailable::ReadOnly))), "{refused:?}");
+    create(&world.store).await.unwrap();
+    assert_eq!(world.store.metrics().reopened, 1);
+}
+
+#[tokio::test]
+async fn dbf_05_readers_that_are_all_taken_are_unavailable_in_time_on_postgres() {
+    let world = World::<OnPostgres>::with(StoreOptions {
+        readers: 1,
+        reader_wait: Duration::from_secs(1),
+        ..StoreOptions::default()
+    })
+    .await;
+    let held = world.reader().await;
+    let refused = world.store.reader().await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(Unavailable::ReadersBusy))));
+    create(&world.store).await.unwrap();
+    drop(held);
+    assert!(exists(&world.store, world.ours.tenant).await);
+}
+
+#[tokio::test]
+async fn dbf_04_an_operation_that_waits_too_long_for_a_lock_is_refused_alone() {
+    let world = World::<OnPostgres>::with(StoreOptions {
+        busy_wait: Duration::from_millis(50),
+        ..StoreOptions::default()
+    })
+    .await;
+    let mut intruder = PgConnection::connect(&world.made.0.url()).await.unwrap();
+    intruder.execute("BEGIN; LOCK TABLE tenant IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let (refused, _accepted) = tokio::join!(create(&world.store), world.accept(world.ours));
+    assert!(matches!(refused, Err(StoreError::Unavailable(Unavailable::Busy))), "{refused:?}");
+    intruder.execute("ROLLBACK").await.unwrap();
+    create(&world.store).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_operation_that_fails_is_undone_alone_on_postgres() {
+    let world = World::<OnPostgres>::new().await;
+    let (first, undone) = (tenant(), tenant());
+    let again = first.clone();
+    let (kept, gone) = (first.id, undone.id);
+    let one = world
+        .store
+        .write(move |tx| Box::pin(async move { tenants::create(tx, system(), &first).await }));
+    // The statement is refused by the database itself, which in PostgreSQL fails all that follows up to the savepoint.
+    let two = world.store.write(move |tx| {
+        Box::pin(async move {
+            tenants::create(tx, system(), &undone).await?;
+            tenants::create(tx, system(), &again).await
+        })
+    });
+    let three = create(&world.store);
+    let (one, two, three) = tokio::join!(one, two, three);
+    one.unwrap();
+    assert!(matches!(two, Err(StoreError::Statement(_))), "{two:?}");
+    assert!(exists(&world.store, kept).await && exists(&world.store, three.unwrap()).await && !exists(&world.store, gone).await);
+}
+
+/// PostgreSQL answers the commit of a failed transaction with a rollback and no error.
+#[tokio::test]
+async fn an_operation_that_hides_a_refused_statement_is_not_acknowledged() {
+    let world = World::<OnPostgres>::new().await;
+    let new = tenant();
+    let again = new.clone();
+    let id = new.id;
+    let answer = world
+        .store
+        .write(move |tx| {
+            Box::pin(async move {
+                tenants::create(tx, system(), &new).await?;
+                let _hidden = tenants::create(tx, system(), &again).await;
+                Ok(())
+            })
+        })
+        .await;
+    assert!(answer.is_err_and(|error| error.is_retryable()));
+    assert!(!exists(&world.store, id).await);
+}
