@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use shared_protocol::host::{DiskLoad, HostLoad, InterfaceLoad};
 
-/// A number with its name, whose end is its unit. Disks and interfaces stand in brackets behind it.
+/// A number with its name, whose end is its unit; behind a dot stands which disk or interface, in letters, digits and `_` alone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Number {
     /// The name.
@@ -51,16 +51,16 @@ impl Numbers {
     }
 
     fn disk(&mut self, disk: &DiskLoad, known: Option<(&DiskLoad, f64)>) {
-        let mount = &disk.mount;
+        let mount = plain(disk.mount.trim_matches('/'), "root");
         let used = disk.total_bytes.checked_sub(disk.available_bytes).filter(|_| disk.total_bytes > 0);
-        self.add(&format!("disk_used_ratio[{mount}]"), used.map(|used| float(used) / float(disk.total_bytes)));
+        self.add(&format!("disk_used_ratio.{mount}"), used.map(|used| float(used) / float(disk.total_bytes)));
         if let Some((known, seconds)) = known {
             let bytes = [
                 ("disk_read_bytes_per_s", known.read_bytes, disk.read_bytes),
                 ("disk_written_bytes_per_s", known.written_bytes, disk.written_bytes),
             ];
             for (name, before, now) in bytes {
-                self.add(&format!("{name}[{mount}]"), rate(before, now, seconds));
+                self.add(&format!("{name}.{mount}"), rate(before, now, seconds));
             }
         }
     }
@@ -76,10 +76,21 @@ impl Numbers {
             ("sent_errors_per_s", before.sent_errors, now.sent_errors),
         ];
         if counters.iter().all(|(_, before, now)| now >= before) {
-            for (name, before, now_) in counters {
-                self.add(&format!("{name}[{}]", now.name), rate(before, now_, seconds));
+            let named = plain(&now.name, "unnamed");
+            for (name, before, count) in counters {
+                self.add(&format!("{name}.{named}"), rate(before, count, seconds));
             }
         }
+    }
+}
+
+/// What may stand in the name of a metric.
+fn plain(text: &str, otherwise: &str) -> String {
+    let kept = |character: char| if character.is_ascii_alphanumeric() { character } else { '_' };
+    if text.is_empty() {
+        otherwise.to_owned()
+    } else {
+        text.chars().take(PLAIN_CHARACTERS).map(kept).collect()
     }
 }
 
@@ -102,6 +113,8 @@ const fn float(number: u64) -> f64 {
     number as f64
 }
 
+/// Longest name of a disk or interface within a metric's name, characters.
+const PLAIN_CHARACTERS: usize = 48;
 /// Readings closer to each other give no rate worth the name.
 const APART_MIN: Duration = Duration::from_secs(1);
 /// Readings further apart say nothing about now; four were missed.
@@ -142,17 +155,26 @@ mod tests {
     fn what_was_read_is_there_and_what_was_not_is_absent() {
         let first = numbers(None, &reading(10, 1_000));
         assert_eq!(value(&first, "cpu_ratio"), Some(0.5));
-        assert_eq!(value(&first, "disk_used_ratio[/]"), Some(0.75));
+        assert_eq!(value(&first, "disk_used_ratio.root"), Some(0.75));
         assert_eq!(first.len(), 2, "no averages, no memory, and no rate without a reading before: {first:?}");
+    }
+
+    #[test]
+    fn disks_and_interfaces_are_named_in_plain_letters() {
+        for (mount, named) in [("/", "root"), ("/var/lib", "var_lib"), ("/mnt/a b;--", "mnt_a_b___"), ("", "root")] {
+            assert_eq!(plain(mount.trim_matches('/'), "root"), named);
+        }
+        assert_eq!(plain(&"x".repeat(255), "root").len(), 48);
+        assert_eq!(plain("br-1.20@eth0", "unnamed"), "br_1_20_eth0");
     }
 
     #[test]
     fn counters_become_rates_over_the_agents_own_time() {
         let both = numbers(Some(&reading(10, 1_000)), &reading(25, 4_000));
-        assert_eq!(value(&both, "received_bytes_per_s[eth0]"), Some(200.0));
-        assert_eq!(value(&both, "sent_bytes_per_s[eth0]"), Some(600.0));
-        assert_eq!(value(&both, "disk_written_bytes_per_s[/]"), Some(400.0));
-        assert_eq!(value(&both, "received_errors_per_s[eth0]"), Some(0.0));
+        assert_eq!(value(&both, "received_bytes_per_s.eth0"), Some(200.0));
+        assert_eq!(value(&both, "sent_bytes_per_s.eth0"), Some(600.0));
+        assert_eq!(value(&both, "disk_written_bytes_per_s.root"), Some(400.0));
+        assert_eq!(value(&both, "received_errors_per_s.eth0"), Some(0.0));
     }
 
     #[test]
@@ -171,12 +193,12 @@ mod tests {
         partly.interfaces[0].sent_bytes = 1;
         let both = numbers(Some(&reading(10, 1_000)), &partly);
         assert!(
-            both.iter().all(|number| !number.name.ends_with("[eth0]")),
+            both.iter().all(|number| !number.name.contains("eth0")),
             "none of its counters is believed: {both:?}"
         );
         let mut renamed = reading(25, 4_000);
         renamed.interfaces[0].name = "eth1".to_owned();
         let both = numbers(Some(&reading(10, 1_000)), &renamed);
-        assert!(both.iter().all(|number| !number.name.ends_with("[eth1]")));
+        assert!(both.iter().all(|number| !number.name.contains("eth1")));
     }
 }
