@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use crate::command::agents::AgentsCommand;
 pub use crate::command::completion::CompletionArgs;
 pub use crate::command::contexts::ContextsCommand;
+pub use crate::command::http::HttpArgs;
 pub use crate::command::jobs::JobsCommand;
 pub use crate::command::join_tokens::JoinTokensCommand;
 pub use crate::command::keys::KeysCommand;
@@ -69,6 +70,8 @@ pub enum Format {
 pub enum Command {
     /// Send ICMP echo requests from agents and show each reply as it comes.
     Ping(PingArgs),
+    /// Fetch from agents over HTTP and show each phase as it ends.
+    Http(HttpArgs),
     /// Agents of the tenant.
     #[command(subcommand)]
     Agents(AgentsCommand),

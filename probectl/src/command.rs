@@ -13,6 +13,7 @@ use crate::output::{Cell, Screen};
 pub(crate) mod agents;
 pub(crate) mod completion;
 pub(crate) mod contexts;
+pub(crate) mod http;
 pub(crate) mod jobs;
 pub(crate) mod join_tokens;
 pub(crate) mod keys;
@@ -68,6 +69,7 @@ async fn connected(
     let client = Client::new(&connection)?;
     match command {
         Command::Ping(arguments) => ping::run(&arguments, format, &client, screen, interrupt).await,
+        Command::Http(arguments) => http::run(&arguments, format, &client, screen, interrupt).await,
         Command::Agents(command) => agents::run(command, format, &client, screen).await,
         Command::Jobs(command) => jobs::run(command, format, &client, screen).await,
         Command::Measurements(command) => measurements::run(command, format, &client, screen).await,

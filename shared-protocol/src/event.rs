@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+mod http;
 mod ping;
 mod tcp;
 
+pub use http::HttpEvent;
 pub use ping::PingEvent;
 pub use tcp::TcpEvent;
 
@@ -16,4 +18,6 @@ pub enum ProbeEvent {
     Ping(PingEvent),
     /// Of a TCP probe.
     Tcp(TcpEvent),
+    /// Of an HTTP probe.
+    Http(HttpEvent),
 }

@@ -70,6 +70,22 @@ pub enum ErrorCode {
     Timeout,
     /// The answer is not what the protocol allows.
     ProtoError,
+    /// The server ended the TLS handshake with an alert.
+    TlsAlert,
+    /// The server's certificate does not prove its name, for a reason without a code of its own.
+    TlsVerify,
+    /// The server's certificate is no longer valid.
+    TlsExpired,
+    /// The server's certificate is not valid yet.
+    TlsNotYetValid,
+    /// The server's certificate is for other names.
+    TlsNameMismatch,
+    /// The server's certificate leads to no root that is trusted.
+    TlsUnknownCa,
+    /// The server answered with a status of 400 or more.
+    HttpStatus,
+    /// The answer points to where it must not be followed.
+    RedirectRefused,
     /// The host does not let the agent open what it needs.
     PermissionMissing,
     /// The host has run out of something: buffers, ports, descriptors.

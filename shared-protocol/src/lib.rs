@@ -30,3 +30,4 @@ pub mod strict_json;
 pub mod target;
 pub mod tier;
 pub mod time;
+pub mod url;

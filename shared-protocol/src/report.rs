@@ -7,9 +7,14 @@ use serde::{Deserialize, Serialize};
 use crate::fault::{ErrorCode, Fault, Status};
 use crate::time::UnixMicros;
 
+mod http;
 mod ping;
 mod tcp;
 
+pub use http::{
+    BodySample, HttpBody, HttpFindings, HttpHop, HttpPhase, HttpPhases, HttpResponse, NotFollowed, NotFollowedReason, PeerCertificate, SampleForm, TlsFacts,
+    TlsFailure, TlsVerification,
+};
 pub use ping::{PingFindings, PingPacket, PingSocket, PingStatistics, RoundTripStatistics};
 pub use tcp::{TcpFindings, TcpInfo, TcpOptions, TcpOutcome, TcpStatistics, TcpTry};
 
@@ -94,4 +99,6 @@ pub enum Findings {
     Ping(PingFindings),
     /// Of a TCP probe.
     Tcp(TcpFindings),
+    /// Of an HTTP probe.
+    Http(HttpFindings),
 }

@@ -14,11 +14,13 @@ use crate::target::Target;
 use crate::tier::ProbeLimits;
 
 mod fields;
+mod http;
 mod ping;
 mod rounds;
 mod tcp;
 
 pub use fields::InvalidField;
+pub use http::{HttpHeader, HttpMethod, HttpSpec, HttpVersion};
 pub use ping::PingSpec;
 pub use tcp::{TcpMode, TcpSpec};
 
@@ -30,17 +32,20 @@ pub enum ProbeKind {
     Ping,
     /// TCP connections (RFC 9293).
     Tcp,
+    /// An HTTP request with its redirects (RFC 9110).
+    Http,
 }
 
 impl ProbeKind {
     /// Every kind this build knows.
-    pub const ALL: [Self; 2] = [Self::Ping, Self::Tcp];
+    pub const ALL: [Self; 3] = [Self::Ping, Self::Tcp, Self::Http];
 
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ping => "ping",
             Self::Tcp => "tcp",
+            Self::Http => "http",
         }
     }
 }
@@ -75,6 +80,8 @@ pub enum ProbeSpec {
     Ping(PingSpec),
     /// TCP connections.
     Tcp(TcpSpec),
+    /// An HTTP request with its redirects.
+    Http(HttpSpec),
 }
 
 impl ProbeSpec {
@@ -98,6 +105,7 @@ impl ProbeSpec {
         let spec = match kind.ok_or_else(|| InvalidField::new("probe", "is not known"))? {
             ProbeKind::Ping => Self::Ping(PingSpec::read(&mut fields)?),
             ProbeKind::Tcp => Self::Tcp(TcpSpec::read(&mut fields)?),
+            ProbeKind::Http => Self::Http(HttpSpec::read(&mut fields)?),
         };
         fields.finish()?;
         Ok(spec)
@@ -108,6 +116,7 @@ impl ProbeSpec {
         match self {
             Self::Ping(_) => ProbeKind::Ping,
             Self::Tcp(_) => ProbeKind::Tcp,
+            Self::Http(_) => ProbeKind::Http,
         }
     }
 
@@ -116,14 +125,16 @@ impl ProbeSpec {
         match self {
             Self::Ping(spec) => Some(&spec.target),
             Self::Tcp(spec) => Some(&spec.target),
+            Self::Http(spec) => Some(spec.url.host()),
         }
     }
 
     /// The port its packets go to, where they have one.
-    pub const fn port(&self) -> Option<u16> {
+    pub fn port(&self) -> Option<u16> {
         match self {
             Self::Ping(_) => None,
             Self::Tcp(spec) => Some(spec.port),
+            Self::Http(spec) => Some(spec.url.port()),
         }
     }
 
@@ -132,6 +143,7 @@ impl ProbeSpec {
         match self {
             Self::Ping(spec) => spec.timeout(),
             Self::Tcp(spec) => spec.timeout(),
+            Self::Http(spec) => spec.timeout(),
         }
     }
 
@@ -140,6 +152,7 @@ impl ProbeSpec {
         match self {
             Self::Ping(spec) => spec.cost(),
             Self::Tcp(spec) => spec.cost(),
+            Self::Http(spec) => spec.cost(),
         }
     }
 
@@ -152,6 +165,7 @@ impl ProbeSpec {
         match self {
             Self::Ping(spec) => spec.check_tier(limits),
             Self::Tcp(spec) => spec.check_tier(limits),
+            Self::Http(spec) => spec.check_tier(limits),
         }
     }
 }
@@ -168,6 +182,7 @@ impl Serialize for ProbeSpec {
         match self {
             Self::Ping(options) => Tagged { probe, options }.serialize(serializer),
             Self::Tcp(options) => Tagged { probe, options }.serialize(serializer),
+            Self::Http(options) => Tagged { probe, options }.serialize(serializer),
         }
     }
 }

@@ -17,7 +17,7 @@ pub enum Target {
 }
 
 /// A host name of RFC 1123: ASCII letters, digits, hyphens and underscores, in labels of at most 63, in all at most 253; lower-case, without trailing dot.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct DnsName(String);
 
 impl DnsName {

@@ -7,7 +7,10 @@ mod tests {
     use shared_protocol::report::Report;
     use shared_protocol::spec::ProbeSpec;
 
-    const PROBES: [(&str, &str); 1] = [("tcp", include_str!("golden/v1/probes/tcp.json"))];
+    const PROBES: [(&str, &str); 2] = [
+        ("tcp", include_str!("golden/v1/probes/tcp.json")),
+        ("http", include_str!("golden/v1/probes/http.json")),
+    ];
 
     #[test]
     fn every_recorded_probe_is_still_read_and_written_alike() {

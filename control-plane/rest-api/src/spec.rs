@@ -3,6 +3,10 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+mod http;
+
+pub use http::{HttpHeaderSchema, HttpMethodSchema, HttpOptions, HttpVersionSchema};
+
 /// A probe with its target and options; `probe` says which one it is.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "probe", rename_all = "snake_case")]
@@ -12,6 +16,8 @@ pub enum ProbeSpecSchema {
     Ping(PingOptions),
     /// TCP connections, opened and reset again.
     Tcp(TcpOptions),
+    /// An HTTP request, with its redirects.
+    Http(Box<HttpOptions>),
 }
 
 /// Options of a ping: ICMP echo requests (RFC 792, RFC 4443). `count` and `interval_ms` together must not take more than 300 seconds.
@@ -129,10 +135,15 @@ mod tests {
     use super::*;
 
     /// Each probe: the least that its spec says, what is documented of it, and how many of its options have bounds.
-    fn probes() -> [(Value, Map<String, Value>, usize); 2] {
+    fn probes() -> [(Value, Map<String, Value>, usize); 3] {
         [
             (json!({"probe": "ping", "target": "127.0.0.1"}), documented::<PingOptions>(), 6),
             (json!({"probe": "tcp", "target": "127.0.0.1"}), documented::<TcpOptions>(), 5),
+            (
+                json!({"probe": "http", "url": "http://127.0.0.1/", "method": "PUT", "body": "x", "connect_to": "::1", "sni": "a.test"}),
+                documented::<HttpOptions>(),
+                4,
+            ),
         ]
     }
 
@@ -167,7 +178,7 @@ mod tests {
     #[test]
     fn the_documented_options_and_defaults_are_those_of_the_probe() {
         for (least, documented, _) in probes() {
-            let plain = serde_json::to_value(ProbeSpec::from_value(least).unwrap()).unwrap();
+            let plain = serde_json::to_value(ProbeSpec::from_value(least.clone()).unwrap()).unwrap();
             let mut names: Vec<String> = documented.keys().cloned().collect();
             names.push("probe".to_owned());
             let mut enforced: Vec<String> = plain.as_object().unwrap().keys().cloned().collect();
@@ -175,7 +186,7 @@ mod tests {
             enforced.sort();
             assert_eq!(names, enforced);
             for (name, schema) in documented {
-                if let Some(default) = schema.get("default") {
+                if let Some(default) = schema.get("default").filter(|_| least.get(&name).is_none()) {
                     assert_eq!(default, &plain[&name], "{name}");
                 }
             }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use agent_probes::net::gate::Gate;
 use agent_probes::net::icmp::{IcmpEngine, IcmpSockets};
 use agent_probes::net::resolver::Resolver;
+use agent_probes::net::tls::TargetRoots;
 use agent_probes::table::ProbeContext;
 use rustls::ClientConfig;
 use shared_protocol::close::{CloseReason, Disposition};
@@ -18,7 +19,7 @@ use shared_protocol::session::{AgentSession, Jitter};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, ProbeSettings};
 use crate::exit::Failure;
 use crate::host::facts;
 use crate::host::place::InvalidPlace;
@@ -90,14 +91,15 @@ impl AgentError {
 /// Opens what the probes need, under a policy.
 ///
 /// # Errors
-/// Where the sockets' event loop or the resolver cannot be set up. Missing privilege is no error: it shows in the capabilities.
-pub fn open_probes(policy: &Arc<Policy>) -> io::Result<LocalProbes> {
+/// Where the sockets' event loop or the resolver cannot be set up, or the owner's roots not be read. Missing privilege is no error: it shows in the capabilities.
+pub fn open_probes(policy: &Arc<Policy>, settings: &ProbeSettings) -> io::Result<LocalProbes> {
     policy.set_local(LocalAddresses::read());
     let gate: Arc<dyn Gate> = Arc::<Policy>::clone(policy);
     Ok(LocalProbes::new(ProbeContext {
         engine: Arc::new(IcmpEngine::start(IcmpSockets::open())?),
         gate,
         resolver: Resolver::from_system().map_err(io::Error::other)?,
+        roots: TargetRoots::from_system(settings.extra_roots()?)?,
         clock: ClockQuality::default(),
     }))
 }
@@ -113,7 +115,7 @@ impl Agent {
         let tls = identity.tls(&key)?;
         let outbox = Outbox::open(state, config.outbox, clock::wall(), clock::random_id_bytes()).await?;
         let policy = Arc::new(Policy::new(config.policy));
-        let engine: Arc<dyn ProbeEngine> = Arc::new(open_probes(&policy)?);
+        let engine: Arc<dyn ProbeEngine> = Arc::new(open_probes(&policy, &config.probes)?);
         Ok(Self {
             tls,
             runner: Runner::new(Arc::clone(&engine), Arc::clone(&policy), outbox.clone()),

@@ -1,4 +1,4 @@
-//! The owner's configuration file: TOML with the tables `[policy]`, `[link]`, `[outbox]` and `[place]`; a key that is not known is refused.
+//! The owner's configuration file: TOML with the tables `[policy]`, `[probes]`, `[link]`, `[outbox]` and `[place]`; a key that is not known is refused.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,12 +12,18 @@ use crate::link::backoff::BackoffSettings;
 use crate::outbox::OutboxSettings;
 use crate::policy::{InvalidPolicy, PolicyRules};
 
+mod probes;
+
+pub use probes::ProbeSettings;
+
 /// Everything an owner can set.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// What the agent may do.
     pub policy: PolicyRules,
+    /// What probes are measured with.
+    pub probes: ProbeSettings,
     /// How it dials again.
     pub link: BackoffSettings,
     /// What it keeps.

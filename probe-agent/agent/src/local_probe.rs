@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 use serde::Serialize;
-use shared_protocol::event::{PingEvent, ProbeEvent, TcpEvent};
+use shared_protocol::event::{HttpEvent, PingEvent, ProbeEvent, TcpEvent};
 use shared_protocol::fault::Status;
-use shared_protocol::report::{Findings, PingPacket, Report, TcpOutcome, TcpTry};
+use shared_protocol::report::{Findings, HttpFindings, PingPacket, Report, TcpOutcome, TcpTry};
 use shared_protocol::spec::{InvalidField, ProbeSpec};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -61,7 +61,7 @@ impl LocalProbeError {
 pub async fn probe(spec: &str, config: Config, output: Output, stop: CancellationToken, out: &mut impl Write) -> Result<(), LocalProbeError> {
     let spec = ProbeSpec::parse(spec)?;
     let policy = Arc::new(Policy::new(config.policy));
-    let probes = open_probes(&policy)?;
+    let probes = open_probes(&policy, &config.probes)?;
     policy.check_spec(&spec)?;
     let (events, mut found) = mpsc::channel(EVENTS);
     let run = probes.run(&spec, events, stop);
@@ -94,6 +94,7 @@ fn print_event(event: &ProbeEvent, output: Output, out: &mut impl Write) -> io::
         (Output::Text, ProbeEvent::Ping(PingEvent::Packet(packet))) => writeln!(out, "{}", packet_text(packet)),
         (Output::Text, ProbeEvent::Tcp(TcpEvent::Resolved { address })) => writeln!(out, "tcp {address}"),
         (Output::Text, ProbeEvent::Tcp(TcpEvent::Try(tried))) => writeln!(out, "{}", try_text(tried)),
+        (Output::Text, ProbeEvent::Http(event)) => writeln!(out, "{}", http_text(event)),
     }
 }
 
@@ -132,6 +133,29 @@ fn try_text(tried: &TcpTry) -> String {
     words.join("  ")
 }
 
+fn http_text(event: &HttpEvent) -> String {
+    match event {
+        HttpEvent::Hop { url, method, .. } => format!("{} {url}", method.as_str()),
+        HttpEvent::Connecting { remote, .. } => format!("to {remote}"),
+        HttpEvent::Phase { phase, took_us, at_us, .. } => format!("{} took_us {took_us}  at_us {at_us}", phase.as_str()),
+        HttpEvent::Response { status, version, .. } => format!("status {status}  HTTP/{version}"),
+    }
+}
+
+fn print_fetch(http: &HttpFindings, out: &mut impl Write) -> io::Result<()> {
+    for tls in http.hops.iter().filter_map(|hop| hop.tls.as_ref()) {
+        let trouble = tls.verification.as_ref().and_then(|verification| verification.message.as_deref());
+        writeln!(out, "certificate: {}", trouble.unwrap_or("proves the name"))?;
+    }
+    let body = http
+        .hops
+        .last()
+        .and_then(|hop| hop.response.as_ref())
+        .and_then(|response| response.body.as_ref());
+    let bytes = body.map_or(0, |body| body.decoded_bytes);
+    writeln!(out, "{} requests, {bytes} bytes, total_us {}", http.hops.len(), http.total_us)
+}
+
 fn print_report(report: &Report, output: Output, out: &mut impl Write) -> io::Result<()> {
     #[derive(Serialize)]
     struct Line<'a> {
@@ -146,6 +170,7 @@ fn print_report(report: &Report, output: Output, out: &mut impl Write) -> io::Re
     let (sent, received, loss) = match &report.findings {
         Some(Findings::Ping(ping)) => (ping.statistics.sent, ping.statistics.received, ping.statistics.loss),
         Some(Findings::Tcp(tcp)) => (tcp.statistics.sent, tcp.statistics.received, tcp.statistics.loss),
+        Some(Findings::Http(http)) => return print_fetch(http, out),
         None => return Ok(()),
     };
     writeln!(out, "{sent} sent, {received} received, loss {:.0} %", loss * 100.0)

@@ -12,6 +12,7 @@
 //!
 //! use agent_probes::net::icmp::{IcmpEngine, IcmpSockets};
 //! use agent_probes::net::resolver::Resolver;
+//! use agent_probes::net::tls::TargetRoots;
 //! use agent_probes::table::{self, ProbeContext};
 //! use shared_protocol::spec::ProbeSpec;
 //!
@@ -20,6 +21,7 @@
 //!     engine: Arc::new(IcmpEngine::start(sockets).ok()?),
 //!     gate,
 //!     resolver: Resolver::from_system().ok()?,
+//!     roots: TargetRoots::from_system(Vec::new()).ok()?,
 //!     clock: Default::default(),
 //! };
 //! let spec = ProbeSpec::parse(r#"{"probe":"ping","target":"127.0.0.1"}"#).ok()?;
@@ -30,6 +32,7 @@
 //! ```
 
 mod clock;
+mod http;
 pub mod net;
 mod ping;
 mod record;
@@ -37,4 +40,5 @@ mod resolution;
 mod statistics;
 pub mod table;
 mod tcp;
+mod text;
 mod verdict;

@@ -9,3 +9,4 @@ mod pacer;
 pub mod resolver;
 pub(crate) mod route;
 pub(crate) mod tcp;
+pub mod tls;

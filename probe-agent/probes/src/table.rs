@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use crate::net::gate::Gate;
 use crate::net::icmp::IcmpEngine;
 use crate::net::resolver::Resolver;
-use crate::{ping, tcp};
+use crate::net::tls::TargetRoots;
+use crate::{http, ping, tcp};
 
 /// What every probe needs from its agent.
 #[derive(Clone)]
@@ -23,6 +24,8 @@ pub struct ProbeContext {
     pub gate: Arc<dyn Gate>,
     /// Turns names into addresses.
     pub resolver: Resolver,
+    /// What the certificates of targets are held against.
+    pub roots: TargetRoots,
     /// How far the agent's wall clock can be trusted; copied into the report.
     pub clock: ClockQuality,
 }
@@ -35,18 +38,19 @@ pub async fn run(spec: &ProbeSpec, context: &ProbeContext, events: mpsc::Sender<
     match spec {
         ProbeSpec::Ping(options) => ping::run(options, context, &events, &cancel).await,
         ProbeSpec::Tcp(options) => tcp::run(options, context, &events, &cancel).await,
+        ProbeSpec::Http(options) => http::run(options, context, &events, &cancel).await,
     }
 }
 
 /// What the probes of this build can do on this host.
 pub fn capabilities(context: &ProbeContext) -> Vec<Capability> {
     let mut capabilities = context.engine.capabilities();
-    // An ordinary socket is all it takes.
-    capabilities.push(Capability {
-        probe: ProbeKind::Tcp,
+    // An ordinary socket is all they take.
+    capabilities.extend([ProbeKind::Tcp, ProbeKind::Http].map(|probe| Capability {
+        probe,
         level: CapabilityLevel::Full,
         reason: None,
         remedy: None,
-    });
+    }));
     capabilities
 }

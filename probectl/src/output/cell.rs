@@ -11,6 +11,8 @@ pub(crate) enum Cell {
     Text(String),
     /// A count, or anything else that is a plain number.
     Number(u64),
+    /// The same, where it may be less than nothing.
+    Signed(i64),
     /// A duration in microseconds.
     Micros(u64),
     /// A share, 0 to 1.
@@ -24,6 +26,7 @@ impl Cell {
             Self::Absent => "-".to_owned(),
             Self::Text(text) => text.clone(),
             Self::Number(number) => number.to_string(),
+            Self::Signed(number) => number.to_string(),
             Self::Micros(micros) => format!("{} ms", milliseconds(*micros)),
             Self::Ratio(ratio) => format!("{:.1} %", ratio * 100.0),
         }
@@ -35,13 +38,14 @@ impl Cell {
             Self::Absent => String::new(),
             Self::Text(text) => text.clone(),
             Self::Number(number) | Self::Micros(number) => number.to_string(),
+            Self::Signed(number) => number.to_string(),
             Self::Ratio(ratio) => ratio.to_string(),
         }
     }
 
     /// Whether it is set to the right of its column.
     pub(crate) const fn is_number(&self) -> bool {
-        matches!(self, Self::Number(_) | Self::Micros(_) | Self::Ratio(_))
+        matches!(self, Self::Number(_) | Self::Signed(_) | Self::Micros(_) | Self::Ratio(_))
     }
 
     /// Of something that may not be there.

@@ -4,6 +4,7 @@ use shared_protocol::event::ProbeEvent;
 use shared_protocol::report::Findings;
 use shared_protocol::spec::ProbeKind;
 
+use super::http::{self, HttpView};
 use super::ping::{self, PingView};
 use super::tcp::{self, TcpView};
 use super::{Cell, Line};
@@ -15,6 +16,8 @@ pub(crate) enum JobView {
     Ping(PingView),
     /// Of a TCP probe.
     Tcp(TcpView),
+    /// Of an HTTP probe.
+    Http(HttpView),
 }
 
 /// Whom a line is about.
@@ -52,6 +55,7 @@ impl JobView {
         match kind {
             ProbeKind::Ping => Self::Ping(PingView::default()),
             ProbeKind::Tcp => Self::Tcp(TcpView::default()),
+            ProbeKind::Http => Self::Http(HttpView::default()),
         }
     }
 
@@ -60,8 +64,9 @@ impl JobView {
         match (self, event) {
             (Self::Ping(view), ProbeEvent::Ping(event)) => view.finding(names, event),
             (Self::Tcp(view), ProbeEvent::Tcp(event)) => view.finding(names, event),
+            (Self::Http(view), ProbeEvent::Http(event)) => view.finding(names, event),
             // What was not asked for is not shown.
-            (Self::Ping(_) | Self::Tcp(_), _) => Vec::new(),
+            (Self::Ping(_) | Self::Tcp(_) | Self::Http(_), _) => Vec::new(),
         }
     }
 
@@ -70,7 +75,8 @@ impl JobView {
         match (self, findings) {
             (Self::Ping(view), Findings::Ping(findings)) => view.findings(names, findings),
             (Self::Tcp(view), Findings::Tcp(findings)) => view.findings(names, findings),
-            (Self::Ping(_) | Self::Tcp(_), _) => Vec::new(),
+            (Self::Http(view), Findings::Http(findings)) => view.findings(names, findings),
+            (Self::Ping(_) | Self::Tcp(_) | Self::Http(_), _) => Vec::new(),
         }
     }
 
@@ -79,6 +85,7 @@ impl JobView {
         match self {
             Self::Ping(view) => view.row(),
             Self::Tcp(view) => view.row(),
+            Self::Http(view) => view.row(),
         }
     }
 }
@@ -88,6 +95,7 @@ pub(crate) const fn columns(kind: ProbeKind) -> Columns {
     match kind {
         ProbeKind::Ping => ping::COLUMNS,
         ProbeKind::Tcp => tcp::COLUMNS,
+        ProbeKind::Http => http::COLUMNS,
     }
 }
 
@@ -96,6 +104,7 @@ pub(crate) fn row(findings: &Findings) -> Vec<Cell> {
     match findings {
         Findings::Ping(findings) => ping::row(findings),
         Findings::Tcp(findings) => tcp::row(findings),
+        Findings::Http(findings) => http::row(findings),
     }
 }
 

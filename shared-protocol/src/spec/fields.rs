@@ -101,6 +101,23 @@ impl Fields {
         }
     }
 
+    pub(super) fn required_text(&mut self, name: &str) -> Result<String, InvalidField> {
+        self.text(name)?.ok_or_else(|| InvalidField::new(name, "is required"))
+    }
+
+    /// A text of at most so many bytes.
+    pub(super) fn optional_text(&mut self, name: &str, bytes: usize) -> Result<Option<String>, InvalidField> {
+        match self.text(name)? {
+            Some(text) if text.len() > bytes => Err(InvalidField::new(name, format!("must be at most {bytes} bytes"))),
+            text => Ok(text),
+        }
+    }
+
+    /// A member as it came, for options of a shape of their own.
+    pub(super) fn take(&mut self, name: &str) -> Option<Value> {
+        self.members.remove(name)
+    }
+
     fn text(&mut self, name: &str) -> Result<Option<String>, InvalidField> {
         match self.members.remove(name) {
             None => Ok(None),

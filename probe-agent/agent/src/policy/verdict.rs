@@ -118,6 +118,13 @@ fn check_caps(rules: &PolicyRules, spec: &ProbeSpec) -> Result<(), Refused> {
             check_rates(rules, tcp.count, tcp.interval_ms)?;
             check_bytes(rules, u64::from(tcp.count) * CONNECTION_BYTES)
         }
+        // What is counted is what is sent: the request, once for each redirect, with its handshakes. What comes back has the spec's own bound.
+        ProbeSpec::Http(http) => {
+            let headers = http.headers.iter().map(|header| header.name.len() + header.value.len()).sum::<usize>();
+            let request = headers + http.body.as_ref().map_or(0, String::len) + http.url.path_and_query().len();
+            let request = u64::try_from(request).unwrap_or(u64::MAX);
+            check_bytes(rules, request.saturating_add(EXCHANGE_BYTES).saturating_mul(u64::from(http.follow) + 1))
+        }
     }
 }
 
@@ -171,6 +178,8 @@ const METADATA_NAMES: [&str; 3] = ["metadata.google.internal", "metadata", "inst
 const HEADER_BYTES: u64 = 48;
 /// SYN, its acknowledgement and reset over IPv6, with all their options; the SYN may be sent four times within the longest wait.
 const CONNECTION_BYTES: u64 = 6 * 80;
+/// What a request sends beside itself: the connection's segments, a TLS handshake, acknowledgements, the agent's own headers.
+const EXCHANGE_BYTES: u64 = 8 * 1024;
 
 #[cfg(test)]
 mod tests;

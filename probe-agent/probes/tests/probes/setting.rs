@@ -7,6 +7,7 @@ use std::sync::Arc;
 use agent_probes::net::gate::{Denial, Gate, Pace};
 use agent_probes::net::icmp::{IcmpEngine, IcmpSockets};
 use agent_probes::net::resolver::Resolver;
+use agent_probes::net::tls::TargetRoots;
 use agent_probes::table::{self, ProbeContext};
 use shared_protocol::event::ProbeEvent;
 use shared_protocol::frame::CapabilityLevel;
@@ -56,6 +57,7 @@ pub(crate) fn context(sockets: IcmpSockets, gate: impl Gate + 'static) -> ProbeC
         engine: Arc::new(IcmpEngine::start(sockets).unwrap()),
         gate: Arc::new(gate),
         resolver: Resolver::from_system().unwrap(),
+        roots: TargetRoots::only(Vec::new()).unwrap(),
         clock: ClockQuality::default(),
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nix::sys::socket::{MsgFlags, setsockopt, sockopt};
 use shared_protocol::time::MonotonicMicros;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpStream;
 
 use super::failure::{DialError, Failure, Place};
@@ -73,6 +73,12 @@ impl Dialler {
 }
 
 impl Connection {
+    /// The stream, for a conversation: it ends in the ordinary way, so that what was sent last arrives.
+    pub(crate) fn into_stream(self) -> io::Result<TcpStream> {
+        SockRef::from(&self.stream).set_linger(None)?;
+        Ok(self.stream)
+    }
+
     /// The stream, for use.
     pub(crate) fn stream(&self) -> &TcpStream {
         &self.stream
