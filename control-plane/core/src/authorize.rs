@@ -231,6 +231,11 @@ impl SystemScope {
     pub const fn for_own_work() -> Self {
         Self(())
     }
+
+    /// The scope of the tenant for whom the control plane goes on with what it was asked before.
+    pub const fn of_tenant(self, tenant: TenantId) -> TenantScope {
+        TenantScope(tenant)
+    }
 }
 
 impl Scope {

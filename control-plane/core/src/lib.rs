@@ -10,6 +10,7 @@
 
 pub mod admission;
 pub mod authorize;
+pub mod board;
 pub mod deadline;
 pub mod drain;
 pub mod duty;
@@ -17,3 +18,4 @@ pub mod host_load;
 pub mod queue;
 pub mod retry;
 pub mod selection;
+pub mod steady;

@@ -1,4 +1,4 @@
-//! What is forgotten in time: idempotency keys past their day, in small commits that delay nobody.
+//! What is forgotten in time: idempotency keys past their day, in small commits that delay nobody. And whether the books of jobs close.
 
 use std::time::Duration;
 
@@ -7,10 +7,14 @@ use control_store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
+use crate::metrics::{Metrics, SideLabel};
 
 /// Forgets what is past its time, again and again until the control plane stops.
-pub(crate) async fn keep_house(store: Store, stopping: CancellationToken) {
+pub(crate) async fn keep_house(store: Store, metrics: Metrics, stopping: CancellationToken) {
     loop {
+        if let Err(error) = check_books(&store, &metrics).await {
+            tracing::warn!(%error, "jobs could not be counted; tried again later");
+        }
         tokio::select! {
             () = tokio::time::sleep(INTERVAL) => {}
             () = stopping.cancelled() => return,
@@ -19,6 +23,18 @@ pub(crate) async fn keep_house(store: Store, stopping: CancellationToken) {
             tracing::warn!(%error, "idempotency keys could not be forgotten; tried again later");
         }
     }
+}
+
+/// Counts all jobs: those accepted must be those without and those with an end.
+async fn check_books(store: &Store, metrics: &Metrics) -> Result<(), StoreError> {
+    let counted = control_store::jobs::conservation(&mut store.reader().await?, SystemScope::for_own_work()).await?;
+    let error = counted.accepted.abs_diff(counted.open + counted.ended);
+    if error > 0 {
+        tracing::error!(?counted, "the books of jobs do not close");
+    }
+    let gauge = metrics.conservation_error.get_or_create(&SideLabel { side: "store" });
+    gauge.set(i64::try_from(error).unwrap_or(i64::MAX));
+    Ok(())
 }
 
 async fn forget_idempotency(store: &Store, stopping: &CancellationToken) -> Result<(), StoreError> {

@@ -6,9 +6,11 @@ mod dispatch;
 mod in_flight;
 mod lifecycle;
 pub(crate) mod read;
+mod relocate;
 
 pub use admission::Jobs;
 
-pub(crate) use dispatch::{AgentLoad, Dispatch, Dispatcher, Load, Loaded, OpenedSession};
+pub(crate) use dispatch::{Dispatch, Dispatcher, Load, Loaded, OpenedSession};
 pub(crate) use in_flight::InFlight;
 pub(crate) use lifecycle::Lifecycle;
+pub(crate) use relocate::stranded;

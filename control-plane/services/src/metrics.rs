@@ -17,6 +17,8 @@ pub struct Metrics {
     pub queue_depth: Family<TierLabel, Gauge>,
     /// Jobs handed to agents and without an end.
     pub jobs_in_flight: Gauge,
+    /// By how much the books of jobs do not close, by who keeps them; always 0.
+    pub conservation_error: Family<SideLabel, Gauge>,
     /// Reports taken in, by outcome.
     pub reports: Family<OutcomeLabel, Counter>,
     /// Sessions alive.
@@ -30,6 +32,13 @@ pub struct Metrics {
 pub struct EndLabel {
     /// The end's name.
     pub end: &'static str,
+}
+
+/// Label of who keeps books of jobs: the dispatcher in memory, the store on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct SideLabel {
+    /// Its name.
+    pub side: &'static str,
 }
 
 /// Label of a tier.
@@ -63,6 +72,11 @@ impl Metrics {
             "probeops_jobs_in_flight",
             "Jobs handed to agents and without an end",
             self.jobs_in_flight.clone(),
+        );
+        registry.register(
+            "probeops_jobs_conservation_error",
+            "By how much accepted jobs are not those that wait, are with agents, or have ended; always 0",
+            self.conservation_error.clone(),
         );
         registry.register("probeops_reports", "Reports taken in, by outcome", self.reports.clone());
         registry.register("probeops_sessions", "Agent sessions alive", self.sessions.clone());

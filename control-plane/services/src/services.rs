@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control_core::authorize::SystemScope;
+use control_core::board::AcceptedJob;
 use control_core::duty::Duty;
 use control_core::queue::QueuedJob;
+use control_core::retry::HandedOut;
 use control_store::jobs::OpenState;
 use control_store::{Database, Store, StoreError, StoreMetrics, StoreOptions};
 use shared_protocol::frame::Goaway;
@@ -20,7 +22,7 @@ use crate::error::StartError;
 use crate::fleet::{Authority, Directory, Fleet, IdentityMap};
 use crate::housekeeping;
 use crate::identity::{Identity, JoinBundles, Pepper};
-use crate::jobs::{Dispatch, Dispatcher, Jobs, Lifecycle, Loaded};
+use crate::jobs::{Dispatch, Dispatcher, Jobs, Lifecycle, Loaded, stranded};
 use crate::metrics::Metrics;
 use crate::reports::{Bus, Reports};
 use crate::subscriptions::Subscriptions;
@@ -99,6 +101,7 @@ impl Services {
         let authority = Authority::load_or_create(&data_dir.join("ca"), &options.agent_names, &options.trust_domain, clock::now())?;
 
         let (dispatch, receiver) = Dispatch::channel();
+        let (stranded, relocations) = stranded();
         let boot = InstanceId::new(clock::now(), clock::random_id_bytes());
         let lifecycle = Lifecycle {
             store: store.clone(),
@@ -107,18 +110,21 @@ impl Services {
             in_flight: Arc::default(),
             metrics: Metrics::default(),
             tiers: Tiers::load(&store).await?,
+            stranded,
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
         };
         let loaded = load_open_jobs(&store).await?;
         tracing::info!(open_jobs = loaded.len(), "open jobs loaded");
         for job in &loaded {
-            lifecycle.bus.open(job.measurement, 1);
+            lifecycle.bus.open(job.job.measurement, 1);
         }
         let dispatcher = Dispatcher::new(lifecycle.clone(), loaded);
         lifecycle.tasks.spawn(dispatcher.run(receiver));
 
-        lifecycle.tasks.spawn(housekeeping::keep_house(store.clone(), lifecycle.stopping.clone()));
+        lifecycle
+            .tasks
+            .spawn(housekeeping::keep_house(store.clone(), lifecycle.metrics.clone(), lifecycle.stopping.clone()));
         let identities = Arc::new(IdentityMap::load(store.clone()).await?);
         lifecycle.tasks.spawn(Arc::clone(&identities).keep_fresh(lifecycle.stopping.clone()));
         let bundles = JoinBundles {
@@ -140,10 +146,12 @@ impl Services {
         );
         let identity = Identity::new(store.clone(), pepper, bundles);
         lifecycle.tasks.spawn(identity.clone().keep_last_used(lifecycle.stopping.clone()));
+        let jobs = Jobs::new(lifecycle.clone(), fleet.clone());
+        lifecycle.tasks.spawn(jobs.clone().relocate(relocations));
         Ok(Self {
             subscriptions: Subscriptions::new(lifecycle.clone(), identity.clone()),
             identity,
-            jobs: Jobs::new(lifecycle.clone(), fleet.clone()),
+            jobs,
             reports: Reports::new(store.clone(), Arc::clone(&lifecycle.bus)),
             metrics: lifecycle.metrics.clone(),
             fleet,
@@ -204,20 +212,25 @@ async fn load_open_jobs(store: &Store) -> Result<Vec<Loaded>, StoreError> {
     let mut loaded: Vec<Loaded> = Vec::new();
     loop {
         let mut reader = store.reader().await?;
-        let after = loaded.last().map(|job| job.queued.job);
+        let after = loaded.last().map(|loaded| loaded.job.queued.job);
         let page = control_store::jobs::open_jobs(&mut reader, SystemScope::for_own_work(), after, OPEN_JOBS_PER_READ).await?;
         let last = u32::try_from(page.len()).is_ok_and(|read| read < OPEN_JOBS_PER_READ);
         loaded.extend(page.into_iter().map(|job| Loaded {
-            in_flight: job.state != OpenState::Queued,
-            measurement: job.measurement,
-            queued: QueuedJob {
-                job: job.job,
-                agent: job.agent,
-                tenant: job.tenant,
-                tier: job.tier,
-                cost: job.cost,
-                deadline: job.deadline_at,
-                not_before: job.not_before,
+            attempt: job.attempt,
+            handed_out: if job.state == OpenState::Queued { HandedOut::No } else { HandedOut::Yes },
+            job: AcceptedJob {
+                queued: QueuedJob {
+                    job: job.job,
+                    agent: job.agent,
+                    tenant: job.tenant,
+                    tier: job.tier,
+                    cost: job.cost,
+                    deadline: job.deadline_at,
+                    not_before: job.not_before,
+                },
+                measurement: job.measurement,
+                retry: job.retry,
+                choice: job.choice,
             },
         }));
         if last {

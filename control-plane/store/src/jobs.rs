@@ -18,6 +18,7 @@ mod enqueue;
 mod lease;
 mod read;
 mod readopt;
+mod relocate;
 
 pub use crate::idempotency::NewIdempotency;
 pub use cancel::{CancelOutcome, CancelledMeasurement, cancel_measurement, request_cancel};
@@ -28,6 +29,7 @@ pub use lease::{LeasedJob, handed_out, lease, requeue, running};
 pub use read::{Conservation, has_open_jobs};
 pub use read::{JobFilter, JobRow, MeasurementRow, conservation, job, jobs, jobs_of, measurement, measurements, open_jobs};
 pub use readopt::{Readopted, readopt};
+pub use relocate::{MatchedJob, matched, move_to};
 
 /// Where a job without an end stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -156,4 +158,5 @@ pub(crate) const STATEMENTS: &[&[&str]] = &[
     lease::STATEMENTS,
     read::STATEMENTS,
     readopt::STATEMENTS,
+    relocate::STATEMENTS,
 ];

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use control_core::authorize::SystemScope;
+use control_core::board::Returned;
 use control_core::retry::{Loss, Return, returned};
 use control_store::agents::{AgentRow, HelloFacts};
 use control_store::jobs::{EndedJob, OpenState};
@@ -64,7 +65,6 @@ impl Fleet {
         for ended in &opened.ended {
             self.lifecycle().ended(ended, None).await;
         }
-        let requeued = opened.requeued.clone();
         self.lifecycle()
             .dispatch
             .opened(OpenedSession {
@@ -72,7 +72,7 @@ impl Fleet {
                 epoch: opened.epoch,
                 commands: commands.clone(),
                 kept: opened.kept.clone(),
-                requeued,
+                returned: opened.returned.clone(),
             })
             .await;
         let welcome = Welcome {
@@ -117,8 +117,7 @@ struct Opened {
     up_to: Sequence,
     kept: Vec<JobRef>,
     drop: Vec<JobId>,
-    /// Each with when it may be handed out again.
-    requeued: Vec<(JobId, Option<UnixMicros>)>,
+    returned: Vec<(JobRef, Returned)>,
     ended: Vec<EndedJob>,
 }
 
@@ -144,21 +143,25 @@ async fn settle(tx: &mut Tx, agent: AgentId, hello: Hello, at: UnixMicros) -> Re
     let Some(adopted) = control_store::jobs::readopt(tx, system, agent, epoch, &hello.in_hand, at).await? else {
         return Ok(None);
     };
-    let (mut again, mut lost) = (BTreeMap::<Option<UnixMicros>, Vec<JobRef>>::new(), Vec::new());
+    let (mut again, mut lost) = (BTreeMap::<Option<UnixMicros>, Vec<(JobRef, Returned)>>::new(), Vec::new());
     for job in adopted.lost {
         let reference = JobRef {
             job: job.job,
             attempt: job.attempt,
         };
         match returned(job.retry, job.attempt, loss(job.state), job.deadline_at.since(at), clock::random_jitter()) {
-            Return::Queue { after } => again.entry((!after.is_zero()).then(|| at.plus(after))).or_default().push(reference),
+            Return::Queue { after } => {
+                let way = Returned::after(after, loss(job.state), at);
+                again.entry(way.not_before()).or_default().push((reference, way));
+            }
             Return::End => lost.push(job.job),
         }
     }
-    let mut requeued = Vec::new();
+    let mut waiting = Vec::new();
     for (not_before, jobs) in again {
-        let queued = control_store::jobs::requeue(tx, system, agent, &jobs, not_before).await?;
-        requeued.extend(queued.into_iter().map(|job| (job.job, not_before)));
+        let references: Vec<JobRef> = jobs.iter().map(|(job, _)| *job).collect();
+        let queued = control_store::jobs::requeue(tx, system, agent, &references, not_before).await?;
+        waiting.extend(jobs.into_iter().filter(|(job, _)| queued.iter().any(|queued| queued.job == job.job)));
     }
     let mut ended = control_store::jobs::end_all(tx, system, &lost, End::Failed, Some("agent_lost"), at).await?;
     ended.extend(adopted.cancelled);
@@ -168,7 +171,7 @@ async fn settle(tx: &mut Tx, agent: AgentId, hello: Hello, at: UnixMicros) -> Re
         up_to,
         kept: adopted.kept,
         drop: adopted.drop,
-        requeued,
+        returned: waiting,
         ended,
     }))
 }

@@ -2,6 +2,7 @@
 
 use control_api::stream::{Finding, StreamEvent};
 use control_core::authorize::SystemScope;
+use control_core::board::Returned;
 use control_core::retry::{Loss, Return, returned};
 use control_store::StoreError;
 use control_store::jobs::EndedJob;
@@ -10,7 +11,6 @@ use shared_protocol::event::ProbeEvent;
 use shared_protocol::frame::{Ack, Refuse};
 use shared_protocol::id::{AgentId, Epoch, IncarnationId, JobRef, Sequence};
 use shared_protocol::session::ServerEffect;
-use shared_protocol::time::UnixMicros;
 
 use super::Fleet;
 use super::outlet::{Outlet, SessionCommand};
@@ -126,10 +126,11 @@ impl Session {
                         return Ok(Settled::Nothing);
                     };
                     let left = open.deadline_at.since(at);
-                    if let Return::Queue { after } = returned(open.retry, job.attempt, Loss::Refused(reason), left, jitter) {
-                        let not_before = (!after.is_zero()).then(|| at.plus(after));
-                        if !control_store::jobs::requeue(tx, system, agent, &[job], not_before).await?.is_empty() {
-                            return Ok(Settled::Queued(not_before));
+                    let loss = Loss::Refused(reason);
+                    if let Return::Queue { after } = returned(open.retry, job.attempt, loss, left, jitter) {
+                        let again = Returned::after(after, loss, at);
+                        if !control_store::jobs::requeue(tx, system, agent, &[job], again.not_before()).await?.is_empty() {
+                            return Ok(Settled::Queued(again));
                         }
                     }
                     // What was taken back meanwhile is not queued again: its agent's refusal is its end.
@@ -140,7 +141,7 @@ impl Session {
             .await;
         match settled {
             Ok(Settled::Ended(ended)) => self.lifecycle().ended(&ended, None).await,
-            Ok(Settled::Queued(not_before)) => self.lifecycle().dispatch.requeued(job, not_before).await,
+            Ok(Settled::Queued(returned)) => self.lifecycle().dispatch.returned(agent, job, returned).await,
             Ok(Settled::Nothing) => {}
             Err(error) => self.store_failed(&error),
         }
@@ -198,8 +199,7 @@ impl Session {
 /// What a refusal led to, on disk.
 enum Settled {
     Ended(Box<EndedJob>),
-    /// Not to be handed out before then.
-    Queued(Option<UnixMicros>),
+    Queued(Returned),
     Nothing,
 }
 

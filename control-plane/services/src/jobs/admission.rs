@@ -9,6 +9,7 @@ use control_api::job::Job;
 use control_api::measurement::{CreateMeasurement, Measurement, Selection};
 use control_core::admission::{AdmissionRequest, Admitted, Candidate, OPEN_JOBS_MAX, Refusal, admit};
 use control_core::authorize::{Grant, TenantScope};
+use control_core::board::{AcceptedJob, AgentLoad};
 use control_core::queue::QueuedJob;
 use control_core::retry::{Choice, RetryPolicy, UnknownRetryPolicy};
 use control_store::Store;
@@ -19,9 +20,9 @@ use shared_protocol::spec::{InvalidField, ProbeSpec};
 use shared_protocol::tier::Tier;
 use shared_protocol::time::UnixMicros;
 
+use super::Load;
 use super::lifecycle::Lifecycle;
 use super::read;
-use super::{AgentLoad, Load};
 use crate::clock;
 use crate::error::ServiceError;
 use crate::fleet::Fleet;
@@ -53,12 +54,12 @@ impl Jobs {
         &self.fleet
     }
 
-    pub(super) const fn lifecycle(&self) -> &Lifecycle {
-        &self.lifecycle
-    }
-
     pub(crate) const fn new(lifecycle: Lifecycle, fleet: Fleet) -> Self {
         Self { lifecycle, fleet }
+    }
+
+    pub(super) const fn lifecycle(&self) -> &Lifecycle {
+        &self.lifecycle
     }
 
     pub(crate) const fn store(&self) -> &Store {
@@ -209,9 +210,17 @@ impl Jobs {
                 not_before: None,
             })
             .collect();
-        let queued: Vec<(QueuedJob, MeasurementId)> = new_jobs.iter().map(|job| (queued(job, scope, tier, deadline), id)).collect();
         let is_named = !selection.agents.is_empty() || selection.same_as.is_some();
         let choice = if is_named { Choice::Named } else { Choice::Matched };
+        let accepted: Vec<AcceptedJob> = new_jobs
+            .iter()
+            .map(|job| AcceptedJob {
+                queued: queued(job, scope, tier, deadline),
+                measurement: id,
+                retry,
+                choice,
+            })
+            .collect();
         let spec = serde_json::to_value(&spec).map_err(|_| ServiceError::Internal)?;
         let selection = serde_json::to_value(&selection).map_err(|_| ServiceError::Internal)?;
         let measurement = NewMeasurement {
@@ -231,9 +240,9 @@ impl Jobs {
             .await?;
         match enqueued {
             Enqueued::Fresh => {
-                self.lifecycle.metrics.jobs_accepted.inc_by(u64::try_from(queued.len()).unwrap_or(0));
-                self.lifecycle.bus.open(id, queued.len());
-                self.lifecycle.dispatch.accepted(queued).await;
+                self.lifecycle.metrics.jobs_accepted.inc_by(u64::try_from(accepted.len()).unwrap_or(0));
+                self.lifecycle.bus.open(id, accepted.len());
+                self.lifecycle.dispatch.accepted(accepted).await;
                 Ok(id)
             }
             Enqueued::Replayed(earlier) => Ok(earlier),
@@ -246,10 +255,10 @@ impl Jobs {
 }
 
 fn candidate(agent: AgentId, load: &Load) -> Candidate {
-    let AgentLoad { backlog, drain_rate } = load.agents.get(&agent).copied().unwrap_or_default();
+    let AgentLoad { online, backlog, drain_rate } = load.agents.get(&agent).copied().unwrap_or_default();
     Candidate {
         agent,
-        online: drain_rate.is_some(),
+        online,
         backlog,
         drain_rate,
     }

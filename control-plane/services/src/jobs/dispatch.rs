@@ -1,21 +1,21 @@
-//! The way to the dispatcher: what it is told, and what it is asked. One task owns the queue in memory and what is in flight.
+//! The way to the dispatcher: what it is told, and what it is asked. One task owns the board of jobs and sessions in memory.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use control_core::board::{AcceptedJob, AgentLoad, Returned};
 use control_core::duty::Duty;
-use control_core::queue::QueuedJob;
 use control_store::StoreError;
 use control_store::jobs::LeasedJob;
 use shared_protocol::frame::Goaway;
-use shared_protocol::id::{AgentId, Epoch, JobId, JobRef, MeasurementId, TenantId};
+use shared_protocol::id::{AgentId, Epoch, JobId, JobRef, TenantId};
 use shared_protocol::tier::{Tier, TierTable};
-use shared_protocol::time::UnixMicros;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::fleet::Outlet;
 
 mod dispatcher;
+mod writing;
 
 pub(crate) use dispatcher::{Dispatcher, Loaded};
 
@@ -33,13 +33,13 @@ pub(crate) struct OpenedSession {
     pub(crate) commands: Outlet,
     /// Jobs that stay the agent's.
     pub(crate) kept: Vec<JobRef>,
-    /// Jobs that the agent does not have and that wait again, each with when it may be handed out.
-    pub(crate) requeued: Vec<(JobId, Option<UnixMicros>)>,
+    /// Jobs that the agent does not have and that wait again.
+    pub(crate) returned: Vec<(JobRef, Returned)>,
 }
 
 #[derive(Debug)]
 enum Command {
-    Accepted(Vec<(QueuedJob, MeasurementId)>),
+    Accepted(Vec<AcceptedJob>),
     Opened(OpenedSession),
     Closed(AgentId, Epoch),
     Credit(AgentId, Epoch, u64),
@@ -49,10 +49,15 @@ enum Command {
         asked: Vec<JobId>,
         result: Result<Vec<LeasedJob>, StoreError>,
     },
-    Requeued(JobRef, Option<UnixMicros>),
+    Returned(AgentId, JobRef, Returned),
     Ended(JobId, Option<u32>),
     Cancel(Vec<JobId>),
     Duty(AgentId, Duty),
+    Moved {
+        job: JobId,
+        from: AgentId,
+        to: AgentId,
+    },
     Load(Vec<AgentId>, Tier, oneshot::Sender<Load>),
     Tiers(Arc<TierTable>),
     Retier(TenantId, Tier),
@@ -66,7 +71,7 @@ impl Dispatch {
     }
 
     /// Takes jobs that are on disk.
-    pub(crate) async fn accepted(&self, jobs: Vec<(QueuedJob, MeasurementId)>) {
+    pub(crate) async fn accepted(&self, jobs: Vec<AcceptedJob>) {
         self.send(Command::Accepted(jobs)).await;
     }
 
@@ -85,9 +90,9 @@ impl Dispatch {
         self.send(Command::Credit(agent, epoch, granted)).await;
     }
 
-    /// Puts a job back that its agent could not do; the store has it as queued, not to be handed out before then.
-    pub(crate) async fn requeued(&self, job: JobRef, not_before: Option<UnixMicros>) {
-        self.send(Command::Requeued(job, not_before)).await;
+    /// Puts a job back that its agent does not have; the store has it as queued.
+    pub(crate) async fn returned(&self, agent: AgentId, job: JobRef, returned: Returned) {
+        self.send(Command::Returned(agent, job, returned)).await;
     }
 
     /// Forgets a job that has its end.
@@ -103,6 +108,11 @@ impl Dispatch {
     /// Takes note of whether an agent takes work: what waits for one that does not goes on waiting.
     pub(crate) async fn duty(&self, agent: AgentId, duty: Duty) {
         self.send(Command::Duty(agent, duty)).await;
+    }
+
+    /// Takes a job to another agent; the store has it there as queued.
+    pub(crate) async fn moved(&self, job: JobId, from: AgentId, to: AgentId) {
+        self.send(Command::Moved { job, from, to }).await;
     }
 
     /// How busy agents are for a new job of this tier; nothing at all once the dispatcher is gone.
@@ -146,15 +156,6 @@ pub(crate) struct Load {
     /// Jobs without an end, over all tenants.
     pub(crate) open_jobs: usize,
     pub(crate) agents: HashMap<AgentId, AgentLoad>,
-}
-
-/// How busy one agent is.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct AgentLoad {
-    /// Cost ahead of a new job, agent-seconds.
-    pub(crate) backlog: u64,
-    /// Cost it finishes in a second; absent while it is not here.
-    pub(crate) drain_rate: Option<f64>,
 }
 
 /// The dispatcher's end of its channel.

@@ -8,9 +8,11 @@ use shared_protocol::end::End;
 use shared_protocol::id::{AgentId, Attempt, JobId, MeasurementId};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::relocate::Stranded;
 use super::{Dispatch, InFlight};
 use crate::clock;
 use crate::metrics::{EndLabel, Metrics};
@@ -26,6 +28,8 @@ pub(crate) struct Lifecycle {
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) metrics: Metrics,
     pub(crate) tiers: Tiers,
+    /// The way to whoever finds other agents.
+    pub(crate) stranded: mpsc::Sender<Stranded>,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
 }
@@ -53,6 +57,8 @@ impl Lifecycle {
             ended.attempt,
         );
         self.bus.job_ended(ended.measurement);
+        // What an agent would not do has cost it nothing.
+        let actual_cost = if ended.end == End::Refused { Some(0) } else { actual_cost };
         self.dispatch.ended(ended.job, actual_cost).await;
     }
 

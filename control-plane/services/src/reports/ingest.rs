@@ -3,6 +3,7 @@
 use control_api::measurement::JobReport;
 use control_api::stream::StreamEvent;
 use control_core::authorize::SystemScope;
+use control_core::board::Returned;
 use control_store::StoreError;
 use control_store::reports::{IncomingReport, IngestOutcome};
 use shared_protocol::codec::decode_report;
@@ -76,7 +77,10 @@ impl Ingestion {
             }
             IngestOutcome::Fenced => return Ok(Ingested::Fenced),
             IngestOutcome::Quarantined(Some(ended)) => lifecycle.ended(&ended, None).await,
-            IngestOutcome::Retried(open) => lifecycle.dispatch.requeued(self.job, open.not_before).await,
+            IngestOutcome::Retried(open) => {
+                let returned = open.not_before.map_or(Returned::Used, Returned::Held);
+                lifecycle.dispatch.returned(self.agent, self.job, returned).await;
+            }
             IngestOutcome::Quarantined(None) | IngestOutcome::Late | IngestOutcome::Duplicate | IngestOutcome::Discarded(_) => {
                 tracing::info!(agent = %self.agent, job_id = %self.job.job, outcome = name(&outcome), "a report was taken in without ending a job");
             }

@@ -1,105 +1,62 @@
-//! The dispatcher: one task that owns the queue in memory and what is in flight, and hands jobs to the sessions that have credit for them.
+//! The dispatcher: one task that owns the board of jobs and sessions, tells it what happened, and does what it says.
 //!
 //! The store holds the truth. A job is sent only after its lease is on disk; a lease of a session that was meanwhile replaced touches no row.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use control_core::authorize::SystemScope;
-use control_core::deadline::given_up_at;
-use control_core::queue::{Queue, QueuedJob};
+use control_core::board::{AcceptedJob, Board, Effect, NotLeased};
+use control_core::retry::HandedOut;
+use control_core::steady::SteadyClock;
 use control_store::StoreError;
 use control_store::jobs::LeasedJob;
-use shared_protocol::end::End;
 use shared_protocol::frame::Run;
-use shared_protocol::id::{AgentId, Epoch, JobId, MeasurementId, TenantId};
+use shared_protocol::id::{AgentId, Attempt, Epoch, JobId, JobRef, MeasurementId};
 use shared_protocol::tier::{Tier, TierTable};
 use shared_protocol::time::UnixMicros;
 
-use super::{AgentLoad, Command, DispatchReceiver, Load, OpenedSession};
+use super::{Command, DispatchReceiver, Load, OpenedSession, writing};
 use crate::clock;
 use crate::fleet::{Outlet, SessionCommand};
 use crate::jobs::lifecycle::{Ending, Lifecycle};
-use crate::metrics::TierLabel;
+use crate::jobs::relocate::Stranded;
+use crate::metrics::{SideLabel, TierLabel};
 
 /// The task's state.
 pub(crate) struct Dispatcher {
     lifecycle: Lifecycle,
-    queue: Queue,
-    jobs: HashMap<JobId, Open>,
-    /// Jobs in flight by the moment at which they are given up.
-    overdue: BTreeSet<(UnixMicros, JobId)>,
-    sessions: HashMap<AgentId, Live>,
-    /// Tiers that tenants were given since the start: what was admitted before may still be on its way here.
-    retiered: HashMap<TenantId, Tier>,
-    /// Agents that are off duty: nothing is handed to them.
-    held: HashSet<AgentId>,
-}
-
-struct Open {
-    queued: QueuedJob,
-    measurement: MeasurementId,
-    phase: Phase,
-    /// Taken back while its lease was being written: the agent hears of it right behind the job.
-    cancelled: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Queued,
-    Leasing(Epoch),
-    InFlight,
-}
-
-struct Live {
-    epoch: Epoch,
-    commands: Outlet,
-    /// The first grant of the session: what the agent does at the same time, so what it finishes in a second, in agent-seconds.
-    capacity: Option<u32>,
-    granted: u64,
-    sent: u64,
-    leasing: bool,
+    board: Board,
+    clock: SteadyClock,
+    sessions: HashMap<AgentId, (Epoch, Outlet)>,
+    /// Jobs whose leases were just written, until they are handed over.
+    leased: HashMap<JobId, LeasedJob>,
 }
 
 /// A job without an end, as the store had it at start.
 pub(crate) struct Loaded {
-    pub(crate) queued: QueuedJob,
-    pub(crate) measurement: MeasurementId,
-    pub(crate) in_flight: bool,
+    pub(crate) job: AcceptedJob,
+    pub(crate) attempt: Attempt,
+    pub(crate) handed_out: HandedOut,
 }
 
 impl Dispatcher {
     pub(crate) fn new(lifecycle: Lifecycle, loaded: Vec<Loaded>) -> Self {
         let mut dispatcher = Self {
             lifecycle,
-            queue: Queue::new(),
-            jobs: HashMap::new(),
-            overdue: BTreeSet::new(),
+            board: Board::new(),
+            clock: SteadyClock::default(),
             sessions: HashMap::new(),
-            retiered: HashMap::new(),
-            held: HashSet::new(),
+            leased: HashMap::new(),
         };
+        let now = dispatcher.now();
         let tiers = dispatcher.lifecycle.tiers.table();
-        dispatcher.queue.set_tiers(TierTable::clone(&tiers));
-        for job in loaded {
-            let id = job.queued.job;
-            let phase = if job.in_flight { Phase::InFlight } else { Phase::Queued };
-            if job.in_flight {
-                dispatcher.queue.adopted(&job.queued);
-                dispatcher.lifecycle.in_flight.insert(id, job.queued.agent, job.measurement);
-                dispatcher.overdue.insert((given_up_at(job.queued.deadline), id));
-            } else {
-                dispatcher.queue.push(job.queued);
+        dispatcher.board.handle_tiers(TierTable::clone(&tiers), now);
+        for Loaded { job, attempt, handed_out } in loaded {
+            if handed_out == HandedOut::Yes {
+                let queued = job.queued;
+                dispatcher.lifecycle.in_flight.insert(queued.job, queued.agent, job.measurement);
             }
-            dispatcher.jobs.insert(
-                id,
-                Open {
-                    queued: job.queued,
-                    measurement: job.measurement,
-                    phase,
-                    cancelled: false,
-                },
-            );
+            dispatcher.board.load(job, attempt, handed_out, now);
         }
         dispatcher
     }
@@ -108,366 +65,192 @@ impl Dispatcher {
     pub(crate) async fn run(mut self, mut commands: DispatchReceiver) {
         let stopping = self.lifecycle.stopping.clone();
         loop {
-            let wait = self.until_next_deadline(clock::now());
+            let now = self.now();
+            self.board.handle_timeout(now);
+            self.perform(now);
+            self.observe();
+            let wait = self.board.poll_timeout().map_or(TICK, |at| at.since(now).min(TICK));
             tokio::select! {
                 () = stopping.cancelled() => return,
                 command = commands.0.recv() => match command {
                     Some(command) => self.handle(command),
                     None => return,
                 },
-                () = tokio::time::sleep(wait) => self.expire(clock::now()),
+                () = tokio::time::sleep(wait) => {}
             }
-            self.observe();
         }
     }
 
     fn handle(&mut self, command: Command) {
+        let now = self.now();
         match command {
-            Command::Accepted(jobs) => self.accept(jobs),
-            Command::Opened(session) => self.open(session),
-            Command::Closed(agent, epoch) => {
-                if self.sessions.get(&agent).is_some_and(|live| live.epoch == epoch) {
-                    self.sessions.remove(&agent);
-                }
+            Command::Accepted(jobs) => {
+                let jobs = jobs.into_iter().map(|job| self.steady(job)).collect();
+                self.board.handle_accepted(jobs, now);
             }
-            Command::Credit(agent, epoch, granted) => {
-                if let Some(live) = self.sessions.get_mut(&agent).filter(|live| live.epoch == epoch) {
-                    live.capacity.get_or_insert(u32::try_from(granted).unwrap_or(u32::MAX));
-                    live.granted = live.granted.max(granted);
-                    self.pump(agent);
-                }
+            Command::Opened(session) => self.open(session, now),
+            Command::Closed(agent, epoch) => self.close(agent, epoch, now),
+            Command::Credit(agent, epoch, granted) => self.board.handle_credit(agent, epoch, granted, now),
+            Command::Leased { agent, epoch, asked, result } => self.leased(agent, epoch, &asked, result, now),
+            Command::Returned(agent, job, returned) => {
+                let returned = returned.map(|at| self.clock.without_jumps(at));
+                self.board.handle_returned(agent, job, returned, now);
             }
-            Command::Leased { agent, epoch, asked, result } => self.leased(agent, epoch, &asked, result),
-            Command::Requeued(job, not_before) => {
-                self.put_back(job.job, not_before);
-                if let Some(open) = self.jobs.get(&job.job) {
-                    self.pump(open.queued.agent);
-                }
-            }
-            Command::Ended(job, actual_cost) => self.ended(job, actual_cost),
-            Command::Cancel(jobs) => self.cancel(&jobs),
-            Command::Duty(agent, duty) if duty.is_working() => {
-                self.held.remove(&agent);
-                self.pump(agent);
-            }
-            Command::Duty(agent, _) => {
-                self.held.insert(agent);
-            }
+            Command::Ended(job, actual_cost) => self.board.handle_ended(job, actual_cost, now),
+            Command::Cancel(jobs) => self.board.handle_cancelled(&jobs),
+            Command::Moved { job, from, to } => self.board.handle_moved(job, from, to, now),
             Command::Load(agents, tier, reply) => {
-                let agents = agents.into_iter().map(|agent| (agent, self.agent_load(agent, tier))).collect();
+                let load = self.load(agents, tier, now);
                 // Whoever asked may have gone; then nobody needs the answer.
-                let _ = reply.send(Load {
-                    open_jobs: self.jobs.len(),
-                    agents,
-                });
+                let _ = reply.send(load);
             }
-            Command::Tiers(table) => {
-                self.queue.set_tiers(TierTable::clone(&table));
-                self.pump_all();
-            }
-            Command::Retier(tenant, tier) => {
-                self.retiered.insert(tenant, tier);
-                self.queue.retier(tenant, tier);
-                let queued = self
-                    .jobs
-                    .values_mut()
-                    .filter(|open| open.phase == Phase::Queued && open.queued.tenant == tenant);
-                queued.for_each(|open| open.queued.tier = tier);
-                self.pump_all();
-            }
+            Command::Duty(agent, duty) => self.board.handle_duty(agent, duty, now),
+            Command::Tiers(table) => self.board.handle_tiers(TierTable::clone(&table), now),
+            Command::Retier(tenant, tier) => self.board.handle_retiered(tenant, tier, now),
             Command::Goaway(goaway) => {
-                for live in self.sessions.values() {
-                    let _ = live.commands.tell(SessionCommand::Goaway(goaway));
+                for (_, outlet) in self.sessions.values() {
+                    let _ = outlet.tell(SessionCommand::Goaway(goaway));
                 }
             }
         }
     }
 
-    fn agent_load(&self, agent: AgentId, tier: Tier) -> AgentLoad {
-        let drain_rate = self.sessions.get(&agent).and_then(|live| live.capacity).map(f64::from);
-        AgentLoad {
-            backlog: self.queue.backlog(agent, tier),
-            drain_rate,
-        }
-    }
-
-    fn accept(&mut self, jobs: Vec<(QueuedJob, MeasurementId)>) {
-        let mut agents = BTreeSet::new();
-        for (mut queued, measurement) in jobs {
-            queued.tier = self.retiered.get(&queued.tenant).copied().unwrap_or(queued.tier);
-            agents.insert(queued.agent);
-            self.queue.push(queued);
-            self.jobs.insert(
-                queued.job,
-                Open {
-                    queued,
-                    measurement,
-                    phase: Phase::Queued,
-                    cancelled: false,
-                },
-            );
-        }
-        for agent in agents {
-            self.pump(agent);
-        }
-    }
-
-    fn open(&mut self, session: OpenedSession) {
+    fn open(&mut self, session: OpenedSession, now: UnixMicros) {
         let OpenedSession {
             agent,
             epoch,
             commands,
             kept,
-            requeued,
+            returned,
         } = session;
-        if self.sessions.get(&agent).is_some_and(|live| live.epoch > epoch) {
-            return;
+        if self.sessions.get(&agent).is_none_or(|(present, _)| *present <= epoch) {
+            self.sessions.insert(agent, (epoch, commands));
         }
-        self.sessions.insert(
-            agent,
-            Live {
-                epoch,
-                commands,
-                capacity: None,
-                granted: 0,
-                sent: 0,
-                leasing: false,
-            },
-        );
-        for job in kept {
-            if let Some(open) = self.jobs.get_mut(&job.job) {
-                open.phase = Phase::InFlight;
-                self.overdue.insert((given_up_at(open.queued.deadline), job.job));
-            }
-        }
-        for (job, not_before) in requeued {
-            self.put_back(job, not_before);
-        }
+        let steady = |at| self.clock.without_jumps(at);
+        let returned: Vec<_> = returned.into_iter().map(|(job, returned)| (job, returned.map(steady))).collect();
+        self.board.handle_opened(agent, epoch, &kept, &returned, now);
     }
 
-    /// Asks the store to lease as many jobs to an agent as its credit allows.
-    fn pump(&mut self, agent: AgentId) {
-        if self.held.contains(&agent) {
-            return;
-        }
-        let Some(live) = self.sessions.get_mut(&agent).filter(|live| !live.leasing) else {
-            return;
-        };
-        let now = clock::now();
-        let mut asked = Vec::new();
-        while asked.len() < LEASES_PER_COMMIT {
-            let credit = u32::try_from(live.granted.saturating_sub(live.sent)).unwrap_or(u32::MAX);
-            let Some(next) = self.queue.pop(agent, credit, now) else { break };
-            live.sent += u64::from(next.cost);
-            if let Some(open) = self.jobs.get_mut(&next.job) {
-                open.phase = Phase::Leasing(live.epoch);
-            }
-            asked.push(next.job);
-        }
-        if asked.is_empty() {
-            return;
-        }
-        live.leasing = true;
-        let (epoch, lifecycle) = (live.epoch, self.lifecycle.clone());
-        self.lifecycle.tasks.spawn(async move {
-            let jobs = asked.clone();
-            let result = lifecycle
-                .store
-                .write(move |tx| Box::pin(async move { control_store::jobs::lease(tx, SystemScope::for_own_work(), agent, epoch, &jobs, now).await }))
-                .await;
-            lifecycle.dispatch.send(Command::Leased { agent, epoch, asked, result }).await;
-        });
-    }
-
-    fn leased(&mut self, agent: AgentId, epoch: Epoch, asked: &[JobId], result: Result<Vec<LeasedJob>, StoreError>) {
-        let current = self.sessions.get(&agent).is_some_and(|live| live.epoch == epoch);
-        let leased = match result {
-            Ok(leased) => leased,
-            Err(error) => {
-                tracing::warn!(%error, %agent, jobs = asked.len(), "leases could not be written");
-                for job in asked {
-                    self.put_back_leasing(*job, epoch);
-                }
-                self.release_lease(agent, epoch, LeaseAgain::AfterTick);
-                return;
-            }
-        };
-        let now = clock::now();
-        for job in &leased {
-            self.hand_over(agent, epoch, job, now);
-        }
-        if !current {
-            for job in asked {
-                self.put_back_leasing(*job, epoch);
-            }
-        }
-        self.release_lease(agent, epoch, LeaseAgain::Now);
-    }
-
-    fn hand_over(&mut self, agent: AgentId, epoch: Epoch, leased: &LeasedJob, now: UnixMicros) {
-        let Some(open) = self.jobs.get_mut(&leased.job).filter(|open| open.phase == Phase::Leasing(epoch)) else {
-            return;
-        };
-        open.phase = Phase::InFlight;
-        self.overdue.insert((given_up_at(open.queued.deadline), leased.job));
-        let run = Run {
-            job: leased.job,
-            attempt: leased.attempt,
-            spec: leased.spec.clone(),
-            cost: open.queued.cost,
-            remaining_ms: u64::try_from(open.queued.deadline.since(now).as_millis()).unwrap_or(u64::MAX),
-            limits: self.lifecycle.tiers.limits_in_run(leased.tier),
-        };
-        self.lifecycle.in_flight.insert(leased.job, agent, open.measurement);
-        self.lifecycle.publish(open.measurement, leased.job, agent, "leased", None, leased.attempt);
-        let cancelled = open.cancelled;
-        self.tell(agent, epoch, SessionCommand::Run(Box::new(run)));
-        if cancelled {
-            self.tell(agent, epoch, SessionCommand::Cancel(vec![leased.job]));
-        }
-    }
-
-    /// A session that does not keep up is cut; its agent comes back to a new one.
-    fn tell(&mut self, agent: AgentId, epoch: Epoch, command: SessionCommand) {
-        let Some(live) = self.sessions.get(&agent).filter(|live| live.epoch == epoch) else {
-            return;
-        };
-        if live.commands.tell(command).is_err() {
-            tracing::warn!(%agent, "the session does not keep up, or is gone");
+    fn close(&mut self, agent: AgentId, epoch: Epoch, now: UnixMicros) {
+        if self.sessions.get(&agent).is_some_and(|(present, _)| *present == epoch) {
             self.sessions.remove(&agent);
         }
+        self.board.handle_closed(agent, epoch, now);
     }
 
-    fn release_lease(&mut self, agent: AgentId, epoch: Epoch, again: LeaseAgain) {
-        if let Some(live) = self.sessions.get_mut(&agent).filter(|live| live.epoch == epoch) {
-            live.leasing = false;
-            if again == LeaseAgain::Now {
-                self.pump(agent);
+    fn leased(&mut self, agent: AgentId, epoch: Epoch, asked: &[JobId], result: Result<Vec<LeasedJob>, StoreError>, now: UnixMicros) {
+        let written = match result {
+            Ok(leased) => {
+                let attempts: BTreeMap<JobId, Attempt> = leased.iter().map(|job| (job.job, job.attempt)).collect();
+                self.leased.extend(leased.into_iter().map(|job| (job.job, job)));
+                Ok(attempts)
             }
-        }
-    }
-
-    fn put_back_leasing(&mut self, job: JobId, epoch: Epoch) {
-        if self.jobs.get(&job).is_some_and(|open| open.phase == Phase::Leasing(epoch)) {
-            if let Some((live, open)) = self.jobs.get(&job).and_then(|open| Some((self.sessions.get_mut(&open.queued.agent)?, open)))
-                && live.epoch == epoch
-            {
-                live.sent = live.sent.saturating_sub(u64::from(open.queued.cost));
+            Err(error) => {
+                tracing::warn!(%error, %agent, jobs = asked.len(), "leases could not be written");
+                Err(NotLeased)
             }
-            self.put_back(job, None);
-        }
-    }
-
-    fn put_back(&mut self, job: JobId, not_before: Option<UnixMicros>) {
-        let Some(open) = self.jobs.get_mut(&job).filter(|open| open.phase != Phase::Queued) else {
-            return;
         };
-        open.phase = Phase::Queued;
-        self.overdue.remove(&(given_up_at(open.queued.deadline), job));
-        self.lifecycle.in_flight.remove(job);
-        if not_before.is_none() {
-            self.queue.put_back(open.queued);
-        } else {
-            self.queue.finished(&open.queued, open.queued.cost);
-            open.queued.not_before = not_before;
-            self.queue.push(open.queued);
-        }
-        if let Some(tier) = self.retiered.get(&open.queued.tenant).copied() {
-            open.queued.tier = tier;
-            self.queue.retier(open.queued.tenant, tier);
-        }
+        self.board.handle_leased(agent, epoch, asked, written.as_ref().map_err(|failed| *failed), now);
+        self.perform(now);
+        self.leased.clear();
     }
 
-    fn ended(&mut self, job: JobId, actual_cost: Option<u32>) {
-        let Some(open) = self.jobs.remove(&job) else { return };
-        let Open { queued, phase, .. } = open;
-        if phase == Phase::Queued {
-            self.queue.remove(job);
-            return;
-        }
-        self.overdue.remove(&(given_up_at(queued.deadline), job));
-        self.lifecycle.in_flight.remove(job);
-        self.queue.finished(&queued, actual_cost.unwrap_or(queued.cost));
-        self.pump(queued.agent);
-    }
-
-    fn cancel(&mut self, jobs: &[JobId]) {
-        let mut by_agent: HashMap<AgentId, Vec<JobId>> = HashMap::new();
-        for job in jobs {
-            if let Some(open) = self.jobs.get_mut(job) {
-                open.cancelled = true;
-                by_agent.entry(open.queued.agent).or_default().push(*job);
+    /// Does what the board says.
+    fn perform(&mut self, now: UnixMicros) {
+        let mut endings = Vec::new();
+        while let Some(effect) = self.board.poll_effect() {
+            match effect {
+                Effect::Lease { agent, epoch, jobs } => {
+                    let lifecycle = self.lifecycle.clone();
+                    self.lifecycle.tasks.spawn(async move { writing::lease(&lifecycle, agent, epoch, jobs).await });
+                }
+                Effect::HandOver {
+                    agent,
+                    epoch,
+                    job,
+                    measurement,
+                    cost,
+                    remaining,
+                } => self.hand_over((agent, epoch), job, measurement, cost, remaining, now),
+                Effect::Cancel { agent, epoch, jobs } => self.tell(agent, epoch, SessionCommand::Cancel(jobs), now),
+                Effect::Kept { agent, job, measurement } => self.lifecycle.in_flight.insert(job, agent, measurement),
+                Effect::TakenBack(job) => self.lifecycle.in_flight.remove(job),
+                Effect::End { job, attempt, end, reason } => endings.push(Ending {
+                    job,
+                    attempt,
+                    end,
+                    reason: Some(reason),
+                }),
+                Effect::Move { agent, jobs } => {
+                    // Where nobody takes it up now, the board asks again later.
+                    let _ = self.lifecycle.stranded.try_send(Stranded { agent, jobs });
+                }
             }
-        }
-        for (agent, jobs) in by_agent {
-            if let Some(epoch) = self.sessions.get(&agent).map(|live| live.epoch) {
-                self.tell(agent, epoch, SessionCommand::Cancel(jobs));
-            }
-        }
-    }
-
-    /// Gives up what nobody waits for any more: queued jobs at their deadline, jobs in flight after the grace.
-    fn expire(&mut self, now: UnixMicros) {
-        let mut endings: Vec<Ending> = Vec::new();
-        for queued in self.queue.expired(now) {
-            endings.push(Ending {
-                job: queued.job,
-                attempt: None,
-                end: End::Expired,
-                reason: Some("deadline"),
-            });
-        }
-        while let Some((at, job)) = self.overdue.first().copied().filter(|(at, _)| *at <= now) {
-            self.overdue.remove(&(at, job));
-            endings.push(Ending {
-                job,
-                attempt: None,
-                end: End::Expired,
-                reason: Some("no_answer"),
-            });
         }
         if !endings.is_empty() {
             self.lifecycle.end_all(endings);
         }
-        // A lease that could not be written is tried again here.
-        self.pump_all();
     }
 
-    /// Looks at every session with credit again.
-    fn pump_all(&mut self) {
-        let idle: Vec<AgentId> = self
-            .sessions
-            .iter()
-            .filter(|(_, live)| !live.leasing && live.sent < live.granted)
-            .map(|(agent, _)| *agent)
-            .collect();
-        for agent in idle {
-            self.pump(agent);
+    fn hand_over(&mut self, (agent, epoch): (AgentId, Epoch), job: JobRef, measurement: MeasurementId, cost: u32, remaining: Duration, now: UnixMicros) {
+        let Some(leased) = self.leased.remove(&job.job) else { return };
+        self.lifecycle.in_flight.insert(job.job, agent, measurement);
+        self.lifecycle.publish(measurement, job.job, agent, "leased", None, job.attempt);
+        let run = Run {
+            job: job.job,
+            attempt: job.attempt,
+            spec: leased.spec,
+            cost,
+            remaining_ms: u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX),
+            limits: self.lifecycle.tiers.limits_in_run(leased.tier),
+        };
+        self.tell(agent, epoch, SessionCommand::Run(Box::new(run)), now);
+    }
+
+    /// A session that does not keep up is cut; its agent comes back to a new one.
+    fn tell(&mut self, agent: AgentId, epoch: Epoch, command: SessionCommand, now: UnixMicros) {
+        let Some((_, outlet)) = self.sessions.get(&agent).filter(|(present, _)| *present == epoch) else {
+            return;
+        };
+        if outlet.tell(command).is_err() {
+            tracing::warn!(%agent, "the session does not keep up, or is gone");
+            self.close(agent, epoch, now);
         }
     }
 
-    fn until_next_deadline(&self, now: UnixMicros) -> Duration {
-        let overdue = self.overdue.first().map(|(at, _)| *at);
-        let next = [self.queue.next_deadline(), overdue].into_iter().flatten().min();
-        next.map_or(TICK, |at| at.since(now).min(TICK))
+    fn load(&self, agents: Vec<AgentId>, tier: Tier, now: UnixMicros) -> Load {
+        Load {
+            open_jobs: self.board.open_jobs(),
+            agents: agents.into_iter().map(|agent| (agent, self.board.agent_load(agent, tier, now))).collect(),
+        }
+    }
+
+    /// A job whose instants stand as the board's clock reads them.
+    fn steady(&self, mut job: AcceptedJob) -> AcceptedJob {
+        job.queued.deadline = self.clock.without_jumps(job.queued.deadline);
+        job.queued.not_before = job.queued.not_before.map(|at| self.clock.without_jumps(at));
+        job
+    }
+
+    fn now(&mut self) -> UnixMicros {
+        let reading = self.clock.read(clock::now(), clock::monotonic());
+        if let Some(jump) = reading.jump {
+            tracing::warn!(seconds = jump.as_secs(), "the wall clock was set; no deadline moves by that");
+        }
+        reading.now
     }
 
     fn observe(&self) {
+        let metrics = &self.lifecycle.metrics;
         for tier in Tier::ALL {
-            let depth = i64::try_from(self.queue.depth(tier)).unwrap_or(i64::MAX);
-            self.lifecycle.metrics.queue_depth.get_or_create(&TierLabel { tier: tier.as_str() }).set(depth);
+            let depth = i64::try_from(self.board.depth(tier)).unwrap_or(i64::MAX);
+            metrics.queue_depth.get_or_create(&TierLabel { tier: tier.as_str() }).set(depth);
         }
-        self.lifecycle.metrics.jobs_in_flight.set(i64::try_from(self.overdue.len()).unwrap_or(i64::MAX));
+        metrics.jobs_in_flight.set(i64::try_from(self.board.in_flight()).unwrap_or(i64::MAX));
+        let error = i64::try_from(self.board.conservation_error()).unwrap_or(i64::MAX);
+        metrics.conservation_error.get_or_create(&SideLabel { side: "dispatcher" }).set(error);
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum LeaseAgain {
-    Now,
-    AfterTick,
-}
-
-/// Most jobs leased in one operation of the writer.
-const LEASES_PER_COMMIT: usize = 64;
 /// Longest time between two looks at the clock.
 const TICK: Duration = Duration::from_secs(1);

@@ -1,0 +1,18 @@
+//! What the dispatcher has the store write, off its own task.
+
+use control_core::authorize::SystemScope;
+use shared_protocol::id::{AgentId, Epoch, JobId};
+
+use super::Command;
+use crate::clock;
+use crate::jobs::lifecycle::Lifecycle;
+
+/// Leases jobs to a session, and says what came of it.
+pub(super) async fn lease(lifecycle: &Lifecycle, agent: AgentId, epoch: Epoch, asked: Vec<JobId>) {
+    let (jobs, now) = (asked.clone(), clock::now());
+    let result = lifecycle
+        .store
+        .write(move |tx| Box::pin(async move { control_store::jobs::lease(tx, SystemScope::for_own_work(), agent, epoch, &jobs, now).await }))
+        .await;
+    lifecycle.dispatch.send(Command::Leased { agent, epoch, asked, result }).await;
+}
