@@ -17,6 +17,8 @@ use crate::admin_client;
 use crate::config::{Config, Settings};
 use crate::{api, logging, run};
 
+mod db;
+
 /// The control plane of ProbeOps: HTTP API, agent port, queue and store in one process.
 #[derive(Debug, Parser)]
 #[command(name = "control-plane", version, about, max_term_width = 120)]
@@ -34,6 +36,9 @@ enum Command {
     /// Look at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// The whole database: check, back up, restore, move to the other kind.
+    #[command(subcommand)]
+    Db(Box<db::DbCommand>),
     /// Tenants of a running control plane.
     #[command(subcommand)]
     Tenant(TenantCommand),
@@ -155,6 +160,7 @@ pub fn main() -> ExitCode {
             print(&format!("{answer}\n"))
         })),
         Command::Config(ConfigCommand::Check(settings)) => check(settings),
+        Command::Db(command) => db::run(&command),
         Command::Openapi => finish(api::document_text().and_then(|text| print(&text))),
         Command::Tenant(TenantCommand::Create { at, name, tier }) => ask(&at, "/admin/v1/tenants", &CreateTenant { name, tier }),
         Command::Tenant(TenantCommand::SetTier { at, tenant, tier }) => ask(&at, &format!("/admin/v1/tenants/{tenant}/tier"), &SetTenantTier { tier }),
@@ -279,6 +285,17 @@ mod tests {
         assert_eq!(limit("probes=ping,dns"), Ok(("probes".to_owned(), json!(["ping", "dns"]))));
         assert_eq!(limit("http_methods="), Ok(("http_methods".to_owned(), json!([]))));
         assert!(limit("weight").is_err());
+    }
+
+    #[test]
+    fn a_databases_password_is_not_repeated_by_the_command_line() {
+        let line = ["control-plane", "db", "copy", "--data-dir", "d", "--to", "postgres://u:hunter2@h/d"];
+        let Command::Db(command) = Cli::try_parse_from(line).unwrap().command else {
+            panic!("another command")
+        };
+        assert!(!format!("{command:?}").contains("hunter2"), "{command:?}");
+        let refused = Cli::try_parse_from(line.into_iter().chain(["--nothing"])).unwrap_err().to_string();
+        assert!(!refused.contains("hunter2"), "{refused}");
     }
 
     #[test]

@@ -26,6 +26,6 @@ mod services;
 pub mod subscriptions;
 mod tiers;
 
-pub use control_store::Database;
+pub use control_store::{Database, maintenance};
 pub use error::{ServiceError, StartError};
 pub use services::{Readiness, ServiceOptions, Services};

@@ -18,6 +18,7 @@ use crate::tx::BoxFuture;
 use crate::{Database, Reader, Store, StoreError, StoreOptions, Tx, agents, certificates, sessions, tenants};
 
 mod faults;
+mod maintenance;
 mod migrations;
 mod on_postgres;
 mod on_sqlite;

@@ -31,6 +31,7 @@ pub mod jobs;
 pub mod join_tokens;
 pub mod keys;
 mod lock;
+pub mod maintenance;
 mod metrics;
 mod page;
 mod postgres;

@@ -81,6 +81,15 @@ async fn lock(connection: &mut PgConnection) -> Result<(), StoreError> {
     Err(StoreError::InUse { holder })
 }
 
+/// Connects to look, beside whoever writes.
+pub(crate) async fn connect_to_look(options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
+    let reading = Server::new(options, CONNECT_TIMEOUT)
+        .options
+        .options([("default_transaction_read_only", "on"), ("statement_timeout", NO_TIMEOUT)]);
+    let connecting = timeout(CONNECT_TIMEOUT, reading.connect()).await;
+    Ok(connecting.map_err(|_| Unavailable::Unreachable)??)
+}
+
 /// Asks what became of a transaction.
 pub(crate) async fn fate(connection: &mut PgConnection, transaction: &TransactionId) -> Result<Fate, sqlx::Error> {
     let row = sqlx::query(FATE).bind(transaction.0.clone()).fetch_one(connection).await?;

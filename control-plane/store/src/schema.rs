@@ -25,7 +25,7 @@ pub(crate) async fn migrate(connection: &mut Connection) -> Result<(), StoreErro
     Ok(())
 }
 
-fn refuse_newer(found: Option<i64>) -> Result<(), StoreError> {
+pub(crate) fn refuse_newer(found: Option<i64>) -> Result<(), StoreError> {
     let known = known();
     match found {
         Some(found) if found > known => Err(StoreError::SchemaNewer { found, known }),
@@ -34,26 +34,26 @@ fn refuse_newer(found: Option<i64>) -> Result<(), StoreError> {
 }
 
 /// The highest migration that this version has.
-fn known() -> i64 {
+pub(crate) fn known() -> i64 {
     SQLITE.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
 /// The highest migration in the database; none where it is empty.
-async fn version(connection: &mut Connection) -> Result<Option<i64>, StoreError> {
+pub(crate) async fn version(connection: &mut Connection) -> Result<Option<i64>, StoreError> {
     Ok(match connection {
         Connection::Sqlite(connection) => sqlite_version(connection).await?,
         Connection::Postgres(connection) => postgres_version(connection).await?,
     })
 }
 
-async fn sqlite_version(connection: &mut SqliteConnection) -> Result<Option<i64>, sqlx::Error> {
+pub(crate) async fn sqlite_version(connection: &mut SqliteConnection) -> Result<Option<i64>, sqlx::Error> {
     if sqlx::query_scalar::<_, i64>(SQLITE_HAS_MIGRATIONS).fetch_one(&mut *connection).await? == 0 {
         return Ok(None);
     }
     sqlx::query_scalar(HIGHEST_MIGRATION).fetch_one(connection).await
 }
 
-async fn postgres_version(connection: &mut PgConnection) -> Result<Option<i64>, sqlx::Error> {
+pub(crate) async fn postgres_version(connection: &mut PgConnection) -> Result<Option<i64>, sqlx::Error> {
     if !sqlx::query_scalar::<_, bool>(POSTGRES_HAS_MIGRATIONS).fetch_one(&mut *connection).await? {
         return Ok(None);
     }

@@ -20,6 +20,18 @@ impl DatabaseUrl {
     pub fn database(&self) -> Result<Database, String> {
         Database::url(self.0.expose_secret()).map_err(|error| error.to_string())
     }
+
+    /// The database that it names; what is no URL names a file.
+    ///
+    /// # Errors
+    /// What is wrong with the URL, without repeating it.
+    pub fn database_or_file(&self) -> Result<Database, String> {
+        let text = self.0.expose_secret();
+        if text.contains("://") {
+            return self.database();
+        }
+        Ok(Database::file(text))
+    }
 }
 
 /// Anything is taken: the command line's parser would repeat what it refuses.

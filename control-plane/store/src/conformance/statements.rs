@@ -4,7 +4,7 @@ use sqlx::{Executor as _, SqlSafeStr as _};
 
 use super::{Made, OnPostgres, OnSqlite, World};
 use crate::connection::Connection;
-use crate::{agents, audit, certificates, dialect, idempotency, jobs, join_tokens, keys, reports, sessions, tenants, tiers};
+use crate::{agents, audit, certificates, dialect, idempotency, jobs, join_tokens, keys, maintenance, reports, sessions, tenants, tiers};
 
 fn statements() -> Vec<&'static str> {
     let mut statements: Vec<&'static str> = [
@@ -21,6 +21,7 @@ fn statements() -> Vec<&'static str> {
     statements.extend(agents::STATEMENTS.concat());
     statements.extend(jobs::STATEMENTS.concat());
     statements.extend(reports::STATEMENTS.concat());
+    statements.extend(maintenance::STATEMENTS);
     statements
 }
 
