@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use crate::command::agents::AgentsCommand;
 pub use crate::command::completion::CompletionArgs;
 pub use crate::command::contexts::ContextsCommand;
+pub use crate::command::dns::DnsArgs;
 pub use crate::command::http::HttpArgs;
 pub use crate::command::jobs::JobsCommand;
 pub use crate::command::join_tokens::JoinTokensCommand;
@@ -15,6 +16,7 @@ pub use crate::command::keys::KeysCommand;
 pub use crate::command::measure::MeasureArgs;
 pub use crate::command::measurements::MeasurementsCommand;
 pub use crate::command::ping::PingArgs;
+pub use crate::command::tcp::TcpArgs;
 
 /// Measure from inside networks that cannot be reached from outside.
 ///
@@ -72,6 +74,10 @@ pub enum Command {
     Ping(PingArgs),
     /// Fetch from agents over HTTP and show each phase as it ends.
     Http(HttpArgs),
+    /// Connect to a port from agents and show each try as it ends.
+    Tcp(TcpArgs),
+    /// Ask a name server from agents and show its whole answer.
+    Dns(DnsArgs),
     /// Agents of the tenant.
     #[command(subcommand)]
     Agents(AgentsCommand),

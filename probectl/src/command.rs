@@ -13,6 +13,7 @@ use crate::output::{Cell, Screen};
 pub(crate) mod agents;
 pub(crate) mod completion;
 pub(crate) mod contexts;
+pub(crate) mod dns;
 pub(crate) mod http;
 pub(crate) mod jobs;
 pub(crate) mod join_tokens;
@@ -21,6 +22,7 @@ pub(crate) mod measure;
 pub(crate) mod measurements;
 mod outcome;
 pub(crate) mod ping;
+pub(crate) mod tcp;
 
 /// Does what the command line asks for. `interrupt` ends when the person at the keyboard wants no more; only a running measurement waits for it.
 pub async fn run(cli: Cli, surroundings: Surroundings, stdin: &mut dyn Read, screen: &mut Screen<'_>, interrupt: impl Future<Output = ()>) -> Exit {
@@ -70,6 +72,8 @@ async fn connected(
     match command {
         Command::Ping(arguments) => ping::run(&arguments, format, &client, screen, interrupt).await,
         Command::Http(arguments) => http::run(&arguments, format, &client, screen, interrupt).await,
+        Command::Tcp(arguments) => tcp::run(&arguments, format, &client, screen, interrupt).await,
+        Command::Dns(arguments) => dns::run(&arguments, format, &client, screen, interrupt).await,
         Command::Agents(command) => agents::run(command, format, &client, screen).await,
         Command::Jobs(command) => jobs::run(command, format, &client, screen).await,
         Command::Measurements(command) => measurements::run(command, format, &client, screen).await,

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 mod cell;
 mod csv;
+mod dns;
 pub(crate) mod http;
 mod line;
 mod live;

@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+mod dns;
 mod http;
 mod ping;
 mod tcp;
 
+pub use dns::DnsEvent;
 pub use http::HttpEvent;
 pub use ping::PingEvent;
 pub use tcp::TcpEvent;
@@ -20,4 +22,6 @@ pub enum ProbeEvent {
     Tcp(TcpEvent),
     /// Of an HTTP probe.
     Http(HttpEvent),
+    /// Of a DNS probe.
+    Dns(DnsEvent),
 }

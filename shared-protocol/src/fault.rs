@@ -44,6 +44,8 @@ pub enum ErrorCode {
     DnsNxdomain,
     /// The resolver failed.
     DnsServfail,
+    /// The server will not answer.
+    DnsRefused,
     /// The resolver did not answer.
     DnsTimeout,
     /// The name has no address of the wanted family.

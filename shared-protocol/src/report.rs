@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 use crate::fault::{ErrorCode, Fault, Status};
 use crate::time::UnixMicros;
 
+mod dns;
 mod http;
 mod ping;
 mod tcp;
 
+pub use dns::{DnsAnswer, DnsEdns, DnsExtendedError, DnsFindings, DnsFlags, DnsOutcome, DnsQuestion, DnsRecord, DnsTry};
 pub use http::{
     BodySample, HttpBody, HttpFindings, HttpHop, HttpPhase, HttpPhases, HttpResponse, NotFollowed, NotFollowedReason, PeerCertificate, SampleForm, TlsFacts,
     TlsFailure, TlsVerification,
@@ -101,4 +103,6 @@ pub enum Findings {
     Tcp(TcpFindings),
     /// Of an HTTP probe.
     Http(HttpFindings),
+    /// Of a DNS probe.
+    Dns(DnsFindings),
 }

@@ -13,12 +13,14 @@ use crate::strict_json;
 use crate::target::Target;
 use crate::tier::ProbeLimits;
 
+mod dns;
 mod fields;
 mod http;
 mod ping;
 mod rounds;
 mod tcp;
 
+pub use dns::{DnsClass, DnsSpec, DnsTransport, InvalidQueryName, InvalidRecordType, NameServer, QueryName, RecordType};
 pub use fields::InvalidField;
 pub use http::{HttpHeader, HttpMethod, HttpSpec, HttpVersion};
 pub use ping::PingSpec;
@@ -34,11 +36,13 @@ pub enum ProbeKind {
     Tcp,
     /// An HTTP request with its redirects (RFC 9110).
     Http,
+    /// DNS questions (RFC 1035).
+    Dns,
 }
 
 impl ProbeKind {
     /// Every kind this build knows.
-    pub const ALL: [Self; 3] = [Self::Ping, Self::Tcp, Self::Http];
+    pub const ALL: [Self; 4] = [Self::Ping, Self::Tcp, Self::Http, Self::Dns];
 
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
@@ -46,6 +50,7 @@ impl ProbeKind {
             Self::Ping => "ping",
             Self::Tcp => "tcp",
             Self::Http => "http",
+            Self::Dns => "dns",
         }
     }
 }
@@ -82,6 +87,8 @@ pub enum ProbeSpec {
     Tcp(TcpSpec),
     /// An HTTP request with its redirects.
     Http(HttpSpec),
+    /// DNS questions.
+    Dns(DnsSpec),
 }
 
 impl ProbeSpec {
@@ -106,6 +113,7 @@ impl ProbeSpec {
             ProbeKind::Ping => Self::Ping(PingSpec::read(&mut fields)?),
             ProbeKind::Tcp => Self::Tcp(TcpSpec::read(&mut fields)?),
             ProbeKind::Http => Self::Http(HttpSpec::read(&mut fields)?),
+            ProbeKind::Dns => Self::Dns(DnsSpec::read(&mut fields)?),
         };
         fields.finish()?;
         Ok(spec)
@@ -117,6 +125,7 @@ impl ProbeSpec {
             Self::Ping(_) => ProbeKind::Ping,
             Self::Tcp(_) => ProbeKind::Tcp,
             Self::Http(_) => ProbeKind::Http,
+            Self::Dns(_) => ProbeKind::Dns,
         }
     }
 
@@ -126,6 +135,7 @@ impl ProbeSpec {
             Self::Ping(spec) => Some(&spec.target),
             Self::Tcp(spec) => Some(&spec.target),
             Self::Http(spec) => Some(spec.url.host()),
+            Self::Dns(spec) => spec.target(),
         }
     }
 
@@ -135,6 +145,7 @@ impl ProbeSpec {
             Self::Ping(_) => None,
             Self::Tcp(spec) => Some(spec.port),
             Self::Http(spec) => Some(spec.url.port()),
+            Self::Dns(spec) => spec.target().map(|_| spec.port),
         }
     }
 
@@ -144,6 +155,7 @@ impl ProbeSpec {
             Self::Ping(spec) => spec.timeout(),
             Self::Tcp(spec) => spec.timeout(),
             Self::Http(spec) => spec.timeout(),
+            Self::Dns(spec) => spec.timeout(),
         }
     }
 
@@ -153,6 +165,7 @@ impl ProbeSpec {
             Self::Ping(spec) => spec.cost(),
             Self::Tcp(spec) => spec.cost(),
             Self::Http(spec) => spec.cost(),
+            Self::Dns(_) => DnsSpec::cost(),
         }
     }
 
@@ -166,6 +179,8 @@ impl ProbeSpec {
             Self::Ping(spec) => spec.check_tier(limits),
             Self::Tcp(spec) => spec.check_tier(limits),
             Self::Http(spec) => spec.check_tier(limits),
+            // One question each time: no tier has less of it.
+            Self::Dns(_) => Ok(()),
         }
     }
 }
@@ -183,6 +198,7 @@ impl Serialize for ProbeSpec {
             Self::Ping(options) => Tagged { probe, options }.serialize(serializer),
             Self::Tcp(options) => Tagged { probe, options }.serialize(serializer),
             Self::Http(options) => Tagged { probe, options }.serialize(serializer),
+            Self::Dns(options) => Tagged { probe, options }.serialize(serializer),
         }
     }
 }

@@ -7,9 +7,10 @@ mod tests {
     use shared_protocol::report::Report;
     use shared_protocol::spec::ProbeSpec;
 
-    const PROBES: [(&str, &str); 2] = [
+    const PROBES: [(&str, &str); 3] = [
         ("tcp", include_str!("golden/v1/probes/tcp.json")),
         ("http", include_str!("golden/v1/probes/http.json")),
+        ("dns", include_str!("golden/v1/probes/dns.json")),
     ];
 
     #[test]

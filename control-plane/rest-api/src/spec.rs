@@ -18,6 +18,8 @@ pub enum ProbeSpecSchema {
     Tcp(TcpOptions),
     /// An HTTP request, with its redirects.
     Http(Box<HttpOptions>),
+    /// A DNS question and its whole answer.
+    Dns(DnsOptions),
 }
 
 /// Options of a ping: ICMP echo requests (RFC 792, RFC 4443). `count` and `interval_ms` together must not take more than 300 seconds.
@@ -110,6 +112,98 @@ pub enum TcpModeSchema {
     Connect,
 }
 
+/// Options of a DNS probe: one question to one name server (RFC 1035; terms of RFC 9499). `do` and `nsid` need `edns`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = DnsOptions)]
+#[expect(clippy::struct_excessive_bools, reason = "these are the flags of a question")]
+pub struct DnsOptions {
+    /// The name asked about, absolute; `.` is the root. An international name is written in its `xn--` form.
+    #[schema(min_length = 1, max_length = 254, example = "example.com")]
+    pub name: String,
+    /// Type of the records asked for: a mnemonic, or `TYPE` and a number (RFC 3597). Zone transfers cannot be asked for.
+    #[serde(default)]
+    #[schema(default = "A")]
+    pub r#type: String,
+    /// Class of the records asked for.
+    #[serde(default)]
+    #[schema(default = "IN")]
+    pub class: DnsClassSchema,
+    /// Who is asked: `system` for the name servers of the agent's host, or an IP address, with a port if it has another than `port`.
+    #[serde(default)]
+    #[schema(default = "system")]
+    pub server: String,
+    /// Port of a server that is named by its address.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 65_535, default = 53)]
+    pub port: u32,
+    /// What carries the question; over UDP a truncated answer is asked for again over TCP.
+    #[serde(default)]
+    #[schema(default = "udp")]
+    pub transport: DnsTransportSchema,
+    /// Recursion desired.
+    #[serde(default)]
+    #[schema(default = true)]
+    pub rd: bool,
+    /// Checking disabled (RFC 4035).
+    #[serde(default)]
+    #[schema(default = false)]
+    pub cd: bool,
+    /// Wish to see whether the data is authentic (RFC 6840).
+    #[serde(default)]
+    #[schema(default = false)]
+    pub ad: bool,
+    /// DNSSEC records wanted (RFC 3225).
+    #[serde(default)]
+    #[schema(default = false)]
+    pub r#do: bool,
+    /// Whether the question carries an OPT record (RFC 6891).
+    #[serde(default)]
+    #[schema(default = true)]
+    pub edns: bool,
+    /// Longest answer over UDP that is asked for, bytes.
+    #[serde(default)]
+    #[schema(minimum = 512, maximum = 4_096, default = 1_232)]
+    pub edns_size: u32,
+    /// Asks the server for its identifier (RFC 5001).
+    #[serde(default)]
+    #[schema(default = false)]
+    pub nsid: bool,
+    /// Further tries after one without an answer.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 5, default = 1)]
+    pub retries: u32,
+    /// How long an answer is waited for in each try, milliseconds.
+    #[serde(default)]
+    #[schema(minimum = 100, maximum = 10_000, default = 3_000)]
+    pub timeout_ms: u32,
+}
+
+/// Class of records.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
+#[schema(as = DnsClass)]
+pub enum DnsClassSchema {
+    /// The Internet.
+    #[default]
+    #[serde(rename = "IN")]
+    In,
+    /// Chaos, in which servers tell about themselves (RFC 4892).
+    #[serde(rename = "CH")]
+    Ch,
+}
+
+/// What carries a DNS question.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = DnsTransport)]
+pub enum DnsTransportSchema {
+    /// Datagrams.
+    #[default]
+    Udp,
+    /// A connection (RFC 7766).
+    Tcp,
+}
+
 /// Which addresses of a name may be used.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
 #[schema(as = AddressFamily)]
@@ -135,7 +229,7 @@ mod tests {
     use super::*;
 
     /// Each probe: the least that its spec says, what is documented of it, and how many of its options have bounds.
-    fn probes() -> [(Value, Map<String, Value>, usize); 3] {
+    fn probes() -> [(Value, Map<String, Value>, usize); 4] {
         [
             (json!({"probe": "ping", "target": "127.0.0.1"}), documented::<PingOptions>(), 6),
             (json!({"probe": "tcp", "target": "127.0.0.1"}), documented::<TcpOptions>(), 5),
@@ -144,6 +238,7 @@ mod tests {
                 documented::<HttpOptions>(),
                 4,
             ),
+            (json!({"probe": "dns", "name": "example.test"}), documented::<DnsOptions>(), 4),
         ]
     }
 
@@ -166,6 +261,9 @@ mod tests {
                     spec[&name] = json!(value);
                     if name == "interval_ms" && value == maximum {
                         spec["count"] = json!(1);
+                    }
+                    if name == "port" && least["probe"] == "dns" {
+                        spec["server"] = json!("127.0.0.1");
                     }
                     let read = ProbeSpec::from_value(spec);
                     assert_eq!(read.is_ok(), accepted, "{name}: {value}: {read:?}");

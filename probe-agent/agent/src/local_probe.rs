@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 use serde::Serialize;
-use shared_protocol::event::{HttpEvent, PingEvent, ProbeEvent, TcpEvent};
+use shared_protocol::event::{DnsEvent, HttpEvent, PingEvent, ProbeEvent, TcpEvent};
 use shared_protocol::fault::Status;
-use shared_protocol::report::{Findings, HttpFindings, PingPacket, Report, TcpOutcome, TcpTry};
+use shared_protocol::report::{DnsAnswer, DnsOutcome, DnsTry, Findings, HttpFindings, PingPacket, Report, TcpOutcome, TcpTry};
 use shared_protocol::spec::{InvalidField, ProbeSpec};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -95,6 +95,7 @@ fn print_event(event: &ProbeEvent, output: Output, out: &mut impl Write) -> io::
         (Output::Text, ProbeEvent::Tcp(TcpEvent::Resolved { address })) => writeln!(out, "tcp {address}"),
         (Output::Text, ProbeEvent::Tcp(TcpEvent::Try(tried))) => writeln!(out, "{}", try_text(tried)),
         (Output::Text, ProbeEvent::Http(event)) => writeln!(out, "{}", http_text(event)),
+        (Output::Text, ProbeEvent::Dns(DnsEvent::Try(tried))) => writeln!(out, "{}", question_text(tried)),
     }
 }
 
@@ -156,6 +157,29 @@ fn print_fetch(http: &HttpFindings, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{} requests, {bytes} bytes, total_us {}", http.hops.len(), http.total_us)
 }
 
+fn question_text(tried: &DnsTry) -> String {
+    let outcome = match tried.outcome {
+        DnsOutcome::Answered => "answered",
+        DnsOutcome::Truncated => "truncated",
+        DnsOutcome::Unanswered => "no answer",
+        DnsOutcome::Unreachable => "unreachable",
+        DnsOutcome::Broken => "broken",
+        DnsOutcome::Unsent => "not sent",
+    };
+    let numbers = [("rtt_us", tried.rtt_us), ("user_rtt_us", tried.user_rtt_us), ("connect_us", tried.connect_us)];
+    let mut words = vec![format!("try {}", tried.seq), tried.server.to_string(), outcome.to_owned()];
+    words.extend(numbers.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?))));
+    words.join("  ")
+}
+
+fn print_answer(answer: &DnsAnswer, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "{} from {}, {} bytes", answer.rcode, answer.server, answer.bytes)?;
+    for record in answer.answer.iter().chain(&answer.authority).chain(&answer.additional) {
+        writeln!(out, "{} {} {} {} {}", record.name, record.ttl, record.class, record.r#type, record.rdata)?;
+    }
+    Ok(())
+}
+
 fn print_report(report: &Report, output: Output, out: &mut impl Write) -> io::Result<()> {
     #[derive(Serialize)]
     struct Line<'a> {
@@ -171,6 +195,7 @@ fn print_report(report: &Report, output: Output, out: &mut impl Write) -> io::Re
         Some(Findings::Ping(ping)) => (ping.statistics.sent, ping.statistics.received, ping.statistics.loss),
         Some(Findings::Tcp(tcp)) => (tcp.statistics.sent, tcp.statistics.received, tcp.statistics.loss),
         Some(Findings::Http(http)) => return print_fetch(http, out),
+        Some(Findings::Dns(dns)) => return dns.answer.as_ref().map_or(Ok(()), |answer| print_answer(answer, out)),
         None => return Ok(()),
     };
     writeln!(out, "{sent} sent, {received} received, loss {:.0} %", loss * 100.0)

@@ -81,6 +81,14 @@ impl Gate for Policy {
         })
     }
 
+    fn check_resolver(&self, address: IpAddr) -> Result<(), Denial> {
+        let surroundings = self.surroundings.read().unwrap_or_else(PoisonError::into_inner);
+        surroundings.address_rules(&self.rules).check_resolver(address).map_err(|rule| Denial {
+            message: verdict::sentence(rule),
+            rule: rule.to_owned(),
+        })
+    }
+
     fn pace(&self) -> Pace {
         Pace {
             max_pps: self.rules.max_pps,

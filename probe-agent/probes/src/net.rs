@@ -10,3 +10,4 @@ pub mod resolver;
 pub(crate) mod route;
 pub(crate) mod tcp;
 pub mod tls;
+pub(crate) mod udp;

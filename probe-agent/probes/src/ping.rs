@@ -12,7 +12,6 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 mod exchange;
-mod round_trip;
 mod verdict;
 
 use exchange::{Exchange, Plan, SendFailure};

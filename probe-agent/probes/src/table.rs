@@ -13,7 +13,7 @@ use crate::net::gate::Gate;
 use crate::net::icmp::IcmpEngine;
 use crate::net::resolver::Resolver;
 use crate::net::tls::TargetRoots;
-use crate::{http, ping, tcp};
+use crate::{dns, http, ping, tcp};
 
 /// What every probe needs from its agent.
 #[derive(Clone)]
@@ -39,6 +39,7 @@ pub async fn run(spec: &ProbeSpec, context: &ProbeContext, events: mpsc::Sender<
         ProbeSpec::Ping(options) => ping::run(options, context, &events, &cancel).await,
         ProbeSpec::Tcp(options) => tcp::run(options, context, &events, &cancel).await,
         ProbeSpec::Http(options) => http::run(options, context, &events, &cancel).await,
+        ProbeSpec::Dns(options) => dns::run(options, context, &events, &cancel).await,
     }
 }
 
@@ -46,7 +47,7 @@ pub async fn run(spec: &ProbeSpec, context: &ProbeContext, events: mpsc::Sender<
 pub fn capabilities(context: &ProbeContext) -> Vec<Capability> {
     let mut capabilities = context.engine.capabilities();
     // An ordinary socket is all they take.
-    capabilities.extend([ProbeKind::Tcp, ProbeKind::Http].map(|probe| Capability {
+    capabilities.extend([ProbeKind::Tcp, ProbeKind::Http, ProbeKind::Dns].map(|probe| Capability {
         probe,
         level: CapabilityLevel::Full,
         reason: None,

@@ -17,7 +17,7 @@ mod verdict;
 use tries::{Plan, Tries};
 
 use crate::clock;
-use crate::net::gate::Denial;
+use crate::net::gate::{Denial, Peer};
 use crate::net::tcp::{Connection, Dial, DialError, Dialler, read_info};
 use crate::record::{Completeness, Found, Record};
 use crate::resolution;
@@ -86,6 +86,7 @@ impl Run<'_> {
         let dscp = u8::try_from(self.spec.dscp).map_err(|_| Stop::failed(Fault::Agent, ErrorCode::Internal, "the options are out of bounds"))?;
         let dial = Dial {
             endpoint: SocketAddr::new(address, self.spec.port),
+            peer: Peer::Named,
             dscp,
             wait: Duration::from_millis(self.spec.wait_ms.into()),
             depart_by: now.plus(self.spec.timeout()),

@@ -4,6 +4,7 @@ use shared_protocol::event::ProbeEvent;
 use shared_protocol::report::Findings;
 use shared_protocol::spec::ProbeKind;
 
+use super::dns::{self, DnsView};
 use super::http::{self, HttpView};
 use super::ping::{self, PingView};
 use super::tcp::{self, TcpView};
@@ -18,6 +19,8 @@ pub(crate) enum JobView {
     Tcp(TcpView),
     /// Of an HTTP probe.
     Http(HttpView),
+    /// Of a DNS probe.
+    Dns(DnsView),
 }
 
 /// Whom a line is about.
@@ -56,6 +59,7 @@ impl JobView {
             ProbeKind::Ping => Self::Ping(PingView::default()),
             ProbeKind::Tcp => Self::Tcp(TcpView::default()),
             ProbeKind::Http => Self::Http(HttpView::default()),
+            ProbeKind::Dns => Self::Dns(DnsView::default()),
         }
     }
 
@@ -64,9 +68,10 @@ impl JobView {
         match (self, event) {
             (Self::Ping(view), ProbeEvent::Ping(event)) => view.finding(names, event),
             (Self::Tcp(view), ProbeEvent::Tcp(event)) => view.finding(names, event),
+            (Self::Dns(view), ProbeEvent::Dns(event)) => view.finding(event),
             (Self::Http(view), ProbeEvent::Http(event)) => view.finding(names, event),
             // What was not asked for is not shown.
-            (Self::Ping(_) | Self::Tcp(_) | Self::Http(_), _) => Vec::new(),
+            (Self::Ping(_) | Self::Tcp(_) | Self::Http(_) | Self::Dns(_), _) => Vec::new(),
         }
     }
 
@@ -75,8 +80,9 @@ impl JobView {
         match (self, findings) {
             (Self::Ping(view), Findings::Ping(findings)) => view.findings(names, findings),
             (Self::Tcp(view), Findings::Tcp(findings)) => view.findings(names, findings),
+            (Self::Dns(view), Findings::Dns(findings)) => view.findings(names, findings),
             (Self::Http(view), Findings::Http(findings)) => view.findings(names, findings),
-            (Self::Ping(_) | Self::Tcp(_) | Self::Http(_), _) => Vec::new(),
+            (Self::Ping(_) | Self::Tcp(_) | Self::Http(_) | Self::Dns(_), _) => Vec::new(),
         }
     }
 
@@ -86,6 +92,7 @@ impl JobView {
             Self::Ping(view) => view.row(),
             Self::Tcp(view) => view.row(),
             Self::Http(view) => view.row(),
+            Self::Dns(view) => view.row(),
         }
     }
 }
@@ -96,6 +103,7 @@ pub(crate) const fn columns(kind: ProbeKind) -> Columns {
         ProbeKind::Ping => ping::COLUMNS,
         ProbeKind::Tcp => tcp::COLUMNS,
         ProbeKind::Http => http::COLUMNS,
+        ProbeKind::Dns => dns::COLUMNS,
     }
 }
 
@@ -105,6 +113,7 @@ pub(crate) fn row(findings: &Findings) -> Vec<Cell> {
         Findings::Ping(findings) => ping::row(findings),
         Findings::Tcp(findings) => tcp::row(findings),
         Findings::Http(findings) => http::row(findings),
+        Findings::Dns(findings) => dns::row(findings),
     }
 }
 

@@ -184,3 +184,60 @@ fn numbers(names: Names<'_>, findings: &TcpFindings) -> Vec<Line> {
     lines.extend(statistics.user_rtt.as_ref().map(|rtt| distribution("rtt (user)  ", rtt)));
     lines.into_iter().map(Line::plain).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn findings() -> TcpFindings {
+        let rtt = json!({"min_us": 31, "avg_us": 31, "max_us": 31, "stddev_us": 0, "p50_us": 31, "p95_us": 31, "p99_us": 31, "jitter_us": 0, "delay_variation_us": null});
+        serde_json::from_value(json!({
+            "address": "192.0.2.1", "port": 443,
+            "tries": [
+                {"seq": 0, "outcome": "open", "rtt_us": 31, "user_rtt_us": 1074},
+                {"seq": 1, "outcome": "closed", "rtt_us": null, "user_rtt_us": 60, "code": "refused", "errno": 111},
+                {"seq": 2, "outcome": "unreachable", "rtt_us": null, "user_rtt_us": 52, "code": "unreachable_host", "errno": 113, "icmp_error": [3, 1], "from": "198.51.100.1"},
+                {"seq": 3, "outcome": "filtered", "rtt_us": null, "user_rtt_us": null, "code": "timeout"},
+            ],
+            "statistics": {"sent": 4, "received": 2, "loss": 0.5, "open": 1, "closed": 1, "unreachable": 1, "retransmitted": 0, "rtt": rtt},
+        }))
+        .unwrap()
+    }
+
+    fn lines(lines: Vec<Line>) -> String {
+        lines.into_iter().map(|line| line.text).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn each_try_has_its_line_once_and_the_numbers_come_last() {
+        let mut view = TcpView::default();
+        let (target, agent, paper) = ("example.test", "local", Paper::Plain);
+        let names = Names { target, agent, paper };
+        let findings = findings();
+        let live = view.finding(names, &TcpEvent::Try(Box::new(findings.tries[0].clone())));
+        assert_eq!(lines(live), "open try=0 example.test rtt=0.031 ms (user 1.074 ms)");
+        insta::assert_snapshot!(lines(view.findings(names, &findings)), @r"
+        closed try=1 192.0.2.1 rtt=0.060 ms (user 0.060 ms): refused
+        unreachable try=2 192.0.2.1 rtt=0.052 ms (user 0.052 ms): ICMP error type 3 code 1 from 198.51.100.1
+        filtered try=3 192.0.2.1: timeout
+        --- example.test (192.0.2.1) port 443 from local: tcp statistics ---
+        4 sent, 1 open, 1 closed, 1 unreachable, 50.0 % unanswered
+        rtt (kernel) min/avg/max/stddev = 0.031/0.031/0.031/0.000 ms, p95 0.031 ms
+        ");
+    }
+
+    #[test]
+    fn on_a_terminal_tries_are_rows_under_a_heading() {
+        let mut view = TcpView::default();
+        let (target, agent, paper) = ("192.0.2.1", "local", Paper::Rows);
+        let all = lines(view.findings(Names { target, agent, paper }, &findings()));
+        let rows: Vec<&str> = all.lines().take(3).collect();
+        insta::assert_snapshot!(rows.join("\n"), @r"
+         TRY  ADDRESS          OUTCOME               RTT      USER RTT
+           0  192.0.2.1        open             0.031 ms      1.074 ms
+           1  192.0.2.1        closed                  -      0.060 ms  refused
+        ");
+    }
+}

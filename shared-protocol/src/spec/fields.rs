@@ -1,6 +1,8 @@
 //! Takes the options out of a JSON object one by one, so that every refusal names the field and says what would be accepted.
 
+use std::fmt;
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
@@ -55,6 +57,20 @@ impl Fields {
             .and_then(|number| u32::try_from(number).ok())
             .filter(|number| bounds.contains(number))
             .ok_or_else(|| InvalidField::new(name, format!("must be an integer from {} to {}", bounds.start(), bounds.end())))
+    }
+
+    /// A text that a type reads; without a default the field is required.
+    pub(super) fn parsed<T>(&mut self, name: &str, default: Option<&str>) -> Result<T, InvalidField>
+    where
+        T: FromStr,
+        T::Err: fmt::Display,
+    {
+        let text = match (self.members.contains_key(name), default) {
+            (false, Some(default)) => Some(default.to_owned()),
+            (true, _) | (false, None) => self.text(name)?,
+        };
+        let text = text.ok_or_else(|| InvalidField::new(name, "is required"))?;
+        text.parse().map_err(|error: T::Err| InvalidField::new(name, error.to_string()))
     }
 
     /// A port that something can listen on; without a default the field is required.

@@ -1,7 +1,7 @@
 //! The OpenAPI document: collected from the routes, with what holds for every operation added to each.
 
 use control_api::problem::{PROBLEM_CONTENT_TYPE, Problem};
-use control_api::spec::{HttpOptions, PingOptions, ProbeSpecSchema, TcpOptions};
+use control_api::spec::{DnsOptions, HttpOptions, PingOptions, ProbeSpecSchema, TcpOptions};
 use utoipa::OpenApi;
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::path::Operation;
@@ -20,7 +20,7 @@ use crate::http::state::AppState;
         description = "Measure networks from agents inside them. Every request needs `Authorization: Bearer po_…`; every error is a problem of RFC 9457 with a stable `code`. Times are RFC 3339 in UTC, durations are integers with their unit in the name. Lists come in pages: give `next_cursor` as `cursor`. A key reaches the things of its own tenant; anything else is 404.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
-    components(schemas(Problem, ProbeSpecSchema, PingOptions, TcpOptions, HttpOptions)),
+    components(schemas(Problem, ProbeSpecSchema, PingOptions, TcpOptions, HttpOptions, DnsOptions)),
     tags(
         (name = "measurements", description = "What a tenant asks for: one probe on a selection of agents."),
         (name = "jobs", description = "One measurement on one agent."),

@@ -40,19 +40,11 @@ impl AddressRules<'_> {
     /// The name of the rule that forbids it.
     pub fn check(&self, address: IpAddr) -> Result<(), &'static str> {
         let class = classify(address);
-        if let AddressClass::Forbidden(rule) = class {
-            return Err(rule);
-        }
-        if self.local.is_broadcast(address) {
-            return Err("broadcast");
-        }
         let loopback_allowed = class == AddressClass::Loopback && self.rules.allow_loopback;
         if self.control_plane.contains(&address) && !loopback_allowed {
             return Err("control_plane");
         }
-        if self.rules.deny_cidrs.iter().any(|network| network.contains(&address)) {
-            return Err("deny_cidrs");
-        }
+        self.check_denied(address)?;
         let listed = || self.rules.allow_cidrs.iter().any(|network| network.contains(&address));
         match class {
             AddressClass::Loopback if self.rules.allow_loopback => Ok(()),
@@ -70,6 +62,31 @@ impl AddressRules<'_> {
             AddressClass::Private => Err("allow_cidrs"),
             AddressClass::Forbidden(rule) => Err(rule),
         }
+    }
+
+    /// Whether packets may be sent to a name server that the host itself is set to ask. That the owner has chosen it allows it, as it does when
+    /// a target's name is resolved; what is never a target, or denied, stays so.
+    ///
+    /// # Errors
+    /// The name of the rule that forbids it.
+    pub fn check_resolver(&self, address: IpAddr) -> Result<(), &'static str> {
+        if self.control_plane.contains(&address) && classify(address) != AddressClass::Loopback {
+            return Err("control_plane");
+        }
+        self.check_denied(address)
+    }
+
+    fn check_denied(&self, address: IpAddr) -> Result<(), &'static str> {
+        if let AddressClass::Forbidden(rule) = classify(address) {
+            return Err(rule);
+        }
+        if self.local.is_broadcast(address) {
+            return Err("broadcast");
+        }
+        if self.rules.deny_cidrs.iter().any(|network| network.contains(&address)) {
+            return Err("deny_cidrs");
+        }
+        Ok(())
     }
 }
 
@@ -125,6 +142,7 @@ fn check_caps(rules: &PolicyRules, spec: &ProbeSpec) -> Result<(), Refused> {
             let request = u64::try_from(request).unwrap_or(u64::MAX);
             check_bytes(rules, request.saturating_add(EXCHANGE_BYTES).saturating_mul(u64::from(http.follow) + 1))
         }
+        ProbeSpec::Dns(dns) => check_bytes(rules, u64::from(dns.retries + 2) * QUESTION_BYTES),
     }
 }
 
@@ -180,6 +198,8 @@ const HEADER_BYTES: u64 = 48;
 const CONNECTION_BYTES: u64 = 6 * 80;
 /// What a request sends beside itself: the connection's segments, a TLS handshake, acknowledgements, the agent's own headers.
 const EXCHANGE_BYTES: u64 = 8 * 1024;
+/// The longest question over a connection of its own.
+const QUESTION_BYTES: u64 = 6 * 80 + 300;
 
 #[cfg(test)]
 mod tests;

@@ -25,6 +25,7 @@ use super::redirect::{self, Next, Request};
 use super::watched::Watched;
 use super::{Run, Whole, request, verdict};
 use crate::clock;
+use crate::net::gate::Peer;
 use crate::net::tcp::{Dial, Dialler};
 use crate::net::tls::{Handshake, Unproven};
 use crate::resolution::{self, Resolution};
@@ -114,6 +115,7 @@ impl Run<'_> {
         self.enter(HttpPhase::Tcp);
         let dial = Dial {
             endpoint: remote,
+            peer: Peer::Named,
             dscp: 0,
             wait: self.deadline.since(clock::monotonic()),
             depart_by: self.deadline,

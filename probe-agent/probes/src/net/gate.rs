@@ -27,8 +27,31 @@ pub trait Gate: Send + Sync {
         self.check_port(endpoint.port())
     }
 
+    /// Whether packets may be sent to a name server that the host itself is set to ask.
+    ///
+    /// # Errors
+    /// [`Denial`] with the rule that forbids it.
+    fn check_resolver(&self, address: IpAddr) -> Result<(), Denial>;
+
     /// How fast packets may leave.
     fn pace(&self) -> Pace;
+}
+
+/// Who names an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// The job.
+    Named,
+    /// The host's resolver configuration: the owner has chosen it.
+    HostResolver,
+}
+
+/// Whether packets may be sent to an endpoint that somebody named.
+pub(crate) fn check(gate: &dyn Gate, endpoint: SocketAddr, peer: Peer) -> Result<(), Denial> {
+    match peer {
+        Peer::Named => gate.check_endpoint(endpoint),
+        Peer::HostResolver => gate.check_resolver(endpoint.ip()),
+    }
 }
 
 /// Why the owner's policy says no.

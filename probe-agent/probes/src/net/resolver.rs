@@ -1,13 +1,14 @@
 //! Turns names into addresses: the host's own resolver configuration, a bounded answer, a time limit.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
-use hickory_resolver::config::LookupIpStrategy;
+use hickory_resolver::config::{LookupIpStrategy, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::{ResolverBuilder, TokioResolver};
+use hickory_resolver::{TokioResolver, system_conf};
 use shared_protocol::fault::ErrorCode;
 use shared_protocol::target::Target;
 
@@ -15,6 +16,7 @@ use shared_protocol::target::Target;
 #[derive(Clone)]
 pub struct Resolver {
     names: TokioResolver,
+    servers: Arc<[IpAddr]>,
     limit: Duration,
 }
 
@@ -56,11 +58,22 @@ impl Resolver {
     /// # Errors
     /// [`ResolveError::Configuration`] where the host's configuration cannot be read.
     pub fn from_system() -> Result<Self, ResolveError> {
-        let builder = TokioResolver::builder_tokio().map_err(|error| ResolveError::Configuration(error.to_string()))?;
-        Self::build(builder)
+        let (config, options) = system_conf::read_system_conf().map_err(|error| ResolveError::Configuration(error.to_string()))?;
+        Self::build(config, options)
     }
 
-    fn build(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> Result<Self, ResolveError> {
+    /// A resolver that asks one address, for tests of what it is used for.
+    #[cfg(test)]
+    pub(crate) fn asking(address: IpAddr) -> Self {
+        use hickory_resolver::config::NameServerConfig;
+        let servers = vec![NameServerConfig::udp(address)];
+        Self::build(ResolverConfig::from_name_servers(servers), ResolverOpts::default()).unwrap()
+    }
+
+    fn build(config: ResolverConfig, options: ResolverOpts) -> Result<Self, ResolveError> {
+        let servers = config.name_servers().iter().map(|server| server.ip).take(SERVERS_MAX).collect();
+        let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        *builder.options_mut() = options;
         let options = builder.options_mut();
         options.timeout = ATTEMPT_LIMIT;
         options.attempts = 1;
@@ -68,7 +81,12 @@ impl Resolver {
         options.cache_size = 0;
         options.ip_strategy = LookupIpStrategy::Ipv6AndIpv4;
         let names = builder.build().map_err(|error| ResolveError::Configuration(error.to_string()))?;
-        Ok(Self { names, limit: LIMIT })
+        Ok(Self { names, servers, limit: LIMIT })
+    }
+
+    /// The name servers that the host is set to ask, in their order.
+    pub(crate) fn name_servers(&self) -> &[IpAddr] {
+        &self.servers
     }
 
     /// Every address of a target, whatever its family: IPv6 first, at most 64 of them.
@@ -121,6 +139,8 @@ fn is_loopback_name(name: &str) -> bool {
     name == "localhost" || name.ends_with(".localhost")
 }
 
+/// Name servers that are asked: as many as the C library looks at.
+const SERVERS_MAX: usize = 3;
 /// Addresses of one name that are kept.
 const ADDRESSES_MAX: usize = 64;
 /// Longest a name is waited for; a spec's own time limit has room for it.

@@ -7,10 +7,9 @@ use std::time::Duration;
 use shared_protocol::report::{PingPacket, PingStatistics};
 use shared_protocol::time::MonotonicMicros;
 
-use super::round_trip;
 use crate::clock::Moment;
 use crate::net::icmp::{Answer, Receipt};
-use crate::statistics;
+use crate::{round_trip, statistics};
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -367,7 +366,7 @@ impl Exchange {
         let user_rtt = reply.receipt.moment.monotonic.since(moment.monotonic);
         let (kind, from) = reply.error.unzip();
         PingPacket {
-            rtt_us: round_trip::by_kernel(&moment, transmitted_ns, &reply.receipt, user_rtt),
+            rtt_us: round_trip::by_kernel((&moment, transmitted_ns), (&reply.receipt.moment, reply.receipt.at_ns), user_rtt),
             user_rtt_us: u64::try_from(user_rtt.as_micros()).ok(),
             reply_ttl: reply.receipt.ttl,
             bytes: Some(reply.receipt.bytes),

@@ -2,6 +2,8 @@
 #![expect(unsafe_code, reason = "an interface is brought up by ioctl, which has no safe wrapper")]
 
 #[cfg(test)]
+mod dns;
+#[cfg(test)]
 mod http;
 #[cfg(test)]
 mod namespace;

@@ -4,3 +4,5 @@ mod hostile;
 mod loopback;
 mod responder;
 mod unprivileged;
+
+pub(crate) use responder::with_checksum;

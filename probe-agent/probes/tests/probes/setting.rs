@@ -41,6 +41,10 @@ impl Gate for AllowAllBut {
         Ok(())
     }
 
+    fn check_resolver(&self, address: IpAddr) -> Result<(), Denial> {
+        self.check_address(address)
+    }
+
     fn pace(&self) -> Pace {
         Pace {
             max_pps: 100_000,

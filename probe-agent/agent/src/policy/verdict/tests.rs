@@ -314,3 +314,37 @@ fn job_13_connections_faster_than_the_owner_allows_are_refused() {
     let refused = case.check_spec(r#"{"probe":"tcp","target":"127.0.0.1","interval_ms":10}"#).unwrap_err();
     assert_eq!((refused.reason, refused.rule), (RefuseReason::CapExceeded, "per_target_pps"));
 }
+
+#[test]
+fn the_hosts_own_name_servers_may_be_asked_unless_they_are_denied() {
+    let case = Case::new(PolicyRules {
+        deny_cidrs: networks(&["10.9.0.0/16"]),
+        ..PolicyRules::default()
+    });
+    for address in ["127.0.0.53", "10.0.0.2", "8.8.8.8"] {
+        assert_eq!(case.rules().check_resolver(ip(address)), Ok(()), "{address}");
+    }
+    for (address, rule) in [
+        ("10.9.0.2", "deny_cidrs"),
+        ("203.0.113.9", "control_plane"),
+        ("169.254.169.254", "link_local_or_metadata"),
+        ("224.0.0.251", "multicast"),
+    ] {
+        assert_eq!(case.rules().check_resolver(ip(address)), Err(rule), "{address}");
+    }
+}
+
+#[test]
+fn job_09_a_server_that_the_job_names_is_a_target_like_any_other() {
+    let case = Case::new(PolicyRules::default());
+    for (server, refused) in [
+        ("10.0.0.2", Some("allow_cidrs")),
+        ("127.0.0.53", Some("allow_loopback")),
+        ("169.254.169.254:53", Some("link_local_or_metadata")),
+        ("8.8.8.8", None),
+        ("system", None),
+    ] {
+        let spec = format!(r#"{{"probe":"dns","name":"a.test","server":"{server}"}}"#);
+        assert_eq!(case.check_spec(&spec).err().map(|refused| refused.rule), refused, "{server}");
+    }
+}

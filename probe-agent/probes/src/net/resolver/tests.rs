@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig, ResolverOpts};
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig};
 use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 
@@ -23,9 +23,7 @@ fn resolver_at(address: SocketAddr) -> Resolver {
     let mut connection = ConnectionConfig::udp();
     connection.port = address.port();
     let config = ResolverConfig::from_name_servers(vec![NameServerConfig::new(address.ip(), true, vec![connection])]);
-    let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-    *builder.options_mut() = ResolverOpts::default();
-    Resolver::build(builder).unwrap()
+    Resolver::build(config, ResolverOpts::default()).unwrap()
 }
 
 async fn serve(socket: UdpSocket, script: Script) {

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use super::failure::{DialError, Failure, Place};
 use crate::clock;
 use crate::net::departures::{Departures, NoRoom};
-use crate::net::gate::Gate;
+use crate::net::gate::{self, Gate, Peer};
 use crate::net::message::{self, Queued};
 use crate::net::route;
 use crate::table::ProbeContext;
@@ -31,6 +31,8 @@ pub(crate) struct Dialler {
 pub(crate) struct Dial {
     /// The address, which is used as it stands, and its port.
     pub endpoint: SocketAddr,
+    /// Who names it.
+    pub peer: Peer,
     /// Differentiated services code point.
     pub dscp: u8,
     /// How long an answer is waited for once the connection has been asked for.
@@ -40,7 +42,8 @@ pub(crate) struct Dial {
 }
 
 /// A connection that stands. Dropped, it is reset: nothing was sent that the peer could miss, a port in TIME-WAIT for a minute after
-/// each try would let an agent run out of ports, and the peer has nothing left to keep either.
+/// each try would let an agent run out of ports, and the peer has nothing left to keep either. Who
+/// uses the stream for more than to see that it stands calls [`Connection::into_stream`].
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: TcpStream,
@@ -62,12 +65,12 @@ impl Dialler {
     /// Opens a connection. The policy is asked at the last moment before the first segment, and what is connected is that address:
     /// nothing is resolved again.
     pub(crate) async fn dial(&self, dial: Dial) -> Result<Connection, DialError> {
-        self.gate.check_endpoint(dial.endpoint).map_err(DialError::Denied)?;
+        gate::check(self.gate.as_ref(), dial.endpoint, dial.peer).map_err(DialError::Denied)?;
         let place = self.departures.wait(dial.endpoint.ip(), self.gate.pace());
         let time_left = dial.depart_by.since(clock::monotonic());
         let place = tokio::time::timeout(time_left, place).await;
         place.unwrap_or(Err(NoRoom)).map_err(|NoRoom| DialError::NoRoom)?;
-        self.gate.check_endpoint(dial.endpoint).map_err(DialError::Denied)?;
+        gate::check(self.gate.as_ref(), dial.endpoint, dial.peer).map_err(DialError::Denied)?;
         connect(&dial).await
     }
 }

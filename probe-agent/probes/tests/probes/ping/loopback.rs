@@ -124,6 +124,10 @@ impl Gate for ChangesItsMind {
         Ok(())
     }
 
+    fn check_resolver(&self, _address: IpAddr) -> Result<(), Denial> {
+        Ok(())
+    }
+
     fn pace(&self) -> Pace {
         Pace::default()
     }
@@ -177,6 +181,10 @@ impl Gate for Slow {
     }
 
     fn check_port(&self, _port: u16) -> Result<(), Denial> {
+        Ok(())
+    }
+
+    fn check_resolver(&self, _address: IpAddr) -> Result<(), Denial> {
         Ok(())
     }
 
