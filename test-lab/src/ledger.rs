@@ -3,13 +3,11 @@
 //! It is written by the load generator and by reading the API; nothing of the product's own code judges here.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context, Result};
 use serde_json::Value;
-use sqlx::{Connection, Row};
 
+use crate::database::Stored;
 use crate::stand::text;
 
 /// What the client was promised.
@@ -93,30 +91,19 @@ impl Ledger {
         self.len() == 0
     }
 
-    /// Holds the ledger against the database of a control plane that is stopped.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn judge(&self, database: &Path) -> Result<Verdict> {
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(database);
-        let mut connection = sqlx::SqliteConnection::connect_with(&options).await.context("open the database")?;
-        let jobs = sqlx::query("SELECT lower(hex(id)), outcome FROM job").fetch_all(&mut connection).await?;
-        let reports = sqlx::query("SELECT lower(hex(job)), count(*) FROM report GROUP BY job HAVING count(*) > 1")
-            .fetch_all(&mut connection)
-            .await?;
-        let stored: BTreeMap<String, Option<String>> = jobs.iter().map(|row| (row.get(0), row.get(1))).collect();
-        let twice: Vec<String> = reports.iter().map(|row| row.get(0)).collect();
+    /// Holds the ledger against what stands in the database of a control plane that is stopped.
+    pub fn judge(&self, stored: &Stored) -> Verdict {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let mut verdict = Verdict {
             accepted: entries.len(),
             ended: 0,
             lost: 0,
-            double: stored.len().saturating_sub(entries.len()),
+            double: stored.jobs.len().saturating_sub(entries.len()),
             ends: BTreeMap::new(),
         };
         for (job, entry) in entries.iter() {
             let bare = job.replace('-', "");
-            match (stored.get(&bare), entry.ends.as_slice()) {
+            match (stored.jobs.get(&bare), entry.ends.as_slice()) {
                 (Some(Some(end)), [seen]) if seen.starts_with(end.as_str()) => {
                     verdict.ended += 1;
                     *verdict.ends.entry(seen.clone()).or_default() += 1;
@@ -124,8 +111,8 @@ impl Ledger {
                 (Some(Some(_)), [_, ..]) => verdict.double += 1,
                 _ => verdict.lost += 1,
             }
-            verdict.double += usize::from(twice.contains(&bare));
+            verdict.double += usize::from(stored.reports.get(&bare).is_some_and(|reports| *reports > 1));
         }
-        Ok(verdict)
+        verdict
     }
 }

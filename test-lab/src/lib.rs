@@ -16,6 +16,7 @@
 
 pub mod arrivals;
 pub mod clock;
+pub mod database;
 pub mod fault;
 pub mod fleet;
 pub mod floor;

@@ -14,6 +14,7 @@ use tokio::process::{Child, Command};
 
 mod ask;
 
+use crate::database::{Database, Kind};
 use crate::fault::{Proxy, Whom};
 use crate::fleet::{self, Identity};
 
@@ -27,6 +28,7 @@ pub struct Stand {
     way: Option<Proxy>,
     dials: Dials,
     keepalive: Option<Duration>,
+    database: Database,
     /// The tenant's key, with every scope.
     pub key: String,
     tenant: String,
@@ -71,18 +73,18 @@ impl Stand {
     /// # Errors
     /// When a binary is not built, or does not come up.
     pub async fn start() -> Result<Self> {
-        let mut stand = Self::prepare(Dials::Forwarded)?;
+        let mut stand = Self::prepare(Dials::Forwarded, Kind::Sqlite)?;
         stand.start_server().await?;
         stand.make_tenant().await?;
         Ok(stand)
     }
 
-    /// The same with another time between keepalives, so that silence is noticed sooner.
+    /// The same on a database of choice, and with another time between keepalives, so that silence is noticed sooner.
     ///
     /// # Errors
     /// When a binary is not built, or does not come up.
-    pub async fn start_with_keepalive(keepalive: Duration) -> Result<Self> {
-        let mut stand = Self::prepare(Dials::Forwarded)?;
+    pub async fn start_with_keepalive(keepalive: Duration, kind: Kind) -> Result<Self> {
+        let mut stand = Self::prepare(Dials::Forwarded, kind)?;
         stand.keepalive = Some(keepalive);
         stand.start_server().await?;
         stand.make_tenant().await?;
@@ -93,8 +95,8 @@ impl Stand {
     ///
     /// # Errors
     /// When a binary is not built, or does not come up.
-    pub async fn start_straight() -> Result<Self> {
-        let mut stand = Self::prepare(Dials::Straight)?;
+    pub async fn start_straight(kind: Kind) -> Result<Self> {
+        let mut stand = Self::prepare(Dials::Straight, kind)?;
         stand.start_server().await?;
         stand.make_tenant().await?;
         Ok(stand)
@@ -104,22 +106,24 @@ impl Stand {
     ///
     /// # Errors
     /// When a binary is not built, or does not come up.
-    pub async fn start_founded(agents: u32) -> Result<(Self, Vec<Identity>)> {
-        let mut stand = Self::prepare(Dials::Forwarded)?;
-        let founded = fleet::found(&stand.data_dir(), agents).await?;
+    pub async fn start_founded(agents: u32, kind: Kind) -> Result<(Self, Vec<Identity>)> {
+        let mut stand = Self::prepare(Dials::Forwarded, kind)?;
+        let founded = fleet::found(&stand.data_dir(), stand.database.place()?, agents).await?;
         stand.tenant = founded.tenant;
         stand.key = founded.key;
         stand.start_server().await?;
         Ok((stand, founded.agents))
     }
 
-    fn prepare(dials: Dials) -> Result<Self> {
+    fn prepare(dials: Dials, kind: Kind) -> Result<Self> {
+        let directory = tempfile::tempdir().context("make the stand's directory")?;
+        let database = Database::start(kind, &directory.path().join("data"))?;
         let client = reqwest::Client::builder()
             .timeout(Duration::from_secs(30))
             .connect_timeout(Duration::from_secs(5))
             .build()?;
         Ok(Self {
-            directory: tempfile::tempdir().context("make the stand's directory")?,
+            directory,
             binaries: binaries()?,
             server: None,
             agents: Vec::new(),
@@ -127,6 +131,7 @@ impl Stand {
             way: None,
             dials,
             keepalive: None,
+            database,
             key: String::new(),
             tenant: String::new(),
             client,
@@ -223,6 +228,7 @@ impl Stand {
         let mut server = Command::new(self.binaries.join("control-plane"))
             .args(["run", "--listen", &http, "--agent-listen", &agent, "--data-dir"])
             .arg(&data)
+            .args(self.database.url().iter().flat_map(|url| ["--database-url", url.as_str()]))
             .args(
                 self.keepalive
                     .iter()
@@ -327,8 +333,8 @@ impl Stand {
     }
 
     /// What the control plane keeps its data in.
-    pub const fn database(&self) -> &'static str {
-        "sqlite"
+    pub const fn database(&self) -> &Database {
+        &self.database
     }
 
     /// Kills an agent at once.

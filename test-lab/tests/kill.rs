@@ -1,11 +1,13 @@
 //! Kills the control plane and the agents under load, and does to the way between them everything that can happen to one, again and again:
 //! nothing that was accepted is lost, nothing ends twice.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test may panic and print; its helpers too")]
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use test_lab::database::Kind;
 use test_lab::fault::Schedule;
 use test_lab::ledger::{Ledger, jobs_of};
 use test_lab::load::{Destination, Load};
@@ -14,17 +16,28 @@ use test_lab::stand::Stand;
 const AGENTS: usize = 2;
 const KILLS: usize = 40;
 const KILLS_LONG: usize = 1_000;
+/// As many as the agents keep up with: what is accepted has to come to its end before the test can.
+const CLIENTS: usize = 1;
 /// Short, so that an agent whose way is stalled finds out before the way is well again as often as after.
 const KEEPALIVE: Duration = Duration::from_millis(300);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kil_01_kil_02_every_accepted_job_has_exactly_one_end_whatever_is_killed() {
+    kill_again_and_again(Kind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kil_01_kil_02_every_accepted_job_has_exactly_one_end_on_postgresql_too() {
+    kill_again_and_again(Kind::Postgresql).await;
+}
+
+async fn kill_again_and_again(kind: Kind) {
     let seed = std::env::var("PROBEOPS_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(20_261_121);
     let kills = if std::env::var_os("PROBEOPS_LONG").is_some() { KILLS_LONG } else { KILLS };
     println!("seed {seed} (give it back as PROBEOPS_SEED)");
     let mut random = StdRng::seed_from_u64(seed);
     let mut schedule = Schedule::new(seed);
-    let mut stand = Stand::start_with_keepalive(KEEPALIVE).await.unwrap();
+    let mut stand = Stand::start_with_keepalive(KEEPALIVE, kind).await.unwrap();
     let names: Vec<String> = (0..AGENTS).map(|number| format!("agent-{number}")).collect();
     stand.add_agents(&names).await.unwrap();
     let ledger = Arc::new(Ledger::default());
@@ -33,7 +46,7 @@ async fn kil_01_kil_02_every_accepted_job_has_exactly_one_end_whatever_is_killed
         key: stand.key.clone(),
         agents: names.clone(),
     };
-    let load = Load::start(&destination, 4, &ledger).unwrap();
+    let load = Load::start(&destination, CLIENTS, &ledger).unwrap();
 
     let (mut server_kills, mut agent_kills, mut faults) = (0, 0, 0);
     for _ in 0..kills {
@@ -74,9 +87,10 @@ async fn kil_01_kil_02_every_accepted_job_has_exactly_one_end_whatever_is_killed
     }
     stand.kill_server().await.unwrap();
 
-    let verdict = ledger.judge(&stand.data_dir().join("probeops.db")).await.unwrap();
+    let verdict = ledger.judge(&stand.database().read().await.unwrap());
     println!(
-        "kills={} (server {server_kills}, agent {agent_kills}) faults={faults} accepted={} ended={} lost={} double={} ends={:?}",
+        "database={} kills={} (server {server_kills}, agent {agent_kills}) faults={faults} accepted={} ended={} lost={} double={} ends={:?}",
+        kind.name(),
         server_kills + agent_kills,
         verdict.accepted,
         verdict.ended,

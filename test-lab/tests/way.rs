@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use probe_agent::link::backoff::BackoffSettings;
 use serde_json::{Value, json};
+use test_lab::database::Kind;
 use test_lab::fault::{Conditions, Direction, Entry, Whom};
 use test_lab::fleet::{News, Probes, SimulatedAgent};
 use test_lab::stand::{Signal, Stand, text};
@@ -20,7 +21,7 @@ const KEEPALIVE: Duration = Duration::from_millis(250);
 const SILENT: &str = "probeops_sessions_closed_total{reason=\"silent\"}";
 
 async fn stand_with_an_agent() -> Stand {
-    let mut stand = Stand::start_with_keepalive(KEEPALIVE).await.unwrap();
+    let mut stand = Stand::start_with_keepalive(KEEPALIVE, Kind::Sqlite).await.unwrap();
     stand.add_agent("a").await.unwrap();
     stand
 }
@@ -144,7 +145,7 @@ async fn kil_07_agents_leave_a_frozen_control_plane_and_its_old_sessions_count_n
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn net_12_a_fleet_comes_back_after_a_crash_and_after_an_orderly_stop_and_nobody_is_lost() {
     const AGENTS: u32 = 100;
-    let (mut stand, identities) = Stand::start_founded(AGENTS).await.unwrap();
+    let (mut stand, identities) = Stand::start_founded(AGENTS, Kind::Sqlite).await.unwrap();
     let address = stand.agent_address().parse().unwrap();
     let probes = Probes::new(Duration::ZERO..=Duration::ZERO, 4, 1_024);
     let backoff = BackoffSettings {

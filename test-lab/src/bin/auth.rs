@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use serde_json::json;
+use test_lab::database::{Database, Kind};
 use test_lab::fleet::House;
 use test_lab::http::Tenant;
 use test_lab::process::{processor_time, thread_processor_time};
@@ -24,6 +25,9 @@ struct Arguments {
     /// Fewer requests, one round.
     #[arg(long)]
     quick: bool,
+    /// The control plane's database.
+    #[arg(long, value_enum, default_value_t)]
+    database: Kind,
     /// Prints one JSON document.
     #[arg(long)]
     json: bool,
@@ -34,16 +38,16 @@ fn main() -> Result<()> {
     if arguments.quick {
         (arguments.requests, arguments.rounds) = (arguments.requests.min(5_000), 1);
     }
-    let alone = alone(arguments.requests)?;
+    let alone = alone(arguments.requests, arguments.database)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let (with_key, without) = runtime.block_on(over_http(arguments.requests, arguments.rounds))?;
+    let (with_key, without) = runtime.block_on(over_http(arguments.requests, arguments.rounds, arguments.database))?;
     let difference = micros(with_key) - micros(without);
     if arguments.json {
         println!(
             "{}",
             json!({
                 "bench": "auth",
-                "database": "sqlite",
+                "database": arguments.database.name(),
                 "requests_of_each_kind": arguments.requests * arguments.rounds,
                 "request": REQUEST,
                 "processor_us_with_key": micros(with_key),
@@ -65,8 +69,8 @@ fn main() -> Result<()> {
 }
 
 /// Processor time of the server for one request with a key and one without, means over all rounds.
-async fn over_http(requests: u32, rounds: u32) -> Result<(Duration, Duration)> {
-    let stand = Stand::start_straight().await?;
+async fn over_http(requests: u32, rounds: u32, kind: Kind) -> Result<(Duration, Duration)> {
+    let stand = Stand::start_straight(kind).await?;
     let pid = stand.server_pid().context("the control plane is not running")?;
     let known = Tenant::new(&stand.url(""), &stand.key);
     let stranger = Tenant::new(&stand.url(""), "nobody");
@@ -105,11 +109,13 @@ async fn ask(tenant: &Tenant, requests: u32, expected: u16) -> Result<()> {
 }
 
 /// Processor time of knowing a key, with nothing around it.
-fn alone(times: u32) -> Result<Duration> {
+fn alone(times: u32, kind: Kind) -> Result<Duration> {
     let directory = tempfile::tempdir()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let house = House::start(&directory.path().join("data"), 0).await?;
+        let data_dir = directory.path().join("data");
+        let database = Database::start(kind, &data_dir)?;
+        let house = House::start(&data_dir, database.place()?, 0).await?;
         let identity = &house.services.identity;
         identity.authenticate(house.key()).await?;
         let before = thread_processor_time()?;

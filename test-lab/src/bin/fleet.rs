@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use probe_agent::link::backoff::BackoffSettings;
 use serde_json::{Value, json};
+use test_lab::database::Kind;
 use test_lab::fleet::{MadeUp, News, Probes, SimulatedAgent};
 use test_lab::latency::Latencies;
 use test_lab::process::{processor_time, resident_kib};
@@ -31,6 +32,9 @@ struct Arguments {
     /// 500 agents, watched for a shorter time.
     #[arg(long)]
     quick: bool,
+    /// The control plane's database.
+    #[arg(long, value_enum, default_value_t)]
+    database: Kind,
     /// Prints one JSON document.
     #[arg(long)]
     json: bool,
@@ -42,7 +46,7 @@ async fn main() -> Result<()> {
     if arguments.quick {
         (arguments.agents, arguments.idle) = (arguments.agents.min(500), 5);
     }
-    let (mut stand, identities) = Stand::start_founded(arguments.agents).await?;
+    let (mut stand, identities) = Stand::start_founded(arguments.agents, arguments.database).await?;
     let pid = stand.server_pid().context("the control plane is not running")?;
     let address = stand.agent_address().parse()?;
     let probes = Probes::new(Duration::ZERO..=Duration::ZERO, 4, 1_024);
@@ -73,7 +77,7 @@ async fn main() -> Result<()> {
     }
     let record = json!({
         "bench": "fleet",
-        "database": stand.database(),
+        "database": stand.database().name(),
         "agents": arguments.agents,
         "first_arrival_s": came.as_secs_f64(),
         "server_resident_kib_before": server_before,

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use serde_json::{Value, json};
 use test_lab::arrivals::Arrivals;
+use test_lab::database::Kind;
 use test_lab::http::Tenant;
 use test_lab::latency::{Latencies, milliseconds};
 use test_lab::process::processor_time;
@@ -30,6 +31,9 @@ struct Arguments {
     /// A few seconds only.
     #[arg(long)]
     quick: bool,
+    /// The control plane's database.
+    #[arg(long, value_enum, default_value_t)]
+    database: Kind,
     /// Prints one JSON document.
     #[arg(long)]
     json: bool,
@@ -61,7 +65,7 @@ async fn main() -> Result<()> {
     } else {
         arguments.seconds
     };
-    let mut stand = Stand::start_straight().await?;
+    let mut stand = Stand::start_straight(arguments.database).await?;
     let names: Vec<String> = (0..arguments.agents).map(|number| format!("agent-{number}")).collect();
     stand.add_agents(&names).await?;
     let tenant = Tenant::new(&stand.url(""), &stand.key);
@@ -76,7 +80,7 @@ async fn main() -> Result<()> {
             "{}",
             json!({
                 "bench": "path",
-                "database": stand.database(),
+                "database": stand.database().name(),
                 "agents": names.len(),
                 "asked_per_second": arguments.rate,
                 "seconds": seconds,

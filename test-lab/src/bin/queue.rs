@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use shared_protocol::id::JobId;
 use shared_protocol::time::MonotonicMicros;
 use test_lab::arrivals::Arrivals;
+use test_lab::database::{Database, Kind, Stored};
 use test_lab::fleet::{House, MadeUp, PipedAgent, Probes};
 use test_lab::floor::{self, Floor};
 use test_lab::latency::{Latencies, milliseconds};
@@ -44,6 +45,9 @@ struct Arguments {
     /// One short round.
     #[arg(long)]
     quick: bool,
+    /// The control plane's database.
+    #[arg(long, value_enum, default_value_t)]
+    database: Kind,
     /// Prints one JSON document.
     #[arg(long)]
     json: bool,
@@ -64,7 +68,9 @@ async fn main() -> Result<()> {
     }
     let lasting = Duration::from_secs(arguments.seconds);
     let directory = tempfile::tempdir()?;
-    let house = House::start(&directory.path().join("data"), arguments.agents).await?;
+    let data_dir = directory.path().join("data");
+    let database = Database::start(arguments.database, &data_dir)?;
+    let house = House::start(&data_dir, database.place()?, arguments.agents).await?;
     let fleet = Fleet::start(&house).await?;
     let bench = Bench {
         services: house.services.clone(),
@@ -89,7 +95,7 @@ async fn main() -> Result<()> {
 
     fleet.stop().await?;
     house.services.stop().await;
-    let counted = count_back(&bench, &directory.path().join("data/probeops.db")).await?;
+    let counted = count_back(&bench, &database.read().await?)?;
     let record = record(
         &arguments,
         &Measured {
@@ -138,7 +144,7 @@ fn record(arguments: &Arguments, measured: &Measured, counted: &Value) -> Value 
     }
     json!({
         "bench": "queue",
-        "database": "sqlite",
+        "database": arguments.database.name(),
         "clients": arguments.clients,
         "agents": arguments.agents,
         "spec_bytes": SPEC_BYTES,
@@ -342,22 +348,16 @@ fn keep(accepted: &std::sync::Mutex<HashSet<String>>, jobs: impl IntoIterator<It
     accepted.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(jobs);
 }
 
-/// Holds what the clients were promised against what stands in the file of a control plane that is stopped.
-async fn count_back(bench: &Bench, database: &std::path::Path) -> Result<Value> {
-    use sqlx::Connection as _;
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(database);
-    let mut connection = sqlx::SqliteConnection::connect_with(&options).await.context("open the database")?;
-    let jobs: Vec<String> = sqlx::query_scalar("SELECT lower(hex(id)) FROM job WHERE outcome = 'completed'")
-        .fetch_all(&mut connection)
-        .await?;
-    let reports: Vec<String> = sqlx::query_scalar("SELECT lower(hex(job)) FROM report").fetch_all(&mut connection).await?;
+/// Holds what the clients were promised against what stands in the database of a control plane that is stopped.
+fn count_back(bench: &Bench, stored: &Stored) -> Result<Value> {
     let promised: HashSet<String> = {
         let accepted = bench.accepted.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         accepted.iter().map(|id| id.replace('-', "")).collect()
     };
-    let completed: HashSet<String> = jobs.iter().cloned().collect();
-    let reported: HashSet<String> = reports.iter().cloned().collect();
-    ensure!(reported.len() == reports.len(), "a job has two reports");
+    let completed = stored.jobs.iter().filter(|(_, end)| end.as_deref() == Some("completed"));
+    let completed: HashSet<String> = completed.map(|(job, _)| job.clone()).collect();
+    let reported: HashSet<String> = stored.reports.keys().cloned().collect();
+    ensure!(stored.reports.values().all(|reports| *reports == 1), "a job has two reports");
     ensure!(completed == promised, "{} jobs were promised, {} completed", promised.len(), completed.len());
     ensure!(reported == promised, "{} jobs were promised, {} have a report", promised.len(), reported.len());
     Ok(json!({"promised": promised.len(), "completed": completed.len(), "reports": reported.len()}))

@@ -1,11 +1,11 @@
 //! A control plane within this process: its writer, dispatcher and ingest as they are, without HTTP and without TLS.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use control_core::authorize::{Action, Grant, Resource, authorize};
 use control_services::fleet::AgentPrincipal;
-use control_services::{ServiceOptions, Services};
+use control_services::{Database, Services};
 
 use super::identity;
 
@@ -15,7 +15,6 @@ pub struct House {
     pub services: Services,
     key: String,
     agents: Vec<AgentPrincipal>,
-    data_dir: PathBuf,
 }
 
 impl House {
@@ -23,8 +22,8 @@ impl House {
     ///
     /// # Errors
     /// When they do not start, or refuse.
-    pub async fn start(data_dir: &Path, agents: u32) -> Result<Self> {
-        let services = Services::start(ServiceOptions::new(data_dir.to_owned()))
+    pub async fn start(data_dir: &Path, database: Database, agents: u32) -> Result<Self> {
+        let services = Services::start(identity::options(data_dir, database))
             .await
             .map_err(|error| anyhow::anyhow!("start: {error}"))?;
         let founded = identity::settle(&services, agents).await?;
@@ -37,7 +36,6 @@ impl House {
             services,
             key: founded.key,
             agents,
-            data_dir: data_dir.to_owned(),
         })
     }
 
@@ -67,10 +65,5 @@ impl House {
     pub async fn grant(&self, action: Action) -> Result<Grant> {
         let principal = self.services.identity.authenticate(&self.key).await?;
         Ok(authorize(&principal, action, Resource::OwnTenant)?)
-    }
-
-    /// Where it keeps what it keeps.
-    pub fn data_dir(&self) -> &Path {
-        &self.data_dir
     }
 }

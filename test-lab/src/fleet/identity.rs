@@ -12,7 +12,7 @@ use control_api::key::CreateKey;
 use control_api::tenant::CreateTenant;
 use control_core::authorize::{Action, Principal, Resource, authorize};
 use control_services::fleet::{EnrolLimits, EnrolRequest, EnrolResponse};
-use control_services::{ServiceOptions, Services};
+use control_services::{Database, ServiceOptions, Services};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ClientConfig, RootCertStore};
@@ -91,13 +91,21 @@ pub struct Founded {
 ///
 /// # Errors
 /// When the services do not start, or refuse.
-pub async fn found(data_dir: &Path, agents: u32) -> Result<Founded> {
-    let services = Services::start(ServiceOptions::new(data_dir.to_owned()))
+pub async fn found(data_dir: &Path, database: Database, agents: u32) -> Result<Founded> {
+    let services = Services::start(options(data_dir, database))
         .await
         .map_err(|error| anyhow::anyhow!("start: {error}"))?;
     let founded = settle(&services, agents).await;
     services.stop().await;
     founded
+}
+
+/// How services within this process are started.
+pub(super) fn options(data_dir: &Path, database: Database) -> ServiceOptions {
+    ServiceOptions {
+        database,
+        ..ServiceOptions::new(data_dir.to_owned())
+    }
 }
 
 /// The same in services that run already.
