@@ -22,6 +22,8 @@ pub struct AdmissionRequest<'a> {
     pub deadline: Duration,
     /// The agents that are to do it.
     pub chosen: &'a [Candidate],
+    /// Jobs answered from an earlier report, for which nobody does anything.
+    pub answered: usize,
 }
 
 /// A chosen agent.
@@ -58,7 +60,7 @@ pub fn admit(request: &AdmissionRequest<'_>) -> Result<Admitted, Refusal> {
     let limits = request.limits;
     request.spec.check_tier(&limits.probe).map_err(Refusal::TierLimit)?;
     let jobs = u64::try_from(request.chosen.len()).unwrap_or(u64::MAX);
-    if jobs == 0 {
+    if jobs == 0 && request.answered == 0 {
         return Err(Refusal::NoAgents);
     }
     if request.open_jobs_of_tenant.saturating_add(jobs) > u64::from(limits.open_jobs) {
@@ -159,6 +161,7 @@ mod tests {
             spec,
             deadline: DEADLINE_DEFAULT,
             chosen,
+            answered: 0,
         }
     }
 
@@ -223,6 +226,12 @@ mod tests {
         assert_eq!(with(u64::MAX, 0), Err(Refusal::TooManyOpenJobs { limit: 100 }));
         assert_eq!(with(0, OPEN_JOBS_MAX - 1), Err(Refusal::Full));
         assert_eq!(admit(&request(&spec, &[])), Err(Refusal::NoAgents));
+        let answered = AdmissionRequest {
+            answered: 1,
+            open_jobs_of_tenant: 100,
+            ..request(&spec, &[])
+        };
+        assert!(admit(&answered).is_ok(), "what is answered from an earlier report takes no place");
     }
 
     #[test]

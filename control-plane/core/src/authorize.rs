@@ -55,6 +55,8 @@ pub enum Action {
     TierRead,
     /// Change what a tier allows.
     TierChange,
+    /// Read what the tenant used.
+    UsageRead,
     /// Ask for a measurement.
     MeasurementCreate,
     /// Read measurements, jobs, reports and their live events.
@@ -332,7 +334,7 @@ impl Action {
     const fn needs(self) -> Needs {
         match self {
             Self::TenantCreate | Self::TenantSetTier | Self::TierChange => Needs::Operator,
-            Self::TenantRead | Self::TierRead | Self::MeasurementRead | Self::AgentRead => Needs::Scope(Scope::Read),
+            Self::TenantRead | Self::TierRead | Self::UsageRead | Self::MeasurementRead | Self::AgentRead => Needs::Scope(Scope::Read),
             Self::MeasurementCreate | Self::MeasurementCancel => Needs::Scope(Scope::Measure),
             Self::AgentCreate
             | Self::AgentUpdate

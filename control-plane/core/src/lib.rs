@@ -16,6 +16,8 @@ pub mod drain;
 pub mod duty;
 pub mod host_load;
 pub mod queue;
+pub mod quota;
+pub mod rate;
 pub mod retry;
 pub mod selection;
 pub mod steady;

@@ -30,6 +30,9 @@ pub struct Job {
     pub cancel_requested_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// An earlier report answers it, as `max_age_s` allows.
+    #[serde(default)]
+    pub cached: bool,
 }
 
 /// Which jobs are wanted.

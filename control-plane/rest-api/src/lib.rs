@@ -20,3 +20,4 @@ pub mod stream;
 pub mod tenant;
 pub mod tier;
 pub mod timestamp;
+pub mod usage;

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use crate::job::Job;
 use crate::spec::ProbeSpecSchema;
 use crate::timestamp::Timestamp;
+use crate::usage::Allowance;
 
 /// Asks for a measurement: one probe on a selection of agents.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -31,6 +32,14 @@ pub struct CreateMeasurement {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(pattern = "^(none|transport|always:[1-5])$", example = "transport", nullable = false)]
     pub retry: Option<String>,
+    /// Takes an agent's report of the very same question that is at most this many seconds old instead of a new run, 1 to 86,400.
+    /// Such a job is `cached`, ends at once and costs nothing; the measurement itself counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 86_400, nullable = false)]
+    pub max_age_s: Option<u32>,
+    /// Only says what would be done, what it would cost and when it would start; nothing is stored, nothing counts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 /// Which agents run a measurement; every condition given must hold, also for agents that are named.
@@ -74,6 +83,37 @@ pub struct Selection {
     pub count: Option<u32>,
 }
 
+/// What would be done: the answer to a `dry_run`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Plan {
+    /// The probe with its target and options, defaults filled in.
+    #[schema(value_type = ProbeSpecSchema)]
+    pub spec: Value,
+    /// One job for each agent that would be chosen.
+    pub jobs: Vec<PlannedJob>,
+    /// Cost of all of them, agent-seconds.
+    pub cost: u64,
+    /// When the first of them is expected to start; absent where all are answered from earlier reports.
+    pub estimated_start: Option<Timestamp>,
+    /// What the tenant's tier leaves it now.
+    pub allowances: Vec<Allowance>,
+}
+
+/// A job that would be made.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct PlannedJob {
+    /// The agent.
+    pub agent: String,
+    /// The agent's name.
+    pub agent_name: String,
+    /// Expected agent-seconds; 0 where an earlier report answers it.
+    pub cost: u32,
+    /// An earlier report answers it.
+    pub cached: bool,
+    /// When it is expected to start; absent where an earlier report answers it.
+    pub estimated_start: Option<Timestamp>,
+}
+
 /// A measurement.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Measurement {
@@ -107,6 +147,16 @@ pub struct MeasurementWithReports {
     pub reports: Vec<JobReport>,
 }
 
+/// What a request for a measurement is answered with where it is not only accepted.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum Answered {
+    /// The measurement with what has come of it, where the request waited.
+    Ended(Box<MeasurementWithReports>),
+    /// What would be done, where the request was for that only.
+    Planned(Plan),
+}
+
 /// The report of one job.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct JobReport {
@@ -122,6 +172,9 @@ pub struct JobReport {
     pub started_at: Timestamp,
     /// Came after the job had already ended without it.
     pub late: bool,
+    /// Was made for an earlier measurement and taken for this job, as `max_age_s` allows.
+    #[serde(default)]
+    pub cached: bool,
     /// Verdict, fault, timings, findings.
     #[schema(value_type = Object)]
     pub report: Report,

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use shared_protocol::fault::ProblemCode;
 use utoipa::ToSchema;
 
+use crate::timestamp::Timestamp;
+
 /// The content type of a problem.
 pub const PROBLEM_CONTENT_TYPE: &str = "application/problem+json";
 
@@ -25,6 +27,10 @@ pub struct Problem {
     /// The field it is about, where it is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// When the work could start, where it could not before its deadline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub estimated_start: Option<Timestamp>,
     /// Finds this request in the server's log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,

@@ -47,6 +47,54 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
+/// A day of UTC as people and the API write it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Day(i64);
+
+impl Day {
+    /// The day that is this many after 1970-01-01.
+    pub const fn from_number(number: i64) -> Self {
+        Self(number)
+    }
+
+    /// How many days after 1970-01-01 it is.
+    pub const fn number(self) -> i64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Day {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Span::new().try_days(self.0).and_then(|days| EPOCH.checked_add(days)) {
+            Ok(date) => write!(formatter, "{date}"),
+            Err(_) => formatter.write_str("out-of-range"),
+        }
+    }
+}
+
+impl std::str::FromStr for Day {
+    type Err = NotADay;
+
+    fn from_str(text: &str) -> Result<Self, NotADay> {
+        // A date is ten characters; what else the parser takes, as a time behind it, is no day.
+        let date: jiff::civil::Date = text.parse().map_err(|_| NotADay)?;
+        let days = EPOCH.until(date).map_err(|_| NotADay)?.get_days();
+        if text.len() == 10 { Ok(Self(i64::from(days))) } else { Err(NotADay) }
+    }
+}
+
+/// The text is not a day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotADay;
+
+impl fmt::Display for NotADay {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("must be a day, as in `2026-11-21`")
+    }
+}
+
+const EPOCH: jiff::civil::Date = jiff::civil::date(1970, 1, 1);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,5 +105,24 @@ mod tests {
         let text = serde_json::to_string(&at).unwrap();
         assert_eq!(text, r#""2025-11-21T09:00:00.000001Z""#);
         assert_eq!(serde_json::from_str::<Timestamp>(&text).unwrap(), at);
+    }
+
+    #[test]
+    fn a_day_reads_back_as_written_and_nothing_else_is_one() {
+        assert_eq!("1970-01-01".parse(), Ok(Day::from_number(0)));
+        let day: Day = "2026-11-30".parse().unwrap();
+        assert_eq!((day.number(), day.to_string()), (20_787, "2026-11-30".to_owned()));
+        for bad in [
+            "",
+            "2026-11-31",
+            "2026-02-29",
+            "2026-11",
+            "20261130",
+            "2026-11-30T00:00:00Z",
+            "tomorrow",
+            "10000-01-01",
+        ] {
+            assert_eq!(bad.parse::<Day>(), Err(NotADay), "{bad}");
+        }
     }
 }

@@ -9,6 +9,7 @@ mod measurements;
 mod permission;
 mod tenant;
 mod tiers;
+mod usage;
 
 pub use document::{document, document_text};
 

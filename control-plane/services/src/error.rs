@@ -42,6 +42,14 @@ pub enum ServiceError {
         /// When to try again, seconds.
         retry_after_s: u32,
     },
+    /// The tenant has used up the measurements of a span.
+    #[error("your tenant has used up the measurements that its tier includes for this {span}; the next begins in {retry_after_s} s")]
+    QuotaUsedUp {
+        /// `hour`, `day` or `month`.
+        span: &'static str,
+        /// When the next one begins, seconds.
+        retry_after_s: u32,
+    },
     /// The tenant has as many open jobs as its tier allows.
     #[error("your tenant has as many open jobs as its tier allows; wait for some to end, or cancel them")]
     TooManyOpenJobs {
@@ -83,7 +91,7 @@ impl ServiceError {
             Self::PreconditionFailed => ProblemCode::PreconditionFailed,
             Self::IdempotencyMismatch => ProblemCode::IdempotencyMismatch,
             Self::KeyReuse => ProblemCode::KeyReuse,
-            Self::RateLimited { .. } => ProblemCode::RateLimited,
+            Self::RateLimited { .. } | Self::QuotaUsedUp { .. } => ProblemCode::RateLimited,
             Self::TooManyOpenJobs { .. } => ProblemCode::TooManyOpenJobs,
             Self::CannotStartInTime { .. } => ProblemCode::CannotStartInTime,
             Self::NoAgentMatches => ProblemCode::NoAgentMatches,
@@ -104,6 +112,7 @@ impl ServiceError {
             | Self::IdempotencyMismatch
             | Self::KeyReuse
             | Self::RateLimited { .. }
+            | Self::QuotaUsedUp { .. }
             | Self::TooManyOpenJobs { .. }
             | Self::CannotStartInTime { .. }
             | Self::NoAgentMatches
@@ -116,6 +125,7 @@ impl ServiceError {
     pub const fn retry_after_s(&self) -> Option<u32> {
         match self {
             Self::RateLimited { retry_after_s }
+            | Self::QuotaUsedUp { retry_after_s, .. }
             | Self::TooManyOpenJobs { retry_after_s }
             | Self::CannotStartInTime { retry_after_s, .. }
             | Self::Unavailable { retry_after_s } => Some(*retry_after_s),
@@ -130,6 +140,15 @@ impl ServiceError {
             | Self::KeyReuse
             | Self::NoAgentMatches
             | Self::Internal => None,
+        }
+    }
+
+    /// When the work could start, where it could not before its deadline.
+    pub const fn estimated_start(&self) -> Option<Timestamp> {
+        if let Self::CannotStartInTime { estimated_start, .. } = self {
+            Some(*estimated_start)
+        } else {
+            None
         }
     }
 

@@ -15,7 +15,7 @@ pub use tenants::Identity;
 pub(crate) use tenants::to_tenant;
 
 pub(crate) use join_token::{JoinTokenText, sha256};
-pub(crate) use join_tokens::{JoinBundles, TokenFor, draw_token};
+pub(crate) use join_tokens::{JoinBundles, TokenFor, agents_above_tier, draw_token};
 pub(crate) use label::{LabelTerms, checked_label_sets, checked_labels, checked_name, checked_word, name_from_host};
 pub(crate) use pepper::Pepper;
 pub(crate) use secret_text::{NoRandomness, random_bytes};

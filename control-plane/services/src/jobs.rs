@@ -5,6 +5,8 @@ mod choice;
 mod dispatch;
 mod in_flight;
 mod lifecycle;
+mod plan;
+mod rates;
 pub(crate) mod read;
 mod relocate;
 
@@ -13,4 +15,5 @@ pub use admission::Jobs;
 pub(crate) use dispatch::{Dispatch, Dispatcher, Load, Loaded, OpenedSession};
 pub(crate) use in_flight::InFlight;
 pub(crate) use lifecycle::Lifecycle;
+pub(crate) use rates::Rates;
 pub(crate) use relocate::stranded;

@@ -13,6 +13,7 @@
 //! # }
 //! ```
 
+mod allowances;
 pub mod clock;
 mod error;
 pub mod fleet;
@@ -26,6 +27,7 @@ mod services;
 pub mod subscriptions;
 mod tiers;
 
+pub use allowances::RateAllowance;
 pub use control_store::{Database, maintenance};
 pub use error::{ServiceError, StartError};
 pub use services::{Readiness, ServiceOptions, Services};

@@ -22,7 +22,7 @@ use crate::error::StartError;
 use crate::fleet::{Authority, Directory, Fleet, IdentityMap};
 use crate::housekeeping;
 use crate::identity::{Identity, JoinBundles, Pepper};
-use crate::jobs::{Dispatch, Dispatcher, Jobs, Lifecycle, Loaded, stranded};
+use crate::jobs::{Dispatch, Dispatcher, Jobs, Lifecycle, Loaded, Rates, stranded};
 use crate::metrics::Metrics;
 use crate::reports::{Bus, Reports};
 use crate::subscriptions::Subscriptions;
@@ -111,6 +111,7 @@ impl Services {
             metrics: Metrics::default(),
             tiers: Tiers::load(&store).await?,
             stranded,
+            rates: Rates::default(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
         };
@@ -144,7 +145,7 @@ impl Services {
             bundles.clone(),
             options.keepalive,
         );
-        let identity = Identity::new(store.clone(), pepper, bundles);
+        let identity = Identity::new(store.clone(), pepper, bundles, lifecycle.tiers.clone());
         lifecycle.tasks.spawn(identity.clone().keep_last_used(lifecycle.stopping.clone()));
         let jobs = Jobs::new(lifecycle.clone(), fleet.clone());
         lifecycle.tasks.spawn(jobs.clone().relocate(relocations));

@@ -16,6 +16,8 @@ use crate::jobs::Lifecycle;
 use crate::jobs::read::parse_id;
 use crate::tiers::limits_of;
 
+mod usage;
+
 /// Tiers and usage; a handle that is cheap to clone.
 #[derive(Clone)]
 pub struct Subscriptions {

@@ -134,6 +134,12 @@ pub async fn find(on: &mut impl Read, scope: TenantScope, id: AgentId) -> Result
     tx::optional(on, Statement::of(scope, FIND).bind(id.uuid()).bind(scope.tenant().uuid()), agent).await
 }
 
+/// Agents of the tenant that are not revoked.
+pub async fn count(on: &mut impl Read, scope: TenantScope) -> Result<u64, StoreError> {
+    let counted = tx::optional(on, Statement::of(scope, COUNT).bind(scope.tenant().uuid()), |row| row.number("agents")).await?;
+    Ok(counted.unwrap_or(0))
+}
+
 /// Lists the tenant's revoked agents, newest first.
 pub async fn revoked(on: &mut impl Read, scope: TenantScope, page: &Page<AgentId>) -> Result<Vec<AgentRow>, StoreError> {
     let statement = Statement::of(scope, REVOKED)
@@ -215,6 +221,7 @@ fn identity(row: &Row) -> Result<Identity, RowError> {
     })
 }
 
+const COUNT: &str = "SELECT COUNT(*) AS agents FROM agent WHERE tenant = $1 AND state <> 'revoked'";
 /// The columns of an agent, as every reading statement lists them.
 macro_rules! select_agent {
     ($($rest:expr),+) => {
@@ -250,4 +257,4 @@ const SEEN: &str = concat!(
 
 /// Every statement of this folder, for the test that prepares them all.
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[&[&str]] = &[change::STATEMENTS, &[FIND, FIND_ANY, FIND_MANY, ALL, REVOKED, ALL_IDENTITIES, SEEN]];
+pub(crate) const STATEMENTS: &[&[&str]] = &[change::STATEMENTS, &[COUNT, FIND, FIND_ANY, FIND_MANY, ALL, REVOKED, ALL_IDENTITIES, SEEN]];

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use control_core::authorize::{Action, Principal, Resource, Scopes, SystemScope, TenantScope, authorize};
+use control_core::quota::Quota;
 use control_core::retry::{Choice, RetryPolicy};
 use serde_json::json;
 use shared_protocol::end::End;
@@ -248,10 +249,12 @@ pub(super) fn new_measurement(agent: AgentId, tier: Tier, jobs: usize) -> (NewMe
     let measurement = NewMeasurement {
         id: MeasurementId::new(at(10), random()),
         spec: json!({"probe": "ping", "target": "127.0.0.1"}),
+        spec_sha256: [1; 32],
         selection: json!({"count": 1}),
         tier,
         caps: Caps {
             open_jobs: TierLimits::starting(tier).open_jobs,
+            quota: Quota::of(&TierLimits::starting(tier)),
         },
         created_at: at(10),
         deadline_at: at(610),
@@ -263,6 +266,7 @@ pub(super) fn new_measurement(agent: AgentId, tier: Tier, jobs: usize) -> (NewMe
         agent,
         cost: 2,
         not_before: None,
+        cached_from: None,
     };
     (measurement, (0..jobs).map(job).collect())
 }
@@ -285,6 +289,7 @@ pub(super) fn report(side: Side, job: JobRef, seq: u64) -> IncomingReport {
         attempt: job.attempt,
         body: r#"{"status":"ok"}"#.to_owned(),
         started_at: at(30),
+        duration_us: 1_500_000,
         at: at(40),
         end: End::Completed,
         readable: Ok(()),

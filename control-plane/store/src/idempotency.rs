@@ -6,7 +6,7 @@ use shared_protocol::time::UnixMicros;
 use crate::error::StoreError;
 use crate::row::{Row, RowError};
 use crate::statement::Statement;
-use crate::tx::{self, Tx};
+use crate::tx::{self, Read, Tx};
 
 /// A key that came with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,9 +26,9 @@ pub(crate) struct Kept {
 }
 
 /// What is kept of a key, if it is not forgotten yet.
-pub(crate) async fn find(tx: &mut Tx, tenant: TenantId, key: &str, at: UnixMicros) -> Result<Option<Kept>, StoreError> {
+pub(crate) async fn find(on: &mut impl Read, tenant: TenantId, key: &str, at: UnixMicros) -> Result<Option<Kept>, StoreError> {
     let statement = Statement::own(FIND).bind(tenant.uuid()).bind(key.to_owned()).bind(at.micros());
-    tx::optional(tx, statement, kept).await
+    tx::optional(on, statement, kept).await
 }
 
 /// Keeps a key; one that was forgotten meanwhile is kept anew.

@@ -12,6 +12,7 @@ use shared_protocol::time::UnixMicros;
 
 use crate::row::{Row, RowError};
 
+mod cached;
 mod cancel;
 mod end;
 mod enqueue;
@@ -21,10 +22,11 @@ mod readopt;
 mod relocate;
 
 pub use crate::idempotency::NewIdempotency;
+pub use cached::{CachedReport, cached};
 pub use cancel::{CancelOutcome, CancelledMeasurement, cancel_measurement, request_cancel};
 pub use end::{EndedJob, end, end_all, end_of_agent, refuse};
-pub(crate) use end::{close, take_handed_out};
-pub use enqueue::{Caps, Enqueued, NewJob, NewMeasurement, enqueue, forget_idempotency};
+pub(crate) use end::{close, close_with, take_handed_out};
+pub use enqueue::{Caps, Enqueued, NewJob, NewMeasurement, count_open, earlier, enqueue, forget_idempotency};
 pub use lease::{LeasedJob, handed_out, lease, requeue, running};
 pub use read::{Conservation, has_open_jobs};
 pub use read::{JobFilter, JobRow, MeasurementRow, conservation, job, jobs, jobs_of, measurement, measurements, open_jobs};
@@ -152,6 +154,7 @@ pub(crate) fn open_job(row: &Row) -> Result<OpenJob, RowError> {
 /// Every statement below this file, for the test that prepares them all.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&[&str]] = &[
+    cached::STATEMENTS,
     cancel::STATEMENTS,
     end::STATEMENTS,
     enqueue::STATEMENTS,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use control_core::authorize::{SystemScope, TenantScope};
 use shared_protocol::id::{AgentId, TenantId};
+use shared_protocol::tier::Tier;
 use shared_protocol::time::UnixMicros;
 
 use crate::error::StoreError;
@@ -143,6 +144,21 @@ pub async fn revoke_for(tx: &mut Tx, scope: TenantScope, agent: AgentId, at: Uni
     Ok(())
 }
 
+/// The tenant of a join token that is not used yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenTenant {
+    /// Its subscription.
+    pub tier: Tier,
+    /// How many agents it has that are not revoked.
+    pub agents: u64,
+}
+
+/// Whose agent a join token would make, where it is genuine and not used yet.
+pub async fn tenant_of_unused(tx: &mut Tx, _: SystemScope, shown: &Redemption) -> Result<Option<TokenTenant>, StoreError> {
+    let statement = Statement::own(TENANT_OF_UNUSED).bind(shown.id.clone()).bind(shown.secret_sha256.to_vec());
+    tx::optional(tx, statement, token_tenant).await
+}
+
 /// Uses a join token up, if it is good; belongs in the transaction that makes the agent.
 pub async fn redeem(tx: &mut Tx, _: SystemScope, shown: &Redemption) -> Result<Redeemed, StoreError> {
     let statement = Statement::own(REDEEM)
@@ -168,6 +184,13 @@ pub async fn redeem(tx: &mut Tx, _: SystemScope, shown: &Redemption) -> Result<R
         return Ok(Redeemed::Replayed { agent: used.agent });
     }
     Ok(Redeemed::UsedBefore { agent: used.agent })
+}
+
+fn token_tenant(row: &Row) -> Result<TokenTenant, RowError> {
+    Ok(TokenTenant {
+        tier: row.known("tier")?,
+        agents: row.number("agents")?,
+    })
 }
 
 struct Used {
@@ -212,6 +235,8 @@ WHERE tenant = $1 AND (created_at, id) < (SELECT l.created_at, l.id FROM join_to
 ORDER BY created_at DESC, id DESC LIMIT $2";
 const REVOKE: &str = "UPDATE join_token SET revoked_at = COALESCE(revoked_at, $3) WHERE id = $1 AND tenant = $2";
 const REVOKE_FOR: &str = "UPDATE join_token SET revoked_at = $3 WHERE for_agent = $1 AND tenant = $2 AND used_at IS NULL AND revoked_at IS NULL";
+const TENANT_OF_UNUSED: &str = "SELECT t.tier, (SELECT COUNT(*) FROM agent a WHERE a.tenant = t.id AND a.state <> 'revoked') AS agents
+FROM join_token k JOIN tenant t ON t.id = k.tenant WHERE k.id = $1 AND k.secret_sha256 = $2 AND k.used_at IS NULL AND k.for_agent IS NULL";
 const REDEEM: &str = "UPDATE join_token SET used_at = $5, spki_sha256 = $3, agent = COALESCE(for_agent, $4)
 WHERE id = $1 AND secret_sha256 = $2 AND used_at IS NULL AND revoked_at IS NULL AND expires_at > $5
 AND (created_by NOT LIKE 'key:%' OR EXISTS (
@@ -223,4 +248,14 @@ const BURY_EXPIRED: &str = "UPDATE join_token SET revoked_at = $3 WHERE id = $1 
 
 /// Every statement of this file, for the test that prepares them all.
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[&str] = &[CREATE, LIST_FIRST, LIST_AFTER, REVOKE, REVOKE_FOR, REDEEM, FIND_USED, BURY_EXPIRED];
+pub(crate) const STATEMENTS: &[&str] = &[
+    CREATE,
+    LIST_FIRST,
+    LIST_AFTER,
+    REVOKE,
+    REVOKE_FOR,
+    TENANT_OF_UNUSED,
+    REDEEM,
+    FIND_USED,
+    BURY_EXPIRED,
+];

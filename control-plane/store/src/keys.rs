@@ -79,6 +79,12 @@ pub async fn find_for_authentication(on: &mut impl Read, _: SystemScope, id: &st
     tx::optional(on, Statement::own(FIND).bind(id.to_owned()), key).await
 }
 
+/// Keys of the tenant that work.
+pub async fn count(on: &mut impl Read, scope: TenantScope, at: UnixMicros) -> Result<u64, StoreError> {
+    let statement = Statement::of(scope, COUNT).bind(scope.tenant().uuid()).bind(at.micros());
+    Ok(tx::optional(on, statement, |row| row.number("keys")).await?.unwrap_or(0))
+}
+
 /// Lists the tenant's keys, newest first.
 pub async fn list(on: &mut impl Read, scope: TenantScope, page: &Page<String>) -> Result<Vec<KeyRow>, StoreError> {
     let statement = match &page.after {
@@ -128,6 +134,7 @@ const CREATE: &str = "INSERT INTO api_key (id, tenant, name, scopes, mac, create
 ON CONFLICT (id) DO NOTHING";
 const FIND: &str = "SELECT k.id, k.tenant, t.tier, k.name, k.scopes, k.mac, k.created_at, k.expires_at, k.revoked_at, k.last_used_at
 FROM api_key k JOIN tenant t ON t.id = k.tenant WHERE k.id = $1";
+const COUNT: &str = "SELECT COUNT(*) AS keys FROM api_key WHERE tenant = $1 AND revoked_at IS NULL AND expires_at > $2";
 const LIST_FIRST: &str = "SELECT k.id, k.tenant, t.tier, k.name, k.scopes, k.mac, k.created_at, k.expires_at, k.revoked_at, k.last_used_at
 FROM api_key k JOIN tenant t ON t.id = k.tenant WHERE k.tenant = $1
 ORDER BY k.created_at DESC, k.id DESC LIMIT $2";
@@ -144,4 +151,4 @@ const TOUCH: &str = concat!(
 
 /// Every statement of this file, for the test that prepares them all.
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[&str] = &[CREATE, FIND, LIST_FIRST, LIST_AFTER, REVOKE, TOUCH];
+pub(crate) const STATEMENTS: &[&str] = &[CREATE, FIND, COUNT, LIST_FIRST, LIST_AFTER, REVOKE, TOUCH];

@@ -35,6 +35,7 @@ pub mod maintenance;
 mod metrics;
 mod page;
 mod postgres;
+pub mod quota;
 pub mod reports;
 mod row;
 mod schema;
@@ -45,6 +46,7 @@ mod store;
 pub mod tenants;
 pub mod tiers;
 mod tx;
+pub mod usage;
 mod writer;
 
 #[cfg(test)]

@@ -65,6 +65,8 @@ pub(super) async fn run(
         selection: selection::selection(arguments, client, screen).await?,
         deadline_s: arguments.timeout,
         retry: arguments.retry.clone(),
+        max_age_s: None,
+        dry_run: false,
     };
     let mut interrupt = pin!(interrupt);
     let (measurement, interrupted) = create(client, &request, interrupt.as_mut()).await?;

@@ -132,6 +132,17 @@ impl AgentIndex {
         by_id.or_else(|| self.card(self.tenants.get(&tenant)?.named(id_or_name)?))
     }
 
+    /// The oldest agent of the tenant that is one too many where it may have this many; none where it has no more.
+    pub fn first_beyond(&self, tenant: TenantId, number: u32) -> Option<AgentId> {
+        let own = self.tenants.get(&tenant)?.all();
+        if own.len() <= u64::from(number) {
+            return None;
+        }
+        let mut ids: Vec<AgentId> = own.iter().filter_map(|slot| self.card(slot)).map(|card| card.id).collect();
+        ids.sort_unstable();
+        ids.get(usize::try_from(number).ok()?).copied()
+    }
+
     /// How many agents there are.
     pub fn len(&self) -> usize {
         self.by_id.len()

@@ -25,6 +25,11 @@ struct Label {
 }
 
 impl Postings {
+    /// The slots of all of them.
+    pub(super) const fn all(&self) -> &RoaringBitmap {
+        &self.all
+    }
+
     pub(super) fn insert(&mut self, slot: u32, card: &AgentCard) {
         self.all.insert(slot);
         self.names.insert(card.name.clone(), slot);

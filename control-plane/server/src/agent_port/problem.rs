@@ -62,6 +62,7 @@ impl Refused {
             code: self.code,
             detail: self.detail,
             field: self.field,
+            estimated_start: None,
             request_id: None,
         };
         let mut response = Response::new(Full::from(serde_json::to_vec(&problem).unwrap_or_default()));

@@ -9,7 +9,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Components, OpenApi as Document, PathItem, Ref, RefOr, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{agents, jobs, join_tokens, keys, measurements, tenant, tiers};
+use super::{agents, jobs, join_tokens, keys, measurements, tenant, tiers, usage};
 use crate::http::state::AppState;
 
 /// The frame of the document; paths come from the routes.
@@ -43,6 +43,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .merge(keys::router())
         .merge(tenant::router())
         .merge(tiers::router())
+        .merge(usage::router())
 }
 
 /// The OpenAPI document.

@@ -8,6 +8,7 @@ use crate::http::state::AppState;
 mod cancel;
 mod create;
 mod events;
+mod rate_limit;
 mod read;
 
 pub(super) fn router() -> OpenApiRouter<AppState> {

@@ -8,6 +8,8 @@ use crate::http::authenticate::Permission;
 pub(crate) enum ReadTenant {}
 /// Reads what tiers allow.
 pub(crate) enum ReadTiers {}
+/// Reads what the tenant used.
+pub(crate) enum ReadUsage {}
 /// Changes what a tier allows.
 pub(crate) enum ChangeTiers {}
 /// Gives tenants another tier.
@@ -44,6 +46,9 @@ impl Permission for ReadTenant {
 }
 impl Permission for ReadTiers {
     const ACTION: Action = Action::TierRead;
+}
+impl Permission for ReadUsage {
+    const ACTION: Action = Action::UsageRead;
 }
 impl Permission for ChangeTiers {
     const ACTION: Action = Action::TierChange;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use axum::response::{IntoResponse, Response};
 use control_api::problem::{PROBLEM_CONTENT_TYPE, Problem};
+use control_api::timestamp::Timestamp;
 use control_services::ServiceError;
 use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
@@ -19,6 +20,7 @@ pub(crate) struct Refused {
     /// The field it is about, where it is about one.
     pub(crate) field: Option<String>,
     retry_after_s: Option<u32>,
+    estimated_start: Option<Timestamp>,
 }
 
 impl Refused {
@@ -29,6 +31,7 @@ impl Refused {
             detail: detail.into(),
             field: None,
             retry_after_s: None,
+            estimated_start: None,
         }
     }
 
@@ -72,6 +75,7 @@ impl Refused {
             code: self.code,
             detail: self.detail.into_owned(),
             field: self.field,
+            estimated_start: self.estimated_start,
             request_id: Some(request_id.to_owned()),
         };
         let body = serde_json::to_vec(&problem).unwrap_or_default();
@@ -117,6 +121,7 @@ impl From<ServiceError> for Refused {
             detail: detail.strip_prefix(": ").map(str::to_owned).unwrap_or(detail).into(),
             field: error.field().map(str::to_owned),
             retry_after_s: error.retry_after_s(),
+            estimated_start: error.estimated_start(),
         }
     }
 }

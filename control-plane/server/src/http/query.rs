@@ -7,6 +7,7 @@ use axum::extract::{FromRequestParts, Query};
 use control_api::agent::AgentQuery;
 use control_api::job::JobQuery;
 use control_api::page::PageQuery;
+use control_api::usage::UsageQuery;
 use http::request::Parts;
 
 use super::problem::Refused;
@@ -23,6 +24,10 @@ pub(crate) struct JobFilter(pub(crate) JobQuery);
 /// Which agents are wanted.
 #[derive(Debug)]
 pub(crate) struct AgentFilter(pub(crate) AgentQuery);
+
+/// Which days are wanted.
+#[derive(Debug)]
+pub(crate) struct Days(pub(crate) UsageQuery);
 
 /// How long the answer may wait for the measurement's end.
 #[derive(Debug)]
@@ -84,6 +89,18 @@ impl FromRequestParts<AppState> for AgentFilter {
             presence: take("presence"),
             probe: take("probe"),
             q: take("q"),
+        }))
+    }
+}
+
+impl FromRequestParts<AppState> for Days {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Refused> {
+        let mut given = given(parts, &["from", "to"])?;
+        Ok(Self(UsageQuery {
+            from: given.remove("from"),
+            to: given.remove("to"),
         }))
     }
 }

@@ -46,6 +46,8 @@ async fn measure(stand: &Stand, agent: &Agent) -> String {
         },
         deadline_s: None,
         retry: None,
+        max_age_s: None,
+        dry_run: false,
     };
     stand.services.jobs.create(&grant, request, None).await.unwrap().jobs[0].id.clone()
 }

@@ -1,6 +1,8 @@
 //! The HTTP API against a real server on a loopback port, with real services on a temporary directory.
 
 #[cfg(test)]
+mod admission;
+#[cfg(test)]
 mod agents;
 #[cfg(test)]
 mod bodies;

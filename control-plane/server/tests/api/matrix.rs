@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use crate::server::{Server, Tenant, problem};
 
 /// Method, path, the one scope that opens it, a body it takes. What destroys something stands last.
-const ROUTES: [(&str, &str, &str, &str); 26] = [
+const ROUTES: [(&str, &str, &str, &str); 27] = [
     ("GET", "/api/v1/tenant", "read", ""),
+    ("GET", "/api/v1/usage", "read", ""),
     ("GET", "/api/v1/tiers", "read", ""),
     ("GET", "/api/v1/tiers/{name}", "read", ""),
     ("PATCH", "/api/v1/tiers/{name}", "operator", r#"{"ping_packets":20}"#),

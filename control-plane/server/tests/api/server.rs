@@ -106,9 +106,14 @@ impl Server {
 
     /// An agent that never connects.
     pub(crate) async fn agent(&self, tenant: Tenant) -> String {
+        let token = self.join_token(tenant).await;
+        self.enrol(&token).await.agent
+    }
+
+    pub(crate) async fn join_token(&self, tenant: Tenant) -> String {
         let grant = operator(Action::JoinTokenCreate, Resource::Tenant(tenant.0));
         let created = self.services.identity.create_join_token(&grant, CreateJoinToken::default()).await.unwrap();
-        self.enrol(&created.bundle).await.agent
+        created.bundle
     }
 
     /// Enrols whoever the bundle is for.

@@ -6,6 +6,7 @@ use control_core::authorize::{Grant, SystemScope, TenantScope};
 use control_core::duty::DutyAction;
 use control_store::agents::{AgentChange, AgentRow, AgentState, NewAgent};
 use control_store::jobs::EndedJob;
+use control_store::tenants::TenantRow;
 use control_store::{StoreError, agents, audit, join_tokens};
 use serde_json::Value;
 use shared_protocol::close::CloseReason;
@@ -17,7 +18,7 @@ use shared_protocol::time::UnixMicros;
 use super::Fleet;
 use crate::clock;
 use crate::error::ServiceError;
-use crate::identity::{TokenFor, checked_labels, checked_name, checked_word, draw_token};
+use crate::identity::{TokenFor, agents_above_tier, checked_labels, checked_name, checked_word, draw_token};
 use crate::jobs::read::parse_id;
 
 impl Fleet {
@@ -42,7 +43,7 @@ impl Fleet {
             created_at: at,
             enrolled_at: None,
         };
-        self.existing(scope).await?;
+        let limit = self.lifecycle().tiers.table().of(self.existing(scope).await?.tier).agents;
         let purpose = TokenFor::Agent { agent, name: new.name.clone() };
         let drawn = draw_token(grant, self.bundles(), purpose, request.ttl_s, at)?;
         let record = audited(grant, scope, agent, "agent.created", serde_json::json!({ "name": new.name }), at);
@@ -52,6 +53,9 @@ impl Fleet {
             .write(move |tx| {
                 Box::pin(async move {
                     let system = SystemScope::for_own_work();
+                    if agents::count(tx, scope).await? >= u64::from(limit) {
+                        return Err(StoreError::Conflict(ABOVE_TIER));
+                    }
                     agents::create(tx, system, &new).await?;
                     join_tokens::create(tx, scope, &token).await?;
                     audit::append(tx, system, &record).await?;
@@ -59,6 +63,9 @@ impl Fleet {
                 })
             })
             .await;
+        if matches!(written, Err(StoreError::Conflict(ABOVE_TIER))) {
+            return Err(agents_above_tier(limit));
+        }
         let row = written.map_err(refused)?.ok_or(ServiceError::Internal)?;
         self.directory().put(&row);
         Ok(CreatedAgent {
@@ -278,12 +285,15 @@ impl Fleet {
     }
 
     /// The operator may name a tenant that does not exist.
-    async fn existing(&self, scope: TenantScope) -> Result<(), ServiceError> {
+    async fn existing(&self, scope: TenantScope) -> Result<TenantRow, ServiceError> {
         let mut reader = self.store().reader().await?;
         let found = control_store::tenants::find(&mut reader, SystemScope::for_own_work(), scope.tenant()).await?;
-        found.map(|_| ()).ok_or(ServiceError::NotFound)
+        found.ok_or(ServiceError::NotFound)
     }
 }
+
+/// Undoes the making of an agent above the number that the tier includes.
+const ABOVE_TIER: &str = "agents_above_tier";
 
 /// The agent, where it can be put on and off duty.
 fn able(row: AgentRow) -> Result<AgentRow, ServiceError> {

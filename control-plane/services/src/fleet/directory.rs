@@ -65,6 +65,11 @@ impl Directory {
         self.lock().choose(scope.tenant(), wanted, clock::random_seed())
     }
 
+    /// The oldest agent of the tenant above the number that its tier includes: it and every newer one get no new work.
+    pub(crate) fn first_beyond(&self, scope: TenantScope, number: u32) -> Option<AgentId> {
+        self.lock().first_beyond(scope.tenant(), number)
+    }
+
     /// The tenant's agents that a filter lets through, newest first.
     pub(crate) fn list(&self, scope: TenantScope, filter: &Filter<'_>) -> Vec<AgentId> {
         self.lock().list(scope.tenant(), filter)

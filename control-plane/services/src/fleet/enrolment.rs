@@ -23,7 +23,7 @@ use super::ca::RequestedKey;
 use super::{EnrolLimits, Fleet};
 use crate::clock;
 use crate::error::ServiceError;
-use crate::identity::{JoinTokenText, name_from_host};
+use crate::identity::{JoinTokenText, agents_above_tier, name_from_host};
 use rate::EnrolRate;
 
 /// What an agent sends to become one.
@@ -89,6 +89,7 @@ impl Fleet {
         match outcome {
             Ok(Outcome::Agent(enrolled)) => Ok(self.welcome(*enrolled)),
             Ok(Outcome::Refused) => Err(ServiceError::Unauthenticated),
+            Ok(Outcome::AboveTier(limit)) => Err(agents_above_tier(limit)),
             Err(StoreError::Conflict(UNSIGNED)) => Err(ServiceError::Internal),
             Err(StoreError::Conflict("key_reuse")) => Err(ServiceError::KeyReuse),
             Err(error) => Err(error.into()),
@@ -171,6 +172,8 @@ struct Enrolment {
 enum Outcome {
     Agent(Box<Enrolled>),
     Refused,
+    /// The tenant has as many agents as its tier includes.
+    AboveTier(u32),
 }
 
 struct Enrolled {
@@ -183,6 +186,13 @@ struct Enrolled {
 impl Enrolment {
     async fn run(self, tx: &mut Tx) -> Result<Outcome, StoreError> {
         let system = SystemScope::for_own_work();
+        // Before the token is used, so that it is good still once there is room.
+        if let Some(tenant) = join_tokens::tenant_of_unused(tx, system, &self.redemption).await? {
+            let limit = self.fleet.lifecycle().tiers.table().of(tenant.tier).agents;
+            if tenant.agents >= u64::from(limit) {
+                return Ok(Outcome::AboveTier(limit));
+            }
+        }
         match join_tokens::redeem(tx, system, &self.redemption).await? {
             Redeemed::New(token) => self.make_agent(tx, token).await,
             Redeemed::Replayed { agent } => self.again(tx, agent).await,

@@ -9,6 +9,7 @@ use control_core::authorize::{Grant, SystemScope};
 use control_store::audit;
 use control_store::join_tokens::{JoinTokenRow, NewJoinToken};
 use shared_protocol::id::AgentId;
+use shared_protocol::spec::InvalidField;
 use shared_protocol::time::UnixMicros;
 
 use super::join_token::{self, JoinTokenText};
@@ -52,9 +53,12 @@ impl Identity {
             name: request.name.as_deref().map(|name| checked_name("name", name)).transpose()?,
             labels: checked_labels(&request.labels)?,
         };
+        let limit = self.limits(self.existing(scope).await?.tier).agents;
+        if control_store::agents::count(&mut self.store().reader().await?, scope).await? >= u64::from(limit) {
+            return Err(agents_above_tier(limit));
+        }
         let at = clock::now();
         let drawn = draw_token(grant, self.bundles(), purpose, request.ttl_s, at)?;
-        self.existing(scope).await?;
         let (new, ttl_s) = (drawn.new, request.ttl_s.unwrap_or(TTL_DEFAULT_S));
         let record = audit::NewAudit {
             at,
@@ -175,6 +179,12 @@ pub(crate) fn draw_token(grant: &Grant, bundles: &JoinBundles, purpose: TokenFor
             bundle: token.bundle(&bundles.address, &bundles.ca_pin),
         },
     })
+}
+
+/// The tenant has as many agents as its tier includes.
+pub(crate) fn agents_above_tier(limit: u32) -> ServiceError {
+    let message = format!("your tier includes {limit} agents; revoke one first");
+    ServiceError::TierLimit(InvalidField::new("agents", message))
 }
 
 fn to_join_token(row: JoinTokenRow) -> JoinToken {

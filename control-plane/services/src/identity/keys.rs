@@ -5,8 +5,10 @@ use std::time::Duration;
 use control_api::key::{CreateKey, CreatedKey, Key};
 use control_api::page::{Page, PageQuery};
 use control_core::authorize::{Grant, Scope, Scopes, SystemScope, UnknownScope};
-use control_store::audit;
 use control_store::keys::{KeyRow, NewKey};
+use control_store::{StoreError, audit};
+
+use shared_protocol::spec::InvalidField;
 
 use super::api_key::{self, ApiKey};
 use super::{Identity, checked_name};
@@ -42,7 +44,7 @@ impl Identity {
         if !(1..=DAYS_MAX).contains(&days) {
             return Err(ServiceError::invalid("expires_in_days", format!("must be 1 to {DAYS_MAX}")));
         }
-        self.existing(scope).await?;
+        let limit = self.limits(self.existing(scope).await?.tier).keys;
         let at = clock::now();
         let key = ApiKey::generate().map_err(|error| {
             tracing::error!(%error, "no key can be made");
@@ -76,14 +78,23 @@ impl Identity {
             subject: new.id.clone(),
             detail: serde_json::json!({ "scopes": scopes.to_text(), "days": days }),
         };
-        self.store()
+        let written = self
+            .store()
             .write(move |tx| {
                 Box::pin(async move {
+                    if control_store::keys::count(tx, scope, at).await? >= u64::from(limit) {
+                        return Err(StoreError::Conflict(TOO_MANY));
+                    }
                     control_store::keys::create(tx, scope, &new).await?;
                     audit::append(tx, SystemScope::for_own_work(), &record).await
                 })
             })
-            .await?;
+            .await;
+        if matches!(written, Err(StoreError::Conflict(TOO_MANY))) {
+            let message = format!("your tier includes {limit} keys that work; revoke one first");
+            return Err(ServiceError::TierLimit(InvalidField::new("keys", message)));
+        }
+        written?;
         Ok(CreatedKey {
             key: to_key(row),
             secret: key.reveal(),
@@ -153,6 +164,8 @@ fn to_key(row: KeyRow) -> Key {
     }
 }
 
+/// Undoes the making of a key above the tier.
+const TOO_MANY: &str = "keys_above_tier";
 const DAY: Duration = Duration::from_hours(24);
 const DAYS_DEFAULT: u32 = 90;
 const DAYS_MAX: u32 = 365;

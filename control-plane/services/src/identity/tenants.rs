@@ -7,13 +7,14 @@ use control_core::authorize::{Denied, Grant, SystemScope, TenantScope};
 use control_store::tenants::{NewTenant, TenantRow};
 use control_store::{Store, audit};
 use shared_protocol::id::TenantId;
-use shared_protocol::tier::{Tier, UnknownTier};
+use shared_protocol::tier::{Tier, TierLimits, UnknownTier};
 
 use super::authenticate::KnownKeys;
 use super::join_tokens::JoinBundles;
 use super::{Pepper, checked_name};
 use crate::clock;
 use crate::error::ServiceError;
+use crate::tiers::Tiers;
 
 /// Tenants, keys and join tokens; a handle that is cheap to clone.
 #[derive(Clone)]
@@ -26,13 +27,20 @@ struct Inner {
     pepper: Pepper,
     known: KnownKeys,
     bundles: JoinBundles,
+    tiers: Tiers,
 }
 
 impl Identity {
-    pub(crate) fn new(store: Store, pepper: Pepper, bundles: JoinBundles) -> Self {
+    pub(crate) fn new(store: Store, pepper: Pepper, bundles: JoinBundles, tiers: Tiers) -> Self {
         let known = KnownKeys::default();
         Self {
-            inner: Arc::new(Inner { store, pepper, known, bundles }),
+            inner: Arc::new(Inner {
+                store,
+                pepper,
+                known,
+                bundles,
+                tiers,
+            }),
         }
     }
 
@@ -46,6 +54,11 @@ impl Identity {
 
     pub(super) fn known(&self) -> &KnownKeys {
         &self.inner.known
+    }
+
+    /// What a tier allows.
+    pub(super) fn limits(&self, tier: Tier) -> TierLimits {
+        self.inner.tiers.table().of(tier).clone()
     }
 
     pub(super) fn bundles(&self) -> &JoinBundles {

@@ -7,13 +7,16 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use control_api::job::Job;
 use control_api::measurement::{CreateMeasurement, Measurement, Selection};
-use control_core::admission::{AdmissionRequest, Admitted, Candidate, OPEN_JOBS_MAX, Refusal, admit};
+use control_core::admission::{AdmissionRequest, Admitted, Candidate, OPEN_JOBS_MAX, Refusal, admit, estimated_start};
 use control_core::authorize::{Grant, TenantScope};
 use control_core::board::{AcceptedJob, AgentLoad};
 use control_core::queue::QueuedJob;
+use control_core::quota::{Quota, Spans};
+use control_core::rate::Wait;
 use control_core::retry::{Choice, RetryPolicy, UnknownRetryPolicy};
 use control_store::Store;
-use control_store::jobs::{CancelOutcome, Caps, EndedJob, Enqueued, NewIdempotency, NewJob, NewMeasurement};
+use control_store::jobs::{CachedReport, CancelOutcome, Caps, EndedJob, Enqueued, NewIdempotency, NewJob, NewMeasurement};
+use shared_protocol::end::End;
 use shared_protocol::id::{AgentId, JobId, MeasurementId};
 use shared_protocol::limits::DEADLINE_DEFAULT;
 use shared_protocol::spec::{InvalidField, ProbeSpec};
@@ -26,6 +29,7 @@ use super::read;
 use crate::clock;
 use crate::error::ServiceError;
 use crate::fleet::Fleet;
+use crate::metrics::EndLabel;
 use crate::reports::Bus;
 
 /// Measurements and jobs; a handle that is cheap to clone.
@@ -36,17 +40,24 @@ pub struct Jobs {
 }
 
 /// A request that may be written: everything about it is decided.
-struct Decided {
+pub(super) struct Decided {
     scope: TenantScope,
     tier: Tier,
     caps: Caps,
-    spec: ProbeSpec,
+    pub(super) spec: ProbeSpec,
+    spec_sha256: [u8; 32],
     selection: Selection,
     retry: RetryPolicy,
-    chosen: Vec<AgentId>,
-    admitted: Admitted,
+    pub(super) chosen: Vec<Chosen>,
+    pub(super) admitted: Admitted,
     deadline: Duration,
     idempotency: Option<NewIdempotency>,
+}
+
+/// An agent that is to do it, or whose earlier report will do.
+pub(super) struct Chosen {
+    pub(super) candidate: Candidate,
+    pub(super) cached: Option<CachedReport>,
 }
 
 impl Jobs {
@@ -58,12 +69,12 @@ impl Jobs {
         Self { lifecycle, fleet }
     }
 
-    pub(super) const fn lifecycle(&self) -> &Lifecycle {
-        &self.lifecycle
-    }
-
     pub(crate) const fn store(&self) -> &Store {
         &self.lifecycle.store
+    }
+
+    pub(super) const fn lifecycle(&self) -> &Lifecycle {
+        &self.lifecycle
     }
 
     pub(crate) fn bus(&self) -> &Arc<Bus> {
@@ -80,16 +91,52 @@ impl Jobs {
         let scope = grant.scope()?;
         let tier = grant.tier().ok_or(ServiceError::NotFound)?;
         let idempotency = idempotency_key.map(|key| idempotency(key, &request)).transpose()?;
+        if let Some(earlier) = self.earlier(scope, idempotency.as_ref()).await? {
+            return self.accepted(scope, tier, earlier).await;
+        }
         let decided = self.decide(scope, tier, request, idempotency).await?;
-        let estimated_start = clock::now().plus(decided.admitted.estimated_start);
+        let tiers = self.lifecycle.tiers.table();
+        let limits = tiers.of(tier);
+        self.lifecycle
+            .rates
+            .take(grant.actor(), scope.tenant(), limits)
+            .map_err(|Wait(wait)| ServiceError::RateLimited {
+                retry_after_s: retry_after_s(wait),
+            })?;
         // A caller that hangs up must not leave jobs on disk that the dispatcher never heard of: so this part runs to its end on its own.
         let jobs = self.clone();
         let accepting = self.lifecycle.tasks.spawn(async move { jobs.accept(decided).await });
-        let id = accepting.await.map_err(|_| ServiceError::Internal)??;
+        let outcome = accepting.await.map_err(|_| ServiceError::Internal)?;
+        if !matches!(outcome, Ok(Accepted::Fresh(_))) {
+            // Only what is accepted counts.
+            self.lifecycle.rates.give_back(grant.actor(), scope.tenant());
+        }
+        match outcome? {
+            Accepted::Fresh(id) | Accepted::Before(id) => self.accepted(scope, tier, id).await,
+        }
+    }
+
+    /// The measurement that an idempotency key made before.
+    async fn earlier(&self, scope: TenantScope, key: Option<&NewIdempotency>) -> Result<Option<MeasurementId>, ServiceError> {
+        let Some(key) = key else { return Ok(None) };
+        let mut reader = self.store().reader().await?;
+        match control_store::jobs::earlier(&mut reader, scope, key, clock::now()).await? {
+            Some(Enqueued::Replayed(earlier)) => Ok(Some(earlier)),
+            Some(Enqueued::Mismatch) => Err(ServiceError::IdempotencyMismatch),
+            Some(Enqueued::Fresh | Enqueued::TooManyOpen | Enqueued::OverQuota(_)) | None => Ok(None),
+        }
+    }
+
+    /// A measurement that is on disk, with when the first of its open jobs is expected to start.
+    async fn accepted(&self, scope: TenantScope, tier: Tier, id: MeasurementId) -> Result<Measurement, ServiceError> {
         let mut reader = self.store().reader().await?;
         let mut measurement = read::measurement_of(&mut reader, scope, id).await?;
-        if measurement.state == "open" {
-            measurement.estimated_start = Some(estimated_start.into());
+        let open = measurement.jobs.iter().filter(|job| job.ended_at.is_none());
+        let agents: Vec<AgentId> = open.filter_map(|job| job.agent.parse().ok()).collect();
+        if !agents.is_empty() {
+            let load = self.lifecycle.dispatch.load(agents.clone(), tier).await;
+            let starts = agents.iter().map(|agent| candidate(*agent, &load)).map(start_of);
+            measurement.estimated_start = starts.min().map(|start| clock::now().plus(start).into());
         }
         Ok(measurement)
     }
@@ -152,7 +199,13 @@ impl Jobs {
         }
     }
 
-    async fn decide(&self, scope: TenantScope, tier: Tier, request: CreateMeasurement, idempotency: Option<NewIdempotency>) -> Result<Decided, ServiceError> {
+    pub(super) async fn decide(
+        &self,
+        scope: TenantScope,
+        tier: Tier,
+        request: CreateMeasurement,
+        idempotency: Option<NewIdempotency>,
+    ) -> Result<Decided, ServiceError> {
         let spec = ProbeSpec::from_value(request.spec).map_err(|invalid| ServiceError::Invalid(within("spec", invalid)))?;
         let retry = retry_policy(request.retry.as_deref())?;
         let tiers = self.lifecycle.tiers.table();
@@ -160,7 +213,10 @@ impl Jobs {
         let chosen = self.choose(scope, tier, limits, &spec, &request.selection).await?;
         let (chosen, load) = (chosen.agents, chosen.load);
         let deadline = request.deadline_s.map_or(DEADLINE_DEFAULT, |seconds| Duration::from_secs(u64::from(seconds)));
-        let candidates: Vec<Candidate> = chosen.iter().map(|agent| candidate(*agent, &load)).collect();
+        let spec_sha256 = spec_sha256(&spec)?;
+        let chosen = self.with_earlier_reports(scope, spec_sha256, request.max_age_s, chosen, &load).await?;
+        let to_run = chosen.iter().filter(|chosen| chosen.cached.is_none());
+        let candidates: Vec<Candidate> = to_run.map(|chosen| chosen.candidate).collect();
         let admitted = admit(&AdmissionRequest {
             limits,
             // The store counts the tenant's own open jobs again, exactly, in the transaction that adds to them.
@@ -168,14 +224,19 @@ impl Jobs {
             open_jobs_total: u64::try_from(load.open_jobs).unwrap_or(OPEN_JOBS_MAX),
             spec: &spec,
             deadline,
+            answered: chosen.len() - candidates.len(),
             chosen: &candidates,
         })
-        .map_err(refused)?;
+        .map_err(|refusal| refused(refusal, deadline))?;
         Ok(Decided {
             scope,
             tier,
-            caps: Caps { open_jobs: limits.open_jobs },
+            caps: Caps {
+                open_jobs: limits.open_jobs,
+                quota: Quota::of(limits),
+            },
             spec,
+            spec_sha256,
             selection: request.selection,
             retry,
             chosen,
@@ -185,13 +246,39 @@ impl Jobs {
         })
     }
 
-    async fn accept(&self, decided: Decided) -> Result<MeasurementId, ServiceError> {
+    /// Finds the earlier reports that will do, where the request takes some.
+    async fn with_earlier_reports(
+        &self,
+        scope: TenantScope,
+        spec_sha256: [u8; 32],
+        max_age_s: Option<u32>,
+        chosen: Vec<AgentId>,
+        load: &Load,
+    ) -> Result<Vec<Chosen>, ServiceError> {
+        let mut earlier = Vec::new();
+        if let Some(age) = max_age_s {
+            if !(1..=MAX_AGE_MAX_S).contains(&age) {
+                return Err(ServiceError::invalid("max_age_s", format!("must be from 1 to {MAX_AGE_MAX_S}")));
+            }
+            let since = clock::now().minus(Duration::from_secs(u64::from(age)));
+            let mut reader = self.store().reader().await?;
+            earlier = control_store::jobs::cached(&mut reader, scope, spec_sha256, &chosen, since).await?;
+        }
+        let with = |agent: AgentId| Chosen {
+            candidate: candidate(agent, load),
+            cached: earlier.iter().find(|cached| cached.agent == agent).copied(),
+        };
+        Ok(chosen.into_iter().map(with).collect())
+    }
+
+    async fn accept(&self, decided: Decided) -> Result<Accepted, ServiceError> {
         let now = clock::now();
         let Decided {
             scope,
             tier,
             caps,
             spec,
+            spec_sha256,
             selection,
             retry,
             chosen,
@@ -203,17 +290,19 @@ impl Jobs {
         let id = MeasurementId::new(now, clock::random_id_bytes());
         let new_jobs: Vec<NewJob> = chosen
             .iter()
-            .map(|agent| NewJob {
+            .map(|chosen| NewJob {
                 id: JobId::new(now, clock::random_id_bytes()),
-                agent: *agent,
-                cost: admitted.cost,
+                agent: chosen.candidate.agent,
+                cost: if chosen.cached.is_some() { 0 } else { admitted.cost },
                 not_before: None,
+                cached_from: chosen.cached,
             })
             .collect();
         let is_named = !selection.agents.is_empty() || selection.same_as.is_some();
         let choice = if is_named { Choice::Named } else { Choice::Matched };
         let accepted: Vec<AcceptedJob> = new_jobs
             .iter()
+            .filter(|job| job.cached_from.is_none())
             .map(|job| AcceptedJob {
                 queued: queued(job, scope, tier, deadline),
                 measurement: id,
@@ -226,6 +315,7 @@ impl Jobs {
         let measurement = NewMeasurement {
             id,
             spec,
+            spec_sha256,
             selection,
             tier,
             caps,
@@ -234,24 +324,60 @@ impl Jobs {
             retry,
             choice,
         };
+        let answered = new_jobs.len() - accepted.len();
         let enqueued = self
             .store()
             .write(move |tx| Box::pin(async move { control_store::jobs::enqueue(tx, scope, &measurement, &new_jobs, idempotency.as_ref()).await }))
             .await?;
         match enqueued {
             Enqueued::Fresh => {
-                self.lifecycle.metrics.jobs_accepted.inc_by(u64::try_from(accepted.len()).unwrap_or(0));
-                self.lifecycle.bus.open(id, accepted.len());
-                self.lifecycle.dispatch.accepted(accepted).await;
-                Ok(id)
+                let counted = |jobs: usize| u64::try_from(jobs).unwrap_or(0);
+                self.lifecycle.metrics.jobs_accepted.inc_by(counted(accepted.len() + answered));
+                let completed = EndLabel { end: End::Completed.as_str() };
+                self.lifecycle.metrics.jobs_ended.get_or_create(&completed).inc_by(counted(answered));
+                if !accepted.is_empty() {
+                    self.lifecycle.bus.open(id, accepted.len());
+                    self.lifecycle.dispatch.accepted(accepted).await;
+                }
+                Ok(Accepted::Fresh(id))
             }
-            Enqueued::Replayed(earlier) => Ok(earlier),
+            Enqueued::Replayed(earlier) => Ok(Accepted::Before(earlier)),
+            Enqueued::OverQuota(span) => Err(ServiceError::QuotaUsedUp {
+                span: span.as_str(),
+                retry_after_s: retry_after_s(Spans::of(now).end(span).since(now)),
+            }),
             Enqueued::Mismatch => Err(ServiceError::IdempotencyMismatch),
             Enqueued::TooManyOpen => Err(ServiceError::TooManyOpenJobs {
                 retry_after_s: OPEN_JOBS_RETRY_S,
             }),
         }
     }
+}
+
+/// What came of writing a measurement.
+enum Accepted {
+    /// It is new.
+    Fresh(MeasurementId),
+    /// Its idempotency key made one before.
+    Before(MeasurementId),
+}
+
+/// How long until a job is expected to start on an agent.
+pub(super) fn start_of(candidate: Candidate) -> Duration {
+    estimated_start(candidate.backlog, candidate.drain_rate)
+}
+
+/// Equal questions have equal hashes: a spec is written with every default filled in and in the order of its fields.
+fn spec_sha256(spec: &ProbeSpec) -> Result<[u8; 32], ServiceError> {
+    let text = serde_json::to_vec(spec).map_err(|_| ServiceError::Internal)?;
+    let mut sha256 = [0; 32];
+    sha256.copy_from_slice(digest::digest(&digest::SHA256, &text).as_ref());
+    Ok(sha256)
+}
+
+/// Rounded up, so that whoever waits that long has waited long enough.
+fn retry_after_s(wait: Duration) -> u32 {
+    u32::try_from(wait.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX).max(1)
 }
 
 fn candidate(agent: AgentId, load: &Load) -> Candidate {
@@ -276,7 +402,7 @@ fn queued(job: &NewJob, scope: TenantScope, tier: Tier, deadline: UnixMicros) ->
     }
 }
 
-fn refused(refusal: Refusal) -> ServiceError {
+fn refused(refusal: Refusal, deadline: Duration) -> ServiceError {
     match refusal {
         Refusal::Deadline(invalid) => ServiceError::Invalid(invalid),
         Refusal::TierLimit(invalid) => ServiceError::TierLimit(within("spec", invalid)),
@@ -289,7 +415,8 @@ fn refused(refusal: Refusal) -> ServiceError {
         },
         Refusal::CannotStartInTime { estimated_start } => ServiceError::CannotStartInTime {
             estimated_start: clock::now().plus(estimated_start).into(),
-            retry_after_s: u32::try_from(estimated_start.as_secs()).unwrap_or(u32::MAX).clamp(1, RETRY_AFTER_MAX_S),
+            // By then so much is done that a job with the same deadline would start in time.
+            retry_after_s: retry_after_s(estimated_start.saturating_sub(deadline)).min(RETRY_AFTER_MAX_S),
         },
     }
 }
@@ -333,5 +460,7 @@ fn idempotency(key: String, request: &CreateMeasurement) -> Result<NewIdempotenc
 const IDEMPOTENCY_LIFE: Duration = Duration::from_hours(24);
 /// When a tenant with too many open jobs tries again, seconds.
 const OPEN_JOBS_RETRY_S: u32 = 10;
+/// Oldest report that may be taken for an answer, seconds.
+const MAX_AGE_MAX_S: u32 = 86_400;
 /// Longest time a caller is asked to wait, seconds.
 const RETRY_AFTER_MAX_S: u32 = 900;

@@ -54,7 +54,8 @@ impl Jobs {
             count: selection.count,
             limit: limits.agents_per_measurement,
         };
-        match self.fleet().directory().choose(scope, &wanted).map_err(|refusal| refused(&refusal))? {
+        let choice = self.fleet().directory().choose(scope, &wanted).map_err(|refusal| refused(&refusal))?;
+        match self.without_held(scope, limits, choice)? {
             Choice::Named(agents) => {
                 let load = self.lifecycle().dispatch.load(agents.clone(), tier).await;
                 Ok(Chosen { agents, load })
@@ -67,6 +68,30 @@ impl Jobs {
                     agents: spread(waiting, count),
                     load,
                 })
+            }
+        }
+    }
+
+    /// Leaves out the newest agents above the number that the tier includes: they keep what they have and get no new work.
+    fn without_held(&self, scope: TenantScope, limits: &TierLimits, choice: Choice) -> Result<Choice, ServiceError> {
+        let Some(first) = self.fleet().directory().first_beyond(scope, limits.agents) else {
+            return Ok(choice);
+        };
+        match choice {
+            Choice::Named(agents) => match agents.iter().find(|agent| **agent >= first) {
+                None => Ok(Choice::Named(agents)),
+                Some(held) => {
+                    let included = limits.agents;
+                    let message = format!("your tier includes {included} agents; the newest above that number, as {held}, get no new work");
+                    Err(ServiceError::TierLimit(InvalidField::new("selection.agents", message)))
+                }
+            },
+            Choice::Among { mut candidates, count } => {
+                candidates.retain(|candidate| candidate.agent < first);
+                if candidates.is_empty() {
+                    return Err(ServiceError::NoAgentMatches);
+                }
+                Ok(Choice::Among { candidates, count })
             }
         }
     }

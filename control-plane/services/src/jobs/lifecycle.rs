@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::relocate::Stranded;
-use super::{Dispatch, InFlight};
+use super::{Dispatch, InFlight, Rates};
 use crate::clock;
 use crate::metrics::{EndLabel, Metrics};
 use crate::reports::Bus;
@@ -30,6 +30,7 @@ pub(crate) struct Lifecycle {
     pub(crate) tiers: Tiers,
     /// The way to whoever finds other agents.
     pub(crate) stranded: mpsc::Sender<Stranded>,
+    pub(crate) rates: Rates,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
 }

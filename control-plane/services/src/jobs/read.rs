@@ -143,6 +143,7 @@ pub(crate) fn to_job(row: JobRow) -> Job {
         deadline_at: row.deadline_at.into(),
         cancel_requested_at: row.cancel_requested_at.map(Into::into),
         ended_at: row.ended_at.map(Into::into),
+        cached: row.cached,
     }
 }
 

@@ -48,6 +48,7 @@ impl Ingestion {
             attempt: self.job.attempt,
             body: self.body,
             started_at: report.as_ref().map_or(at, |report| report.started_at_us),
+            duration_us: report.as_ref().map_or(0, |report| report.duration_us),
             at,
             end: report.as_ref().map_or(End::Failed, end_of),
             readable: report.as_ref().map(|_| ()).map_err(ToString::to_string),
@@ -69,6 +70,7 @@ impl Ingestion {
                         received_at: at.into(),
                         started_at: report.started_at_us.into(),
                         late: false,
+                        cached: false,
                         report,
                     };
                     lifecycle.bus.publish(ended.measurement, &StreamEvent::Report(published));

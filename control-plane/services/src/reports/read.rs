@@ -222,6 +222,7 @@ fn job_report(row: &ReportRow) -> Option<JobReport> {
             received_at: row.received_at.into(),
             started_at: row.started_at.into(),
             late: row.late,
+            cached: row.cached,
             report,
         }),
         Err(error) => {

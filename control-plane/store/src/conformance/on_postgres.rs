@@ -15,3 +15,5 @@ mod identity;
 mod job_life;
 #[path = "report_life.rs"]
 mod report_life;
+#[path = "subscriptions.rs"]
+mod subscriptions;

@@ -4,12 +4,14 @@ use sqlx::{Executor as _, SqlSafeStr as _};
 
 use super::{Made, OnPostgres, OnSqlite, World};
 use crate::connection::Connection;
-use crate::{agents, audit, certificates, dialect, idempotency, jobs, join_tokens, keys, maintenance, reports, sessions, tenants, tiers};
+use crate::{agents, audit, certificates, dialect, idempotency, jobs, join_tokens, keys, maintenance, quota, reports, sessions, tenants, tiers, usage};
 
 fn statements() -> Vec<&'static str> {
     let mut statements: Vec<&'static str> = [
         tenants::STATEMENTS,
         tiers::STATEMENTS,
+        usage::STATEMENTS,
+        quota::STATEMENTS,
         keys::STATEMENTS,
         join_tokens::STATEMENTS,
         certificates::STATEMENTS,

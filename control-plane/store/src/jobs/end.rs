@@ -1,6 +1,9 @@
 //! The one place where a job gets its end.
 
+use std::collections::BTreeMap;
+
 use control_core::authorize::SystemScope;
+use control_core::quota::Spans;
 use serde::Serialize;
 use shared_protocol::end::{End, RefuseReason};
 use shared_protocol::id::{AgentId, Attempt, JobId, JobRef, MeasurementId, TenantId};
@@ -13,6 +16,7 @@ use crate::error::StoreError;
 use crate::row;
 use crate::statement::Statement;
 use crate::tx::{self, Tx};
+use crate::usage::{self, Used};
 
 /// A job that was just given its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +95,18 @@ pub(crate) async fn take_handed_out(tx: &mut Tx, agent: AgentId, job: JobId, att
 
 /// Writes the end of jobs whose rows were just taken out of `job_open`: only who took a row out may call this.
 pub(crate) async fn close(tx: &mut Tx, gone: Vec<OpenJob>, end: End, reason: Option<&str>, at: UnixMicros) -> Result<Vec<EndedJob>, StoreError> {
+    close_with(tx, gone, end, reason, at, Used::default()).await
+}
+
+/// [`close`], and counts what else each of the jobs used.
+pub(crate) async fn close_with(
+    tx: &mut Tx,
+    gone: Vec<OpenJob>,
+    end: End,
+    reason: Option<&str>,
+    at: UnixMicros,
+    spent: Used,
+) -> Result<Vec<EndedJob>, StoreError> {
     #[derive(Serialize)]
     struct Closed {
         id: JobId,
@@ -114,6 +130,13 @@ pub(crate) async fn close(tx: &mut Tx, gone: Vec<OpenJob>, end: End, reason: Opt
         .bind(reason.map(str::to_owned))
         .bind(at.micros());
     tx::execute(tx, statement).await?;
+    let mut used = BTreeMap::<TenantId, Used>::new();
+    for job in &gone {
+        let of_tenant = used.entry(job.tenant).or_default();
+        *of_tenant = of_tenant.plus(Used::ends(end, 1)).plus(spent);
+    }
+    let used: Vec<(TenantId, Used)> = used.into_iter().collect();
+    usage::add(tx, Spans::of(at).day, &used).await?;
     Ok(gone.iter().map(|job| ended(job, end, reason, at)).collect())
 }
 

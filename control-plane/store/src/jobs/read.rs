@@ -62,6 +62,8 @@ pub struct JobRow {
     pub cancel_requested_at: Option<UnixMicros>,
     /// When it ended.
     pub ended_at: Option<UnixMicros>,
+    /// Whether an earlier report answers it.
+    pub cached: bool,
 }
 
 /// Which jobs are wanted; every condition given must hold.
@@ -187,6 +189,7 @@ fn job_row(row: &Row) -> Result<JobRow, RowError> {
         deadline_at: row.instant("deadline_at")?,
         cancel_requested_at: row.instant_or_none("cancel_requested_at")?,
         ended_at: row.instant_or_none("ended_at")?,
+        cached: row.number::<i64>("cached")? != 0,
     })
 }
 
@@ -204,7 +207,8 @@ macro_rules! select_job {
         concat!(
             "SELECT j.id, j.measurement, j.agent, COALESCE(a.name, '') AS agent_name, j.tier, j.cost, j.outcome, o.state, j.reason, ",
             "COALESCE(j.attempt, o.attempt, 0) AS attempt, j.created_at, j.deadline_at, ",
-            "COALESCE(j.cancel_requested_at, o.cancel_requested_at) AS cancel_requested_at, j.ended_at ",
+            "COALESCE(j.cancel_requested_at, o.cancel_requested_at) AS cancel_requested_at, j.ended_at, ",
+            "CAST(CASE WHEN j.cached_from IS NULL THEN 0 ELSE 1 END AS BIGINT) AS cached ",
             "FROM job j LEFT JOIN job_open o ON o.id = j.id LEFT JOIN agent a ON a.id = j.agent WHERE ",
             $($rest),+
         )

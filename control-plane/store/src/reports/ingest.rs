@@ -1,9 +1,10 @@
 //! Taking a report in. One transaction stores it, ends its job and moves the outbox on, so that what is acknowledged is on disk.
 
 use control_core::authorize::SystemScope;
+use control_core::quota::Spans;
 use control_core::retry::{Loss, Return, returned};
 use shared_protocol::end::End;
-use shared_protocol::id::{AgentId, Attempt, Epoch, IncarnationId, JobId, JobRef, Sequence};
+use shared_protocol::id::{AgentId, Attempt, Epoch, IncarnationId, JobId, JobRef, Sequence, TenantId};
 use shared_protocol::tier::Tier;
 use shared_protocol::time::UnixMicros;
 
@@ -12,6 +13,7 @@ use crate::jobs::{self, EndedJob, OpenJob};
 use crate::row::{Row, RowError};
 use crate::statement::Statement;
 use crate::tx::{self, Tx};
+use crate::usage::{self, Used};
 
 /// A whole report as it came from an agent.
 #[derive(Debug, Clone)]
@@ -32,6 +34,8 @@ pub struct IncomingReport {
     pub body: String,
     /// When the probe began, by the agent's clock.
     pub started_at: UnixMicros,
+    /// How long it took, microseconds.
+    pub duration_us: u64,
     /// Now.
     pub at: UnixMicros,
     /// The end that it gives its job: completed, or cancelled where the agent was told to stop.
@@ -118,8 +122,9 @@ async fn store(tx: &mut Tx, report: &IncomingReport) -> Result<IngestOutcome, St
     }
     let statement = Statement::own(STANDING).bind(report.job.uuid()).bind(report.agent.uuid());
     match judge(tx::optional(tx, statement, standing).await?, report.attempt) {
-        Ok(retention_class) => {
+        Ok((tenant, retention_class)) => {
             if insert(tx, report, retention_class, Timing::Late).await? {
+                usage::add(tx, Spans::of(report.at).day, &[(tenant, spent(report))]).await?;
                 Ok(IngestOutcome::Late)
             } else {
                 discard(tx, report, DiscardReason::AlreadyReported).await
@@ -132,27 +137,37 @@ async fn store(tx: &mut Tx, report: &IncomingReport) -> Result<IngestOutcome, St
 /// The gate: whoever takes the row out of `job_open` writes the end.
 async fn end(tx: &mut Tx, report: &IncomingReport, end: End, reason: Option<&str>) -> Result<Option<EndedJob>, StoreError> {
     let gone = jobs::take_handed_out(tx, report.agent, report.job, report.attempt).await?;
-    Ok(jobs::close(tx, gone, end, reason, report.at).await?.into_iter().next())
+    Ok(jobs::close_with(tx, gone, end, reason, report.at, spent(report)).await?.into_iter().next())
+}
+
+/// What the report stands for in the tenant's usage, whether it can be understood or not.
+fn spent(report: &IncomingReport) -> Used {
+    Used {
+        agent_us: report.duration_us.min(DURATION_MAX_US),
+        report_bytes: u64::try_from(report.body.len()).unwrap_or(u64::MAX),
+        ..Used::default()
+    }
 }
 
 /// Where the job of a report stands that did not pass the gate.
 struct Standing {
+    tenant: TenantId,
     outcome: Option<End>,
     reason: Option<String>,
     attempt: Attempt,
     retention_class: Tier,
 }
 
-/// Whether a report that did not end its job is kept beside the end, and in which retention class.
-fn judge(standing: Option<Standing>, attempt: Attempt) -> Result<Tier, DiscardReason> {
+/// Whether a report that did not end its job is kept beside the end, for whom, and in which retention class.
+fn judge(standing: Option<Standing>, attempt: Attempt) -> Result<(TenantId, Tier), DiscardReason> {
     let standing = standing.ok_or(DiscardReason::UnknownJob)?;
     let outcome = standing.outcome.ok_or(DiscardReason::FencedAttempt)?;
     if standing.attempt != attempt {
         return Err(DiscardReason::FencedAttempt);
     }
     match outcome {
-        End::Expired => Ok(standing.retention_class),
-        End::Failed if standing.reason.as_deref() == Some(AGENT_LOST) => Ok(standing.retention_class),
+        End::Expired => Ok((standing.tenant, standing.retention_class)),
+        End::Failed if standing.reason.as_deref() == Some(AGENT_LOST) => Ok((standing.tenant, standing.retention_class)),
         End::Cancelled => Err(DiscardReason::Cancelled),
         End::Completed | End::Failed | End::Refused => Err(DiscardReason::AlreadyEnded),
     }
@@ -262,6 +277,7 @@ fn outbox(row: &Row) -> Result<Option<(IncarnationId, u64)>, RowError> {
 
 fn standing(row: &Row) -> Result<Standing, RowError> {
     Ok(Standing {
+        tenant: TenantId::from_uuid(row.uuid("tenant")?),
         outcome: row.known_or_none("outcome")?,
         reason: row.text_or_none("reason")?,
         attempt: Attempt(row.number_or_none("attempt")?.unwrap_or(0)),
@@ -269,6 +285,8 @@ fn standing(row: &Row) -> Result<Standing, RowError> {
     })
 }
 
+/// Longest run that is counted, microseconds: an agent may say anything.
+const DURATION_MAX_US: u64 = 86_400_000_000;
 /// The reason of a job whose agent lost it.
 const AGENT_LOST: &str = "agent_lost";
 /// The reason of a job whose report could not be understood.
@@ -282,7 +300,7 @@ const MOVE_OUTBOX: &str = "INSERT INTO agent_outbox (agent, incarnation, up_to) 
 ON CONFLICT (agent) DO UPDATE SET incarnation = excluded.incarnation, up_to = excluded.up_to";
 const INSERT: &str = "INSERT INTO report (retention_class, job, attempt, late, started_at, received_at, body)
 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (retention_class, job) DO NOTHING";
-const STANDING: &str = "SELECT outcome, reason, attempt, retention_class FROM job WHERE id = $1 AND agent = $2";
+const STANDING: &str = "SELECT tenant, outcome, reason, attempt, retention_class FROM job WHERE id = $1 AND agent = $2";
 const DISCARD: &str = "INSERT INTO report_discarded (agent, incarnation, seq, last_seq, job, why, at) VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (agent, incarnation, seq) DO NOTHING";
 const QUARANTINE: &str = "INSERT INTO report_quarantine (agent, incarnation, seq, job, attempt, why, body, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)

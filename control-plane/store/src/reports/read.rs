@@ -24,6 +24,8 @@ pub struct ReportRow {
     pub attempt: Attempt,
     /// Whether it came after the job had ended without it.
     pub late: bool,
+    /// Whether it is an earlier job's, which the tenant took for this one.
+    pub cached: bool,
     /// When the probe began, by the agent's clock.
     pub started_at: UnixMicros,
     /// When it was stored.
@@ -101,6 +103,7 @@ fn report(row: &Row) -> Result<ReportRow, RowError> {
         agent: AgentId::from_uuid(row.uuid("agent")?),
         attempt: Attempt(row.number("attempt")?),
         late: row.number::<i64>("late")? != 0,
+        cached: row.number::<i64>("cached")? != 0,
         started_at: row.instant("started_at")?,
         received_at: row.instant("received_at")?,
         body,
@@ -130,11 +133,13 @@ fn quarantined_row(row: &Row) -> Result<QuarantinedRow, RowError> {
     })
 }
 
-const OF_MEASUREMENT: &str = "SELECT r.job, j.measurement, j.agent, r.attempt, r.late, r.started_at, r.received_at, r.body
-FROM job j JOIN report r ON r.retention_class = j.retention_class AND r.job = j.id
+const OF_MEASUREMENT: &str = "SELECT j.id AS job, j.measurement, j.agent, r.attempt, r.late, r.started_at, r.received_at, r.body,
+CAST(CASE WHEN j.cached_from IS NULL THEN 0 ELSE 1 END AS BIGINT) AS cached
+FROM job j JOIN report r ON r.retention_class = COALESCE(j.cached_class, j.retention_class) AND r.job = COALESCE(j.cached_from, j.id)
 WHERE j.measurement = $1 AND j.tenant = $2 AND j.id < $3 ORDER BY j.id DESC LIMIT $4";
-const OF_JOB: &str = "SELECT r.job, j.measurement, j.agent, r.attempt, r.late, r.started_at, r.received_at, r.body
-FROM job j JOIN report r ON r.retention_class = j.retention_class AND r.job = j.id WHERE j.id = $1 AND j.tenant = $2";
+const OF_JOB: &str = "SELECT j.id AS job, j.measurement, j.agent, r.attempt, r.late, r.started_at, r.received_at, r.body,
+CAST(CASE WHEN j.cached_from IS NULL THEN 0 ELSE 1 END AS BIGINT) AS cached
+FROM job j JOIN report r ON r.retention_class = COALESCE(j.cached_class, j.retention_class) AND r.job = COALESCE(j.cached_from, j.id) WHERE j.id = $1 AND j.tenant = $2";
 const DISCARDED: &str = "SELECT incarnation, seq, last_seq, job, why, at FROM report_discarded WHERE agent = $1 ORDER BY at DESC, seq DESC LIMIT $2";
 const QUARANTINED: &str = "SELECT incarnation, seq, job, attempt, why, body, at FROM report_quarantine WHERE agent = $1
 ORDER BY at DESC, seq DESC LIMIT $2";
