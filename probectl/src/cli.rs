@@ -191,6 +191,7 @@ mod tests {
             &["ping", "127.0.0.1", "--from", "label:x"],
             &["ping", "127.0.0.1", "-o", "yaml"],
             &["ping", "127.0.0.1", "--label", "x"],
+            &["ping", "127.0.0.1", "--same-as", "m", "--from", "a"],
             &["completion", "tcsh"],
             &["ping", "[::1]"],
             &["ping", "127.1"],

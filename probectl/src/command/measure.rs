@@ -31,6 +31,12 @@ pub struct MeasureArgs {
     /// Only agents with this label; may be given more than once, and then all must hold.
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_label)]
     pub label: Vec<(String, String)>,
+    /// Only agents in this region.
+    #[arg(long, value_name = "NAME")]
+    pub region: Option<String>,
+    /// The agents of an earlier measurement.
+    #[arg(long, value_name = "MEASUREMENT", conflicts_with_all = ["from", "label", "region"])]
+    pub same_as: Option<String>,
     /// Most agents to use.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub limit: Option<u32>,

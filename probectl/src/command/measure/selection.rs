@@ -13,6 +13,8 @@ use crate::output::Screen;
 /// Which agents the options mean. Only `all` has to ask which there are.
 pub(super) async fn selection(arguments: &MeasureArgs, client: &Client, screen: &mut Screen<'_>) -> Result<Selection, Error> {
     let mut selection = Selection {
+        region: arguments.region.clone(),
+        same_as: arguments.same_as.clone(),
         count: arguments.limit,
         ..Selection::default()
     };
@@ -20,8 +22,8 @@ pub(super) async fn selection(arguments: &MeasureArgs, client: &Client, screen: 
         require(&mut selection, key, value)?;
     }
     if arguments.from.contains(&Origin::All) {
-        if arguments.from.iter().any(|origin| *origin != Origin::All) || !arguments.label.is_empty() {
-            return Err(Error::Usage("--from all goes with no other --from and with no --label"));
+        if arguments.from.iter().any(|origin| *origin != Origin::All) || !arguments.label.is_empty() || arguments.region.is_some() {
+            return Err(Error::Usage("--from all goes with no other --from, no --label and no --region"));
         }
         selection.agents = online(client, screen).await?;
         return Ok(selection);

@@ -72,6 +72,23 @@ async fn several_agents_in_a_pipe_are_lines_that_say_whose_they_are() {
 }
 
 #[tokio::test]
+async fn a_region_or_the_agents_of_before_may_be_asked_for() {
+    let plane = two_agents().await;
+    for (arguments, selection) in [
+        (&["--region", "eu"][..], json!({"agents": [], "labels": {}, "region": "eu"})),
+        (
+            &["--same-as", "m0", "--limit", "2"],
+            json!({"agents": [], "labels": {}, "same_as": "m0", "count": 2}),
+        ),
+    ] {
+        let ran = probectl(&plane.url, &[&["ping", "127.0.0.1", "--no-wait"], arguments].concat()).await;
+        assert_eq!((ran.exit, &plane.asked().pop().unwrap().body["selection"]), (Exit::Ok, &selection));
+    }
+    let refused = probectl(&plane.url, &["ping", "127.0.0.1", "--from", "all", "--region", "eu"]).await;
+    assert_eq!(refused.exit, Exit::Usage);
+}
+
+#[tokio::test]
 async fn lists_are_csv_under_the_names_of_their_columns() {
     let items = json!({"items": [agent("a", "online"), agent("@b", "never")], "next_cursor": null});
     let plane = FakePlane::start([("GET /api/v1/agents", vec![Answer::json(200, &items)])]).await;
