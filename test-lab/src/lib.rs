@@ -17,6 +17,7 @@
 pub mod arrivals;
 pub mod clock;
 pub mod database;
+pub mod fair;
 pub mod fault;
 pub mod fleet;
 pub mod floor;

@@ -27,6 +27,8 @@ pub(crate) enum Name {
     Queue,
     /// What it costs to know who asks
     Auth,
+    /// Whether the queue is fair, simulated beside first come, first served and strict priority
+    Fair,
     /// 10,000 simulated agents: memory, idle cost, and the storm after a crash
     Fleet,
 }
@@ -40,6 +42,7 @@ impl Name {
             Self::Path => "path",
             Self::Queue => "queue",
             Self::Auth => "auth",
+            Self::Fair => "fair",
             Self::Fleet => "fleet",
         }
     }
