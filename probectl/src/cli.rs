@@ -15,7 +15,9 @@ pub use crate::command::join_tokens::JoinTokensCommand;
 pub use crate::command::keys::KeysCommand;
 pub use crate::command::measure::MeasureArgs;
 pub use crate::command::measurements::MeasurementsCommand;
+pub use crate::command::metrics::MetricsCommand;
 pub use crate::command::ping::PingArgs;
+pub use crate::command::reports::ReportsCommand;
 pub use crate::command::tcp::TcpArgs;
 
 /// Measure from inside networks that cannot be reached from outside.
@@ -87,6 +89,12 @@ pub enum Command {
     /// Measurements and their reports.
     #[command(subcommand)]
     Measurements(MeasurementsCommand),
+    /// Reports: what came of each job.
+    #[command(subcommand)]
+    Reports(ReportsCommand),
+    /// Metrics: numbers over time.
+    #[command(subcommand)]
+    Metrics(MetricsCommand),
     /// API keys of the tenant.
     #[command(subcommand)]
     Keys(KeysCommand),

@@ -111,6 +111,18 @@ impl Client {
         }
     }
 
+    /// Opens an answer of any length that is read line by line. The wait for its head is bounded, and each wait for more of it.
+    pub(crate) async fn lines(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Lines, ClientError> {
+        let request = self.request(Method::GET, path, query)?;
+        let sent = tokio::time::timeout(REQUEST_TIMEOUT, request.send()).await.map_err(|_| ClientError::Timeout)?;
+        let response = sent.map_err(|error| self.transport_error(&error))?;
+        if response.status().is_success() {
+            Ok(Lines { response, pending: Vec::new() })
+        } else {
+            Err(self.problem(response).await)
+        }
+    }
+
     fn request(&self, method: Method, path: &[&str], query: &[(&str, &str)]) -> Result<RequestBuilder, ClientError> {
         let mut url = self.base.clone();
         {
@@ -158,6 +170,36 @@ impl Client {
             ClientError::Timeout
         } else {
             ClientError::Broken
+        }
+    }
+}
+
+/// An answer that is read line by line.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    response: Response,
+    pending: Vec<u8>,
+}
+
+impl Lines {
+    /// The next line without its end; none at the end of the answer.
+    pub(crate) async fn next(&mut self, client: &Client) -> Result<Option<String>, ClientError> {
+        loop {
+            if let Some(end) = self.pending.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.pending.drain(..=end).collect();
+                return Ok(Some(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned()));
+            }
+            if self.pending.len() > BODY_BYTES {
+                return Err(ClientError::TooLong);
+            }
+            let read = tokio::time::timeout(REQUEST_TIMEOUT, self.response.chunk())
+                .await
+                .map_err(|_| ClientError::Timeout)?;
+            match read.map_err(|error| client.transport_error(&error))? {
+                Some(piece) => self.pending.extend_from_slice(&piece),
+                None if self.pending.is_empty() => return Ok(None),
+                None => self.pending.push(b'\n'),
+            }
         }
     }
 }

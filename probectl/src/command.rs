@@ -20,8 +20,10 @@ pub(crate) mod join_tokens;
 pub(crate) mod keys;
 pub(crate) mod measure;
 pub(crate) mod measurements;
+pub(crate) mod metrics;
 mod outcome;
 pub(crate) mod ping;
+pub(crate) mod reports;
 pub(crate) mod tcp;
 
 /// Does what the command line asks for. `interrupt` ends when the person at the keyboard wants no more; only a running measurement waits for it.
@@ -77,6 +79,8 @@ async fn connected(
         Command::Agents(command) => agents::run(command, format, &client, screen).await,
         Command::Jobs(command) => jobs::run(command, format, &client, screen).await,
         Command::Measurements(command) => measurements::run(command, format, &client, screen).await,
+        Command::Reports(command) => reports::run(command, format, &client, screen).await,
+        Command::Metrics(command) => metrics::run(command, format, &client, screen).await,
         Command::Keys(command) => keys::run(command, format, &client, screen).await,
         Command::JoinTokens(command) => join_tokens::run(command, format, &client, screen).await,
         // Done without a control plane, above.

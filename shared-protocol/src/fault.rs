@@ -1,5 +1,7 @@
 //! Faults and codes: whose fault a finding is, what went wrong in a probe, and the stable codes of the HTTP API's problems.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 /// Whose fault it is that a probe did not succeed.
@@ -22,6 +24,32 @@ pub enum Fault {
     Control,
 }
 
+impl Fault {
+    /// Every fault.
+    pub const ALL: [Self; 7] = [Self::None, Self::Target, Self::Path, Self::Resolver, Self::Agent, Self::Policy, Self::Control];
+
+    /// The name on the wire and in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Target => "target",
+            Self::Path => "path",
+            Self::Resolver => "resolver",
+            Self::Agent => "agent",
+            Self::Policy => "policy",
+            Self::Control => "control",
+        }
+    }
+}
+
+impl FromStr for Fault {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        Self::ALL.into_iter().find(|fault| fault.as_str() == text).ok_or(UnknownName)
+    }
+}
+
 /// The probe's own verdict; how the job ended is something else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -35,6 +63,34 @@ pub enum Status {
     /// Nothing came back in time.
     Timeout,
 }
+
+impl Status {
+    /// Every verdict.
+    pub const ALL: [Self; 4] = [Self::Ok, Self::Degraded, Self::Failed, Self::Timeout];
+
+    /// The name on the wire and in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Degraded => "degraded",
+            Self::Failed => "failed",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
+impl FromStr for Status {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text).ok_or(UnknownName)
+    }
+}
+
+/// The text names nothing that this version knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a name that this version knows")]
+pub struct UnknownName;
 
 /// What went wrong in a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -165,5 +221,23 @@ impl ProblemCode {
             Self::Internal => 500,
             Self::Unavailable => 503,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_wire() {
+        for status in Status::ALL {
+            assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
+            assert_eq!(status.as_str().parse(), Ok(status));
+        }
+        for fault in Fault::ALL {
+            assert_eq!(serde_json::to_value(fault).unwrap(), fault.as_str());
+            assert_eq!(fault.as_str().parse(), Ok(fault));
+        }
+        assert_eq!("OK".parse::<Status>(), Err(UnknownName));
     }
 }

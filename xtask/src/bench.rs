@@ -31,6 +31,8 @@ pub(crate) enum Name {
     Fair,
     /// 10,000 simulated agents: memory, idle cost, and the storm after a crash
     Fleet,
+    /// How long dashboards wait for 30 days of 10,000 series
+    Query,
 }
 
 impl Name {
@@ -44,6 +46,7 @@ impl Name {
             Self::Auth => "auth",
             Self::Fair => "fair",
             Self::Fleet => "fleet",
+            Self::Query => "query",
         }
     }
 }

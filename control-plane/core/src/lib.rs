@@ -20,4 +20,5 @@ pub mod quota;
 pub mod rate;
 pub mod retry;
 pub mod selection;
+pub mod series;
 pub mod steady;

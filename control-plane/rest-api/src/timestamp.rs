@@ -1,6 +1,7 @@
 //! Instants as people and the API write them: RFC 3339 in UTC with microseconds.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use shared_protocol::time::UnixMicros;
@@ -24,6 +25,20 @@ impl From<UnixMicros> for Timestamp {
     }
 }
 
+impl FromStr for Timestamp {
+    type Err = InvalidTimestamp;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
+        let at: jiff::Timestamp = text.parse().map_err(|_| InvalidTimestamp)?;
+        Ok(Self(UnixMicros::from_micros(at.as_microsecond())))
+    }
+}
+
+/// The text is no instant of RFC 3339.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be an instant of RFC 3339, as in 2026-11-21T09:00:00Z")]
+pub struct InvalidTimestamp;
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_microsecond(self.0.micros()) {
@@ -42,8 +57,7 @@ impl Serialize for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let at: jiff::Timestamp = text.parse().map_err(serde::de::Error::custom)?;
-        Ok(Self(UnixMicros::from_micros(at.as_microsecond())))
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -72,7 +86,7 @@ impl fmt::Display for Day {
     }
 }
 
-impl std::str::FromStr for Day {
+impl FromStr for Day {
     type Err = NotADay;
 
     fn from_str(text: &str) -> Result<Self, NotADay> {

@@ -20,5 +20,6 @@ mod router;
 pub(crate) mod sse;
 pub(crate) mod state;
 pub(crate) mod waiting;
+pub(crate) mod websocket;
 
 pub use listener::serve;

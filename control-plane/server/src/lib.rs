@@ -15,6 +15,7 @@ pub mod agent_port;
 pub mod api;
 pub mod cli;
 pub mod config;
+mod handshake;
 pub mod http;
 mod logging;
 mod run;

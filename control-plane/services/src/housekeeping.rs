@@ -1,4 +1,5 @@
-//! What is forgotten in time: idempotency keys past their day, in small commits that delay nobody. And whether the books of jobs close.
+//! What is forgotten in time: idempotency keys past their day, and everything past its retention, in small commits that delay nobody.
+//! And whether the books of jobs close.
 
 use std::time::Duration;
 
@@ -8,9 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::metrics::{Metrics, SideLabel};
+use crate::tiers::Tiers;
+
+pub(crate) mod retention;
 
 /// Forgets what is past its time, again and again until the control plane stops.
-pub(crate) async fn keep_house(store: Store, metrics: Metrics, stopping: CancellationToken) {
+pub(crate) async fn keep_house(store: Store, tiers: Tiers, metrics: Metrics, stopping: CancellationToken) {
     loop {
         if let Err(error) = check_books(&store, &metrics).await {
             tracing::warn!(%error, "jobs could not be counted; tried again later");
@@ -21,6 +25,9 @@ pub(crate) async fn keep_house(store: Store, metrics: Metrics, stopping: Cancell
         }
         if let Err(error) = forget_idempotency(&store, &stopping).await {
             tracing::warn!(%error, "idempotency keys could not be forgotten; tried again later");
+        }
+        if let Err(error) = retention::let_go(&store, &tiers.table(), clock::now(), &stopping).await {
+            tracing::warn!(%error, "what is past its time could not be removed; tried again later");
         }
     }
 }

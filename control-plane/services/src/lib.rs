@@ -23,6 +23,7 @@ pub mod jobs;
 pub mod metrics;
 mod private_file;
 pub mod reports;
+pub mod series;
 mod services;
 pub mod subscriptions;
 mod tiers;

@@ -21,6 +21,12 @@ pub struct Metrics {
     pub conservation_error: Family<SideLabel, Gauge>,
     /// Reports taken in, by outcome.
     pub reports: Family<OutcomeLabel, Counter>,
+    /// Numbers added to series.
+    pub series_samples: Counter,
+    /// Numbers not kept because their tenant has as many series as its tier allows.
+    pub series_refused: Counter,
+    /// Numbers of hosts dropped because too many waited.
+    pub series_dropped: Counter,
     /// Sessions alive.
     pub sessions: Gauge,
     /// Sessions that ended, by reason.
@@ -79,6 +85,17 @@ impl Metrics {
             self.conservation_error.clone(),
         );
         registry.register("probeops_reports", "Reports taken in, by outcome", self.reports.clone());
+        registry.register("probeops_series_samples", "Numbers added to series", self.series_samples.clone());
+        registry.register(
+            "probeops_series_refused",
+            "Numbers not kept because their tenant has as many series as its tier allows",
+            self.series_refused.clone(),
+        );
+        registry.register(
+            "probeops_series_dropped",
+            "Numbers of hosts dropped because too many waited",
+            self.series_dropped.clone(),
+        );
         registry.register("probeops_sessions", "Agent sessions alive", self.sessions.clone());
         registry.register("probeops_sessions_closed", "Agent sessions that ended, by reason", self.sessions_closed.clone());
     }

@@ -25,6 +25,7 @@ use crate::identity::{Identity, JoinBundles, Pepper};
 use crate::jobs::{Dispatch, Dispatcher, Jobs, Lifecycle, Loaded, Rates, stranded};
 use crate::metrics::Metrics;
 use crate::reports::{Bus, Reports};
+use crate::series::{Roller, Series};
 use crate::subscriptions::Subscriptions;
 use crate::tiers::Tiers;
 
@@ -72,6 +73,8 @@ pub struct Services {
     pub reports: Reports,
     /// Tiers and usage.
     pub subscriptions: Subscriptions,
+    /// Numbers over time.
+    pub series: Series,
     /// What is counted.
     pub metrics: Metrics,
     store: Store,
@@ -103,15 +106,18 @@ impl Services {
         let (dispatch, receiver) = Dispatch::channel();
         let (stranded, relocations) = stranded();
         let boot = InstanceId::new(clock::now(), clock::random_id_bytes());
+        let metrics = Metrics::default();
+        let (series, numbers) = Series::new(store.clone(), metrics.clone());
         let lifecycle = Lifecycle {
             store: store.clone(),
             bus: Arc::new(Bus::new(boot.uuid().simple().to_string())),
             dispatch,
             in_flight: Arc::default(),
-            metrics: Metrics::default(),
+            metrics,
             tiers: Tiers::load(&store).await?,
             stranded,
             rates: Rates::default(),
+            series,
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
         };
@@ -123,9 +129,10 @@ impl Services {
         let dispatcher = Dispatcher::new(lifecycle.clone(), loaded);
         lifecycle.tasks.spawn(dispatcher.run(receiver));
 
-        lifecycle
-            .tasks
-            .spawn(housekeeping::keep_house(store.clone(), lifecycle.metrics.clone(), lifecycle.stopping.clone()));
+        let house = housekeeping::keep_house(store.clone(), lifecycle.tiers.clone(), lifecycle.metrics.clone(), lifecycle.stopping.clone());
+        lifecycle.tasks.spawn(house);
+        let roller = Roller::new(store.clone(), lifecycle.metrics.clone(), lifecycle.stopping.clone());
+        lifecycle.tasks.spawn(roller.run(numbers));
         let identities = Arc::new(IdentityMap::load(store.clone()).await?);
         lifecycle.tasks.spawn(Arc::clone(&identities).keep_fresh(lifecycle.stopping.clone()));
         let bundles = JoinBundles {
@@ -154,6 +161,7 @@ impl Services {
             identity,
             jobs,
             reports: Reports::new(store.clone(), Arc::clone(&lifecycle.bus)),
+            series: lifecycle.series.clone(),
             metrics: lifecycle.metrics.clone(),
             fleet,
             store,

@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use control_core::authorize::{Action, Principal, Resource, Scopes, SystemScope, TenantScope, authorize};
 use control_core::quota::Quota;
 use control_core::retry::{Choice, RetryPolicy};
+use control_core::series::{Measured, Reading, Trust};
 use serde_json::json;
 use shared_protocol::end::End;
+use shared_protocol::fault::{Fault, Status};
 use shared_protocol::frame::HostFacts;
 use shared_protocol::host::Place;
 use shared_protocol::id::{AgentId, Attempt, Epoch, IncarnationId, InstanceId, JobId, JobRef, MeasurementId, Sequence, TenantId};
@@ -14,7 +16,7 @@ use shared_protocol::tier::{Tier, TierLimits};
 use shared_protocol::time::UnixMicros;
 
 use crate::jobs::{self, Caps, Enqueued, LeasedJob, NewIdempotency, NewJob, NewMeasurement};
-use crate::reports::{self, IncomingReport, IngestOutcome};
+use crate::reports::{self, Facts, IncomingReport, IngestOutcome};
 use crate::tx::BoxFuture;
 use crate::{Database, Reader, Store, StoreError, StoreOptions, Tx, agents, certificates, sessions, tenants};
 
@@ -292,7 +294,7 @@ pub(super) fn report(side: Side, job: JobRef, seq: u64) -> IncomingReport {
         duration_us: 1_500_000,
         at: at(40),
         end: End::Completed,
-        readable: Ok(()),
+        readable: Ok(facts(at(30))),
         jitter: u32::MAX,
     }
 }
@@ -302,6 +304,21 @@ pub(super) async fn agents_of<D: Made>(world: &World<D>, side: Side) -> Vec<agen
     let mut all = agents::all(&mut world.reader().await, system(), None, 1_000).await.unwrap();
     all.retain(|agent| agent.tenant == side.tenant);
     all
+}
+
+pub(super) fn facts(measured_at: UnixMicros) -> Facts {
+    Facts {
+        status: Status::Ok,
+        fault: Fault::None,
+        measured: Measured {
+            at: measured_at,
+            trust: Trust::Plausible,
+        },
+        readings: vec![Reading {
+            name: "loss".into(),
+            value: 0.25,
+        }],
+    }
 }
 
 pub(super) fn host() -> HostFacts {

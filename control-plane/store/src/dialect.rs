@@ -25,7 +25,21 @@ macro_rules! uuid {
     };
 }
 
-pub(crate) use {rows, uuid};
+/// The only value of a row of a JSON array of numbers: in PostgreSQL it is still JSON.
+macro_rules! element {
+    () => {
+        "{element }"
+    };
+}
+
+/// Bytes written in hexadecimal inside a JSON parameter.
+macro_rules! bytes {
+    ($text:literal) => {
+        concat!("{bytes ", $text, "}")
+    };
+}
+
+pub(crate) use {bytes, element, rows, uuid};
 
 /// A mark, and what stands before and after its argument.
 struct Piece {
@@ -34,7 +48,7 @@ struct Piece {
     postgres: (&'static str, &'static str),
 }
 
-const PIECES: [Piece; 3] = [
+const PIECES: [Piece; 5] = [
     Piece {
         name: "rows",
         sqlite: ("json_each(", ")"),
@@ -49,6 +63,16 @@ const PIECES: [Piece; 3] = [
         name: "uuid_element",
         sqlite: ("unhex(value, '-')", ""),
         postgres: ("(value #>> ARRAY[]::text[])::uuid", ""),
+    },
+    Piece {
+        name: "element",
+        sqlite: ("value", ""),
+        postgres: ("value #>> ARRAY[]::text[]", ""),
+    },
+    Piece {
+        name: "bytes",
+        sqlite: ("unhex(", ")"),
+        postgres: ("decode(", ", 'hex')"),
     },
 ];
 

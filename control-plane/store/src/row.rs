@@ -92,6 +92,14 @@ impl Row {
         Ok(get!(self, column, Vec<u8>)?)
     }
 
+    pub(crate) fn bytes_or_none(&self, column: &'static str) -> Result<Option<Vec<u8>>, RowError> {
+        Ok(get!(self, column, Option<Vec<u8>>)?)
+    }
+
+    pub(crate) fn float(&self, column: &'static str) -> Result<f64, RowError> {
+        Ok(get!(self, column, f64)?)
+    }
+
     pub(crate) fn digest(&self, column: &'static str) -> Result<[u8; 32], RowError> {
         get!(self, column, &[u8])?.try_into().map_err(|_| RowError::Unknown(column))
     }

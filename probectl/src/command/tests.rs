@@ -453,6 +453,60 @@ async fn a_new_key_and_a_new_bundle_are_alone_on_standard_output() {
 }
 
 #[tokio::test]
+async fn reports_are_listed_by_their_filter_and_taken_out_as_they_come() {
+    let mut record = report();
+    for (name, value) in [
+        ("probe", json!("ping")),
+        ("target", json!("127.0.0.1")),
+        ("measured_at", json!("2026-11-21T09:00:00Z")),
+        ("skewed", json!(false)),
+    ] {
+        record[name] = value;
+    }
+    let exported = format!("{record}\n{record}\n");
+    let plane = FakePlane::start([
+        ("GET /api/v1/reports", vec![Answer::json(200, &json!({"items": [record], "next_cursor": null}))]),
+        ("GET /api/v1/reports/j1", vec![Answer::json(200, &record)]),
+        ("GET /api/v1/reports/export", vec![Answer::stream(&exported)]),
+    ])
+    .await;
+    let ran = probectl(&plane.url, &["reports", "list", "--target", "127.0.0.1", "--status", "ok", "--late"]).await;
+    assert_eq!((ran.exit, ran.data.lines().count()), (Exit::Ok, 2), "{ran:?}");
+    assert!(ran.data.contains("127.0.0.1  ok      none"), "{}", ran.data);
+    assert_eq!(plane.asked()[0].what, "GET /api/v1/reports?target=127.0.0.1&status=ok&late=true&limit=50");
+    let ran = probectl(&plane.url, &["reports", "show", "j1"]).await;
+    assert!(ran.exit == Exit::Ok && ran.data.contains("skewed"), "{ran:?}");
+    let ran = probectl(&plane.url, &["reports", "export", "-o", "csv"]).await;
+    assert_eq!((ran.exit, ran.data), (Exit::Ok, exported));
+    assert_eq!(plane.asked_for("GET /api/v1/reports/export?format=csv").len(), 1);
+}
+
+#[tokio::test]
+async fn metrics_are_shown_point_by_point() {
+    let point = json!({"at": "2026-11-21T09:00:00Z", "n": 4, "ok": null, "min": 1.5, "max": 2000.4, "avg": 3.25, "p50": 3.0, "p95": 4.0, "p99": 4.0});
+    let metrics = json!({"metric": "ping.rtt_avg_us", "from": "2026-11-21T09:00:00Z", "to": "2026-11-21T10:00:00Z", "step_s": 10, "source": "samples",
+                         "series": [{"agent": "a1", "target": "127.0.0.1", "points": [point]}], "more": true});
+    let latest = json!({"items": [{"agent": "a1", "target": null, "metric": "agent.cpu_percent", "at": "2026-11-21T09:00:00Z", "value": 12.5, "ok": true}],
+                        "next_cursor": null});
+    let plane = FakePlane::start([
+        ("GET /api/v1/metrics", vec![Answer::json(200, &metrics)]),
+        ("GET /api/v1/metrics/latest", vec![Answer::json(200, &latest)]),
+    ])
+    .await;
+    let ran = probectl(&plane.url, &["metrics", "show", "ping.rtt_avg_us", "--agent", "a1", "--step", "10"]).await;
+    assert!(ran.exit == Exit::Ok && ran.words.contains("name a target"), "{ran:?}");
+    assert!(ran.data.lines().nth(1).unwrap().ends_with("2000"), "{}", ran.data);
+    assert_eq!(plane.asked()[0].what, "GET /api/v1/metrics?metric=ping.rtt_avg_us&agent_id=a1&step=10");
+    let ran = probectl(&plane.url, &["metrics", "latest", "-o", "csv"]).await;
+    assert_eq!(
+        ran.data.lines().nth(1),
+        Some("agent.cpu_percent,a1,,12.500,2026-11-21T09:00:00.000000Z,yes"),
+        "{}",
+        ran.data
+    );
+}
+
+#[tokio::test]
 async fn revoking_an_agent_needs_a_yes_and_takes_a_name() {
     let page = Answer::json(200, &json!({"items": [agent("a", "online")], "next_cursor": null}));
     let delete = "DELETE /api/v1/agents/id-of-a";

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use control_services::fleet::{AgentPrincipal, Fleet, PeerRefused};
-use http::header::{CONNECTION, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -18,6 +18,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::connection::Stream;
 use super::problem::Refused;
+use crate::handshake;
 
 /// The agent, or the reason with which the session of one that may not stay ends at once.
 pub(super) type Admission = Result<AgentPrincipal, CloseReason>;
@@ -92,32 +93,13 @@ fn admit(fleet: &Fleet, leaf: Option<&[u8]>, peer: SocketAddr) -> Result<Admissi
 }
 
 fn handshake_key(headers: &HeaderMap) -> Result<String, Refused> {
-    let bad = |detail: &str| Refused::malformed(None, detail);
-    if !names(headers, UPGRADE, "websocket") || !names(headers, CONNECTION, "upgrade") {
-        return Err(bad("a session is a WebSocket: send `Connection: upgrade` and `Upgrade: websocket`"));
+    let key = handshake::key(headers).map_err(|lacks| Refused::malformed(None, lacks))?;
+    if !handshake::names(headers, SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
+        return Err(Refused::malformed(None, "a session needs `Sec-WebSocket-Protocol: probeops.v1`"));
     }
-    if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
-        return Err(bad("a session needs `Sec-WebSocket-Version: 13`"));
-    }
-    if !names(headers, SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
-        return Err(bad("a session needs `Sec-WebSocket-Protocol: probeops.v1`"));
-    }
-    let key = headers.get(SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok());
-    let key = key.filter(|key| key.len() == KEY_CHARACTERS && key.ends_with("=="));
-    key.map(str::to_owned)
-        .ok_or_else(|| bad("a session needs a `Sec-WebSocket-Key` of 16 bytes in base64"))
-}
-
-/// Whether a list header names a token.
-fn names(headers: &HeaderMap, header: HeaderName, token: &str) -> bool {
-    let values = headers.get_all(header).into_iter().filter_map(|value| value.to_str().ok());
-    values
-        .flat_map(|value| value.split(','))
-        .any(|listed| listed.trim().eq_ignore_ascii_case(token))
+    Ok(key)
 }
 
 /// Longest time for HTTP to write the 101 and let go.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(5);
 const STALE_RETRY_S: u32 = 5;
-/// 16 bytes in base64 (RFC 6455 section 4.1).
-const KEY_CHARACTERS: usize = 24;

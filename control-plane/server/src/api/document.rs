@@ -9,7 +9,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Components, OpenApi as Document, PathItem, Ref, RefOr, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{agents, jobs, join_tokens, keys, measurements, tenant, tiers, usage};
+use super::{agents, jobs, join_tokens, keys, measurements, metrics, reports, stream, tenant, tiers, usage};
 use crate::http::state::AppState;
 
 /// The frame of the document; paths come from the routes.
@@ -24,6 +24,8 @@ use crate::http::state::AppState;
     tags(
         (name = "measurements", description = "What a tenant asks for: one probe on a selection of agents."),
         (name = "jobs", description = "One measurement on one agent."),
+        (name = "reports", description = "The final answers of jobs."),
+        (name = "metrics", description = "Numbers of reports and of agents' hosts over time."),
         (name = "agents", description = "Installed probe agents."),
         (name = "join tokens", description = "Single-use secrets with which new agents come in."),
         (name = "keys", description = "API keys."),
@@ -38,6 +40,9 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(Frame::openapi())
         .merge(measurements::router())
         .merge(jobs::router())
+        .merge(reports::router())
+        .merge(metrics::router())
+        .merge(stream::router())
         .merge(agents::router())
         .merge(join_tokens::router())
         .merge(keys::router())

@@ -6,13 +6,14 @@ use axum::extract::FromRequestParts;
 use control_core::authorize::{Action, Grant, Principal, Resource, authorize};
 use control_services::ServiceError;
 use control_services::identity::Identity;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use http::request::Parts;
 use secrecy::{ExposeSecret, SecretString};
 use shared_protocol::fault::ProblemCode;
 
 use super::problem::Refused;
 use super::state::AppState;
+use crate::handshake;
 
 /// Names, by type, the one action that a route performs.
 pub(crate) trait Permission: Send + Sync + 'static {
@@ -44,14 +45,38 @@ impl<P: Permission> FromRequestParts<AppState> for Authz<P> {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Refused> {
         no_key_in_address(parts.uri.query().unwrap_or_default())?;
-        let identity = &state.services.identity;
-        let key = presented(parts).ok_or(ServiceError::Unauthenticated)?;
-        let grant = granted(identity, &key, P::ACTION).await?;
+        Self::of(presented(parts), state).await
+    }
+}
+
+impl<P: Permission> Authz<P> {
+    async fn of(key: Option<SecretString>, state: &AppState) -> Result<Self, Refused> {
+        let key = key.ok_or(ServiceError::Unauthenticated)?;
+        let grant = granted(&state.services.identity, &key, P::ACTION).await?;
         Ok(Self {
             grant,
             key,
             action: PhantomData,
         })
+    }
+}
+
+/// The same for a WebSocket: a browser can set no header of it but the list of subprotocols, so a key may stand there.
+pub(crate) struct StreamAuthz<P>(Authz<P>);
+
+impl<P> StreamAuthz<P> {
+    /// What was authorised.
+    pub(crate) fn into_inner(self) -> Authz<P> {
+        self.0
+    }
+}
+
+impl<P: Permission> FromRequestParts<AppState> for StreamAuthz<P> {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Refused> {
+        no_key_in_address(parts.uri.query().unwrap_or_default())?;
+        Ok(Self(Authz::of(presented(parts).or_else(|| offered(parts)), state).await?))
     }
 }
 
@@ -67,6 +92,13 @@ fn presented(parts: &Parts) -> Option<SecretString> {
     let text = first.to_str().ok().filter(|text| second.is_none() && text.len() <= HEADER_BYTES)?;
     let (scheme, key) = text.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| SecretString::from(key.trim_start_matches(' ')))
+}
+
+/// The key among the subprotocols that a WebSocket offers; two are as good as none.
+fn offered(parts: &Parts) -> Option<SecretString> {
+    let mut keys = handshake::listed(&parts.headers, SEC_WEBSOCKET_PROTOCOL).filter_map(|offered| offered.strip_prefix(KEY_SUBPROTOCOL));
+    let (first, second) = (keys.next()?, keys.next());
+    (second.is_none() && first.len() <= HEADER_BYTES).then(|| SecretString::from(first))
 }
 
 /// Addresses end in logs and histories, so a key there is refused even where it would be valid.
@@ -86,6 +118,8 @@ fn no_key_in_address(query: &str) -> Result<(), Refused> {
 
 /// Names under which people try to send a key in the address.
 const KEY_NAMES: [&str; 6] = ["key", "api_key", "apikey", "token", "access_token", "authorization"];
+/// What stands before a key among the subprotocols of a WebSocket.
+const KEY_SUBPROTOCOL: &str = "probeops.key.";
 /// Longest `Authorization` header looked at, bytes; a key has 72.
 const HEADER_BYTES: usize = 512;
 

@@ -69,14 +69,15 @@ fn prepare(stream: &TcpStream) {
     }
 }
 
-async fn connection<S: AsyncRead + AsyncWrite + Unpin>(stream: S, app: Router, stopping: CancellationToken) {
+async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, app: Router, stopping: CancellationToken) {
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_headers(HEADERS_MAX)
         .max_header_size(HEAD_BYTES)
         .max_buf_size(2 * HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app))
+        .with_upgrades();
     let mut leaving = false;
     let result = loop {
         tokio::select! {
@@ -89,7 +90,7 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin>(stream: S, app: Router, s
     };
     let Err(error) = result else { return };
     tracing::debug!(%error, "a connection ended early");
-    let parts = connection.into_parts();
+    let Some(parts) = connection.into_parts() else { return };
     // An idle connection is closed without a word; one that began a request and did not finish its head is told.
     if error.is_timeout() && !parts.read_buf.is_empty() {
         say_too_late(parts.io.into_inner()).await;

@@ -6,7 +6,9 @@ use std::time::Duration;
 use axum::extract::{FromRequestParts, Query};
 use control_api::agent::AgentQuery;
 use control_api::job::JobQuery;
+use control_api::metric::{LatestQuery, MetricsQuery};
 use control_api::page::PageQuery;
+use control_api::report::{ExportFormat, ReportFilter, ReportQuery};
 use control_api::usage::UsageQuery;
 use http::request::Parts;
 
@@ -28,6 +30,22 @@ pub(crate) struct AgentFilter(pub(crate) AgentQuery);
 /// Which days are wanted.
 #[derive(Debug)]
 pub(crate) struct Days(pub(crate) UsageQuery);
+
+/// Which reports are wanted, and which page of them.
+#[derive(Debug)]
+pub(crate) struct WhichReports(pub(crate) ReportQuery);
+
+/// Which reports are to be taken out, and how.
+#[derive(Debug)]
+pub(crate) struct WhichExport(pub(crate) ReportFilter, pub(crate) ExportFormat);
+
+/// Which metric is wanted.
+#[derive(Debug)]
+pub(crate) struct WhichMetric(pub(crate) MetricsQuery);
+
+/// Which latest values are wanted.
+#[derive(Debug)]
+pub(crate) struct WhichLatest(pub(crate) LatestQuery);
 
 /// How long the answer may wait for the measurement's end.
 #[derive(Debug)]
@@ -105,6 +123,72 @@ impl FromRequestParts<AppState> for Days {
     }
 }
 
+impl FromRequestParts<AppState> for WhichReports {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Refused> {
+        let mut given = given(parts, &[&["limit", "cursor"], REPORT_FILTER.as_slice()].concat())?;
+        Ok(Self(ReportQuery {
+            limit: limit(&mut given)?,
+            cursor: given.remove("cursor"),
+            filter: report_filter(&mut given)?,
+        }))
+    }
+}
+
+impl FromRequestParts<AppState> for WhichExport {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Refused> {
+        let mut given = given(parts, &[&["format"], REPORT_FILTER.as_slice()].concat())?;
+        let format = match given.remove("format") {
+            None => ExportFormat::default(),
+            Some(name) => {
+                let known = ExportFormat::ALL.into_iter().find(|format| format.as_str() == name);
+                known.ok_or_else(|| Refused::field("format", "must be ndjson, json or csv"))?
+            }
+        };
+        Ok(Self(report_filter(&mut given)?, format))
+    }
+}
+
+impl FromRequestParts<AppState> for WhichMetric {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Refused> {
+        let mut given = given(parts, &["metric", "agent_id", "target", "from", "to", "step"])?;
+        let step = given
+            .remove("step")
+            .map(|text| text.parse().map_err(|_| Refused::field("step", "must be seconds, 1 or more")));
+        let mut take = |name: &str| given.remove(name);
+        Ok(Self(MetricsQuery {
+            metric: take("metric").ok_or_else(|| Refused::field("metric", "must be given, as in `ping.rtt_avg_us`"))?,
+            agent_id: take("agent_id"),
+            target: take("target"),
+            from: take("from"),
+            to: take("to"),
+            step: step.transpose()?,
+        }))
+    }
+}
+
+impl FromRequestParts<AppState> for WhichLatest {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Refused> {
+        let mut given = given(parts, &["limit", "cursor", "agent_id", "target", "metric"])?;
+        let limit = limit(&mut given)?;
+        let mut take = |name: &str| given.remove(name);
+        Ok(Self(LatestQuery {
+            limit,
+            cursor: take("cursor"),
+            agent_id: take("agent_id"),
+            target: take("target"),
+            metric: take("metric"),
+        }))
+    }
+}
+
 impl FromRequestParts<AppState> for Wait {
     type Rejection = Refused;
 
@@ -147,6 +231,24 @@ fn given(parts: &Parts, known: &[&str]) -> Result<BTreeMap<String, String>, Refu
     Ok(given)
 }
 
+fn report_filter(given: &mut BTreeMap<String, String>) -> Result<ReportFilter, Refused> {
+    let late = given
+        .remove("late")
+        .map(|text| text.parse().map_err(|_| Refused::field("late", "must be true or false")));
+    let mut take = |name: &str| given.remove(name);
+    Ok(ReportFilter {
+        measurement: take("measurement"),
+        agent: take("agent"),
+        probe: take("probe"),
+        target: take("target"),
+        status: take("status"),
+        fault: take("fault"),
+        from: take("from"),
+        to: take("to"),
+        late: late.transpose()?,
+    })
+}
+
 fn unknown(known: &[&str]) -> String {
     if known.is_empty() {
         "unknown parameter; this path takes none".to_owned()
@@ -165,6 +267,8 @@ fn limit(given: &mut BTreeMap<String, String>) -> Result<Option<u32>, Refused> {
     }
 }
 
+/// The conditions on reports.
+const REPORT_FILTER: [&str; 9] = ["measurement", "agent", "probe", "target", "status", "fault", "from", "to", "late"];
 /// Most characters of an unknown name that are repeated to its sender.
 const NAME_CHARS: usize = 64;
 /// Longest value of a parameter, bytes.

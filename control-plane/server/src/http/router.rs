@@ -18,6 +18,8 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/docs", get(pages::docs))
         .route("/docs.css", get(pages::style))
         .route("/api/v1/openapi.json", get(pages::openapi))
+        // Where the older platforms had it.
+        .route("/ws/stream", get(api::stream::open))
         .route("/livez", get(probes::alive))
         .route("/readyz", get(probes::ready))
         .route("/metrics", get(metrics::scrape))

@@ -11,8 +11,12 @@ mod document;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]
+mod reports;
+#[cfg(test)]
 mod requests;
 #[cfg(test)]
 mod server;
+#[cfg(test)]
+mod stream;
 #[cfg(test)]
 mod tiers;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::server::{Server, Tenant, problem};
 
 /// Method, path, the one scope that opens it, a body it takes. What destroys something stands last.
-const ROUTES: [(&str, &str, &str, &str); 27] = [
+const ROUTES: [(&str, &str, &str, &str); 33] = [
     ("GET", "/api/v1/tenant", "read", ""),
     ("GET", "/api/v1/usage", "read", ""),
     ("GET", "/api/v1/tiers", "read", ""),
@@ -27,6 +27,12 @@ const ROUTES: [(&str, &str, &str, &str); 27] = [
     ("GET", "/api/v1/measurements/{id}/events", "read", ""),
     ("GET", "/api/v1/jobs", "read", ""),
     ("GET", "/api/v1/jobs/{id}", "read", ""),
+    ("GET", "/api/v1/reports", "read", ""),
+    ("GET", "/api/v1/reports/export", "read", ""),
+    ("GET", "/api/v1/reports/{id}", "read", ""),
+    ("GET", "/api/v1/metrics", "read", ""),
+    ("GET", "/api/v1/metrics/latest", "read", ""),
+    ("GET", "/api/v1/stream", "read", ""),
     ("GET", "/api/v1/agents", "read", ""),
     ("POST", "/api/v1/agents", "admin", r#"{"name":"ahead"}"#),
     ("GET", "/api/v1/agents/{id}", "read", ""),
@@ -82,13 +88,14 @@ impl Owned {
         let id = match noun {
             "tenants" => &self.tenant,
             "measurements" => &self.measurement,
-            "jobs" => &self.job,
+            "jobs" | "reports" => &self.job,
             "agents" => &self.agent,
             "keys" => &self.key,
             "join-tokens" => &self.join_token,
             _ => "",
         };
-        path.replace("{id}", id).replace("{name}", "free")
+        let query = if path == "/api/v1/metrics" { "?metric=ping.loss" } else { "" };
+        path.replace("{id}", id).replace("{name}", "free") + query
     }
 }
 
@@ -169,6 +176,16 @@ async fn every_route(server: Server) {
     for row in rows() {
         let key = server.key(ours, &[row.2]).await;
         let response = send(&server, row, &owned, Some(&key)).await;
+        if row.1 == "/api/v1/reports/{id}" {
+            // Its agent never connected, so the job has no report yet.
+            assert_eq!(problem(response).await.0, 404, "{}", row.1);
+            continue;
+        }
+        if row.1 == "/api/v1/stream" {
+            // What is sent here asks for no WebSocket.
+            assert_eq!(problem(response).await.0, 400, "{}", row.1);
+            continue;
+        }
         assert!(
             response.status().is_success(),
             "{} {}: {} {:?}",

@@ -91,10 +91,8 @@ impl Fleet {
     pub(super) fn to_agent(&self, row: AgentRow) -> Agent {
         let now = clock::monotonic();
         let presence = match self.registry().presence(row.id, now) {
-            Presence::Online => "online",
-            Presence::Late => "late",
             Presence::Offline if row.last_seen_at.is_none() => "never",
-            Presence::Offline => "offline",
+            presence @ (Presence::Online | Presence::Late | Presence::Offline) => presence.as_str(),
         };
         let silence = self.registry().silence(row.id, now);
         let last_seen = silence.map(|silence| clock::now().minus(silence)).or(row.last_seen_at);

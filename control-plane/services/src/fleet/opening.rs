@@ -19,7 +19,7 @@ use shared_protocol::time::UnixMicros;
 use super::outlet::Outlet;
 use super::registry::{Live, Rivalry};
 use super::session::{STORE_RETRY_MS, Session};
-use super::{AgentPrincipal, Fleet};
+use super::{AgentPrincipal, Fleet, Presence};
 use crate::clock;
 use crate::jobs::OpenedSession;
 
@@ -32,7 +32,7 @@ impl Fleet {
         if !hello.versions.contains(&PROTOCOL_VERSION) {
             return Err(CloseReason::NoCommonVersion);
         }
-        let agent = peer.agent;
+        let (agent, tenant) = (peer.agent, peer.tenant);
         self.settle_rivalry(agent, hello.instance, address).await?;
         let instance = hello.instance;
         let incarnation = hello.outbox.incarnation;
@@ -61,6 +61,7 @@ impl Fleet {
         );
         self.directory().put(&opened.row);
         self.directory().sync_presence(agent, self.registry(), clock::monotonic());
+        self.lifecycle().presence(tenant, agent, Presence::Online);
         self.metrics().sessions.set(i64::try_from(self.registry().len()).unwrap_or(i64::MAX));
         for ended in &opened.ended {
             self.lifecycle().ended(ended, None).await;
@@ -87,7 +88,7 @@ impl Fleet {
             keepalive_ms: u32::try_from(self.keepalive().as_millis()).unwrap_or(u32::MAX),
         };
         tracing::info!(%agent, epoch = opened.epoch.0, readopted = welcome.readopted.len(), "session opened");
-        Ok((Session::new(self.clone(), agent, opened.epoch, incarnation, commands), welcome))
+        Ok((Session::new(self.clone(), tenant, agent, opened.epoch, incarnation, commands), welcome))
     }
 
     /// Two instances with one identity: the newcomer waits until it is clear which of them lives.

@@ -58,6 +58,17 @@ pub enum Presence {
     Offline,
 }
 
+impl Presence {
+    /// The name in the API.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Online => "online",
+            Self::Late => "late",
+            Self::Offline => "offline",
+        }
+    }
+}
+
 /// What a new session of an agent means for the one that is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rivalry {

@@ -9,11 +9,11 @@ use control_store::jobs::EndedJob;
 use shared_protocol::close::CloseReason;
 use shared_protocol::event::ProbeEvent;
 use shared_protocol::frame::{Ack, Refuse};
-use shared_protocol::id::{AgentId, Epoch, IncarnationId, JobRef, Sequence};
+use shared_protocol::id::{AgentId, Epoch, IncarnationId, JobRef, Sequence, TenantId};
 use shared_protocol::session::ServerEffect;
 
-use super::Fleet;
 use super::outlet::{Outlet, SessionCommand};
+use super::{Fleet, Presence};
 use crate::clock;
 use crate::jobs::Lifecycle;
 use crate::metrics::ReasonLabel;
@@ -22,6 +22,7 @@ use crate::reports::{Ingested, Ingestion};
 /// A session that counts.
 pub struct Session {
     fleet: Fleet,
+    tenant: TenantId,
     agent: AgentId,
     epoch: Epoch,
     incarnation: IncarnationId,
@@ -29,9 +30,10 @@ pub struct Session {
 }
 
 impl Session {
-    pub(super) const fn new(fleet: Fleet, agent: AgentId, epoch: Epoch, incarnation: IncarnationId, commands: Outlet) -> Self {
+    pub(super) const fn new(fleet: Fleet, tenant: TenantId, agent: AgentId, epoch: Epoch, incarnation: IncarnationId, commands: Outlet) -> Self {
         Self {
             fleet,
+            tenant,
             agent,
             epoch,
             incarnation,
@@ -59,6 +61,9 @@ impl Session {
     pub async fn closed(self, reason: CloseReason) {
         self.fleet.registry().remove(self.agent, self.epoch);
         self.fleet.directory().sync_presence(self.agent, self.fleet.registry(), clock::monotonic());
+        if self.fleet.registry().presence(self.agent, clock::monotonic()) == Presence::Offline {
+            self.lifecycle().presence(self.tenant, self.agent, Presence::Offline);
+        }
         let metrics = self.fleet.metrics();
         metrics.sessions.set(i64::try_from(self.fleet.registry().len()).unwrap_or(i64::MAX));
         metrics.sessions_closed.get_or_create(&ReasonLabel { reason: reason.name() }).inc();

@@ -1,11 +1,11 @@
 //! A job's changes made known: to the dispatcher, to whoever follows the measurement, to the counters. Every end goes through here.
 
-use control_api::stream::{JobChange, StreamEvent};
+use control_api::stream::{AgentPresence, JobChange, JobEnded, StreamEvent, TenantEvent};
 use control_core::authorize::SystemScope;
 use control_store::jobs::EndedJob;
 use control_store::{Store, StoreError};
 use shared_protocol::end::End;
-use shared_protocol::id::{AgentId, Attempt, JobId, MeasurementId};
+use shared_protocol::id::{AgentId, Attempt, JobId, MeasurementId, TenantId};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -15,8 +15,10 @@ use tokio_util::task::TaskTracker;
 use super::relocate::Stranded;
 use super::{Dispatch, InFlight, Rates};
 use crate::clock;
+use crate::fleet::Presence;
 use crate::metrics::{EndLabel, Metrics};
 use crate::reports::Bus;
+use crate::series::Series;
 use crate::tiers::Tiers;
 
 /// What every part that changes a job needs.
@@ -31,6 +33,7 @@ pub(crate) struct Lifecycle {
     /// The way to whoever finds other agents.
     pub(crate) stranded: mpsc::Sender<Stranded>,
     pub(crate) rates: Rates,
+    pub(crate) series: Series,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
 }
@@ -58,6 +61,14 @@ impl Lifecycle {
             ended.attempt,
         );
         self.bus.job_ended(ended.measurement);
+        let told = JobEnded {
+            job: ended.job.to_string(),
+            measurement: ended.measurement.to_string(),
+            agent: ended.agent.to_string(),
+            state: ended.end.as_str().to_owned(),
+            reason: ended.reason.clone(),
+        };
+        self.bus.publish_tenant(ended.tenant, &TenantEvent::JobEnded(told));
         // What an agent would not do has cost it nothing.
         let actual_cost = if ended.end == End::Refused { Some(0) } else { actual_cost };
         self.dispatch.ended(ended.job, actual_cost).await;
@@ -73,6 +84,15 @@ impl Lifecycle {
             attempt: attempt.0,
         };
         self.bus.publish(measurement, &StreamEvent::Job(change));
+    }
+
+    /// Tells followers of the tenant that an agent came or went.
+    pub(crate) fn presence(&self, tenant: TenantId, agent: AgentId, presence: Presence) {
+        let told = AgentPresence {
+            agent: agent.to_string(),
+            presence: presence.as_str().to_owned(),
+        };
+        self.bus.publish_tenant(tenant, &TenantEvent::Presence(told));
     }
 
     /// Gives jobs their end, in the background and until it is on disk; those that have one already keep it.

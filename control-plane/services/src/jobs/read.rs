@@ -104,10 +104,7 @@ pub(crate) fn parse_id<T: FromStr>(text: &str) -> Result<T, ServiceError> {
 
 /// The page that is asked for, with one item to spare: it tells whether there is a next page.
 pub(crate) fn page<T: FromStr>(limit: Option<u32>, cursor: Option<&str>) -> Result<StorePage<T>, ServiceError> {
-    let limit = limit.unwrap_or(PAGE_DEFAULT);
-    if !(1..=PAGE_MAX).contains(&limit) {
-        return Err(ServiceError::invalid("limit", format!("must be from 1 to {PAGE_MAX}")));
-    }
+    let limit = limit_of(limit)?;
     let after = cursor
         .map(|cursor| {
             cursor
@@ -116,6 +113,16 @@ pub(crate) fn page<T: FromStr>(limit: Option<u32>, cursor: Option<&str>) -> Resu
         })
         .transpose()?;
     Ok(StorePage { after, limit: limit + 1 })
+}
+
+/// How many items a page may have.
+pub(crate) fn limit_of(limit: Option<u32>) -> Result<u32, ServiceError> {
+    let limit = limit.unwrap_or(PAGE_DEFAULT);
+    if (1..=PAGE_MAX).contains(&limit) {
+        Ok(limit)
+    } else {
+        Err(ServiceError::invalid("limit", format!("must be from 1 to {PAGE_MAX}")))
+    }
 }
 
 /// Makes a page of rows that were read with one to spare.
@@ -161,7 +168,8 @@ fn to_measurement(row: MeasurementRow, jobs: Vec<JobRow>) -> Measurement {
     }
 }
 
-fn filter_id<T: FromStr>(field: &str, text: &str) -> Result<T, ServiceError> {
+/// An id by which a list is filtered.
+pub(crate) fn filter_id<T: FromStr>(field: &str, text: &str) -> Result<T, ServiceError> {
     text.parse().map_err(|_| ServiceError::invalid(field, "must be an id"))
 }
 

@@ -1,13 +1,14 @@
 //! The one bus: what happens to a measurement, numbered and kept for a while, for whoever follows it.
 //!
 //! Each measurement with an open job has a channel: a ring of at most [`EVENT_RING_BYTES`] and a watch that tells followers there is more.
+//! So has each tenant that somebody follows, for what happens in it whatever measurement it belongs to.
 //! A follower keeps only its place; one that falls behind the ring is told by a fresh snapshot, so a slow reader costs nothing.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use control_api::stream::{Done, StreamEvent};
-use shared_protocol::id::MeasurementId;
+use control_api::stream::{Done, StreamEvent, TenantEvent};
+use shared_protocol::id::{MeasurementId, TenantId};
 use shared_protocol::limits::EVENT_RING_BYTES;
 use tokio::sync::watch;
 
@@ -27,13 +28,14 @@ pub struct StreamItem {
 pub(crate) struct Bus {
     boot: String,
     channels: Mutex<HashMap<MeasurementId, Arc<Channel>>>,
+    tenants: Mutex<HashMap<TenantId, Arc<Channel>>>,
 }
 
-/// What happens to one measurement.
+/// What happens to one measurement, or in one tenant.
 #[derive(Debug)]
 pub(crate) struct Channel {
     boot: String,
-    measurement: MeasurementId,
+    subject: String,
     ring: Mutex<Ring>,
     latest: watch::Sender<Progress>,
 }
@@ -69,6 +71,7 @@ impl Bus {
         Self {
             boot,
             channels: Mutex::default(),
+            tenants: Mutex::default(),
         }
     }
 
@@ -77,7 +80,7 @@ impl Bus {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         let channel = channels
             .entry(measurement)
-            .or_insert_with(|| Arc::new(Channel::new(self.boot.clone(), measurement)));
+            .or_insert_with(|| Arc::new(Channel::new(self.boot.clone(), measurement.to_string())));
         channel.ring.lock().unwrap_or_else(PoisonError::into_inner).open_jobs += jobs;
     }
 
@@ -92,7 +95,7 @@ impl Bus {
     pub(crate) fn job_ended(&self, measurement: MeasurementId) {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(channel) = channels.get(&measurement) else { return };
-        if channel.job_ended() {
+        if channel.job_ended(measurement) {
             channels.remove(&measurement);
         }
     }
@@ -101,13 +104,34 @@ impl Bus {
     pub(crate) fn channel(&self, measurement: MeasurementId) -> Option<Arc<Channel>> {
         self.channels.lock().unwrap_or_else(PoisonError::into_inner).get(&measurement).cloned()
     }
+
+    /// The channel of a tenant, for whoever follows it. It stays when its last follower leaves, so that one that comes back finds what it
+    /// missed, until there are too many without a follower.
+    pub(crate) fn tenant(&self, tenant: TenantId) -> Arc<Channel> {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        if tenants.len() >= TENANTS_MAX && !tenants.contains_key(&tenant) {
+            tenants.retain(|_, channel| channel.latest.receiver_count() > 0);
+        }
+        let channel = tenants
+            .entry(tenant)
+            .or_insert_with(|| Arc::new(Channel::new(self.boot.clone(), tenant.to_string())));
+        Arc::clone(channel)
+    }
+
+    /// Publishes what happened in a tenant; without a channel nobody follows it.
+    pub(crate) fn publish_tenant(&self, tenant: TenantId, event: &TenantEvent) {
+        let channel = self.tenants.lock().unwrap_or_else(PoisonError::into_inner).get(&tenant).cloned();
+        if let Some(channel) = channel {
+            channel.append(event.name(), tenant_content(event));
+        }
+    }
 }
 
 impl Channel {
-    fn new(boot: String, measurement: MeasurementId) -> Self {
+    fn new(boot: String, subject: String) -> Self {
         Self {
             boot,
-            measurement,
+            subject,
             ring: Mutex::new(Ring { next: 1, ..Ring::default() }),
             latest: watch::Sender::default(),
         }
@@ -121,8 +145,8 @@ impl Channel {
     /// The place behind an event id of this run of the server; none for an id that is not from here.
     pub(crate) fn place_after(&self, id: &str) -> Option<u64> {
         let mut parts = id.split('.');
-        let (boot, measurement, number) = (parts.next()?, parts.next()?, parts.next()?);
-        let own = boot == self.boot && measurement == self.measurement.to_string() && parts.next().is_none();
+        let (boot, subject, number) = (parts.next()?, parts.next()?, parts.next()?);
+        let own = boot == self.boot && subject == self.subject && parts.next().is_none();
         let number = number.parse::<u64>().ok()?;
         let known = number < self.ring.lock().unwrap_or_else(PoisonError::into_inner).next;
         (own && known).then_some(number)
@@ -130,7 +154,7 @@ impl Channel {
 
     /// The id of a place, as a snapshot carries it.
     pub(crate) fn id(&self, place: u64) -> String {
-        format!("{}.{}.{place}", self.boot, self.measurement)
+        format!("{}.{}.{place}", self.boot, self.subject)
     }
 
     /// The events after a place.
@@ -152,29 +176,33 @@ impl Channel {
     }
 
     fn push(&self, event: &StreamEvent) {
-        let data = match content(event) {
+        self.append(event.name(), content(event));
+    }
+
+    fn append(&self, name: &'static str, content: serde_json::Result<Arc<str>>) {
+        let data = match content {
             Ok(data) => data,
             Err(error) => {
-                tracing::error!(%error, event = event.name(), "an event has no JSON form");
+                tracing::error!(%error, event = name, "an event has no JSON form");
                 return;
             }
         };
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
-        ring.push(event.name(), data);
+        ring.push(name, data);
         let latest = ring.next - 1;
         drop(ring);
         self.latest.send_modify(|progress| progress.latest = latest);
     }
 
     /// Returns whether that was the last one.
-    fn job_ended(&self) -> bool {
+    fn job_ended(&self, measurement: MeasurementId) -> bool {
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         ring.open_jobs = ring.open_jobs.saturating_sub(1);
         let last = ring.open_jobs == 0;
         drop(ring);
         if last {
             self.push(&StreamEvent::Done(Done {
-                measurement: self.measurement.to_string(),
+                measurement: measurement.to_string(),
             }));
             self.latest.send_modify(|progress| progress.done = true);
         }
@@ -207,6 +235,16 @@ pub(crate) fn content(event: &StreamEvent) -> serde_json::Result<Arc<str>> {
     Ok(text.into())
 }
 
+fn tenant_content(event: &TenantEvent) -> serde_json::Result<Arc<str>> {
+    let text = match event {
+        TenantEvent::JobEnded(ended) => serde_json::to_string(ended),
+        TenantEvent::Presence(presence) => serde_json::to_string(presence),
+    }?;
+    Ok(text.into())
+}
+
+/// Most tenants whose channels are kept although nobody follows them.
+const TENANTS_MAX: usize = 1_000;
 /// What an event costs beside its data, bytes.
 const EVENT_OVERHEAD_BYTES: usize = 64;
 /// A measurement on many agents keeps at most this many jobs' worth of events.

@@ -4,13 +4,15 @@ use control_api::measurement::JobReport;
 use control_api::stream::StreamEvent;
 use control_core::authorize::SystemScope;
 use control_core::board::Returned;
+use control_core::series::{measured_at, readings};
 use control_store::StoreError;
-use control_store::reports::{IncomingReport, IngestOutcome};
+use control_store::reports::{Facts, IncomingReport, IngestOutcome};
 use shared_protocol::codec::decode_report;
 use shared_protocol::end::End;
 use shared_protocol::fault::ErrorCode;
 use shared_protocol::id::{AgentId, Epoch, IncarnationId, JobRef, Sequence};
 use shared_protocol::report::Report;
+use shared_protocol::time::UnixMicros;
 
 use crate::clock;
 use crate::jobs::Lifecycle;
@@ -51,7 +53,7 @@ impl Ingestion {
             duration_us: report.as_ref().map_or(0, |report| report.duration_us),
             at,
             end: report.as_ref().map_or(End::Failed, end_of),
-            readable: report.as_ref().map(|_| ()).map_err(ToString::to_string),
+            readable: report.as_ref().map(|report| facts(self.job, report, at)).map_err(ToString::to_string),
             jitter: clock::random_jitter(),
         };
         let outcome = lifecycle
@@ -59,6 +61,9 @@ impl Ingestion {
             .write(move |tx| Box::pin(async move { control_store::reports::ingest(tx, SystemScope::for_own_work(), &incoming).await }))
             .await?;
         lifecycle.metrics.reports.get_or_create(&OutcomeLabel { outcome: name(&outcome) }).inc();
+        if matches!(outcome, IngestOutcome::Stored(_) | IngestOutcome::Late) {
+            lifecycle.series.report_stored();
+        }
         match outcome {
             IngestOutcome::Stored(ended) => {
                 if let Ok(report) = report {
@@ -88,6 +93,16 @@ impl Ingestion {
             }
         }
         Ok(Ingested::UpTo(self.seq))
+    }
+}
+
+/// What is kept of a report beside itself.
+fn facts(job: JobRef, report: &Report, received_at: UnixMicros) -> Facts {
+    Facts {
+        status: report.status,
+        fault: report.fault,
+        measured: measured_at(job.job, report.started_at_us, received_at),
+        readings: readings(report),
     }
 }
 

@@ -29,6 +29,14 @@ impl Reports {
         Self { store, bus }
     }
 
+    pub(super) const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(super) fn bus(&self) -> &Bus {
+        &self.bus
+    }
+
     /// The reports of a measurement, by job.
     ///
     /// # Errors
@@ -213,7 +221,7 @@ fn item(id: String, event: &StreamEvent) -> Option<StreamItem> {
     })
 }
 
-fn job_report(row: &ReportRow) -> Option<JobReport> {
+pub(super) fn job_report(row: &ReportRow) -> Option<JobReport> {
     match decode_report(row.body.get()) {
         Ok(report) => Some(JobReport {
             job: row.job.to_string(),

@@ -15,5 +15,9 @@ mod identity;
 mod job_life;
 #[path = "report_life.rs"]
 mod report_life;
+#[path = "retention_life.rs"]
+mod retention_life;
+#[path = "series_life.rs"]
+mod series_life;
 #[path = "subscriptions.rs"]
 mod subscriptions;

@@ -32,6 +32,7 @@ async fn of_sqlite() -> Schema {
             "BLOB" => "bytes",
             "TEXT" => "text",
             "INTEGER" => "number",
+            "REAL" => "float",
             other => panic!("{other}"),
         };
         // The key of a table with a row id may be null as far as SQLite says, but for STRICT tables with NOT NULL.
@@ -68,6 +69,7 @@ async fn of_postgres() -> Schema {
             "bytea" | "uuid" => "bytes",
             "text" => "text",
             "bigint" => "number",
+            "double precision" => "float",
             other => panic!("{other}"),
         };
         table.columns.push((row.get("name"), kind.to_owned(), row.get("nullable")));

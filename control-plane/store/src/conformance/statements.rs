@@ -1,10 +1,12 @@
 //! Every statement is accepted by both databases as it stands.
 
-use sqlx::{Executor as _, SqlSafeStr as _};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqlSafeStr as _, SqliteConnection};
 
 use super::{Made, OnPostgres, OnSqlite, World};
 use crate::connection::Connection;
-use crate::{agents, audit, certificates, dialect, idempotency, jobs, join_tokens, keys, maintenance, quota, reports, sessions, tenants, tiers, usage};
+use crate::{
+    agents, audit, certificates, dialect, idempotency, jobs, join_tokens, keys, maintenance, quota, reports, retention, series, sessions, tenants, tiers, usage,
+};
 
 fn statements() -> Vec<&'static str> {
     let mut statements: Vec<&'static str> = [
@@ -18,12 +20,14 @@ fn statements() -> Vec<&'static str> {
         sessions::STATEMENTS,
         audit::STATEMENTS,
         idempotency::STATEMENTS,
+        retention::STATEMENTS,
     ]
     .concat();
     statements.extend(agents::STATEMENTS.concat());
     statements.extend(jobs::STATEMENTS.concat());
     statements.extend(reports::STATEMENTS.concat());
     statements.extend(maintenance::STATEMENTS);
+    statements.extend(series::STATEMENTS.concat());
     statements
 }
 
@@ -57,4 +61,18 @@ async fn every_statement_can_be_prepared_on_sqlite() {
 #[tokio::test]
 async fn every_statement_can_be_prepared_on_postgres() {
     prepare_all::<OnPostgres>().await;
+}
+
+#[tokio::test]
+async fn api_02_every_way_to_list_reports_walks_an_index_in_order() {
+    let world = World::<OnSqlite>::new().await;
+    let mut connection = SqliteConnection::connect(world.file().to_str().unwrap()).await.unwrap();
+    for statement in reports::HISTORY {
+        let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}")))
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        let steps: Vec<&str> = plan.iter().map(|(.., step)| step.as_str()).collect();
+        assert!(steps.iter().all(|step| step.starts_with("SEARCH ")), "{steps:?}\n{statement}");
+    }
 }

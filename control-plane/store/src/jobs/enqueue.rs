@@ -191,7 +191,9 @@ async fn insert(tx: &mut Tx, scope: TenantScope, measurement: &NewMeasurement, j
         .bind(measurement.created_at.micros())
         .bind(measurement.deadline_at.micros())
         .bind(measurement.retry.to_string())
-        .bind(measurement.spec_sha256.to_vec());
+        .bind(measurement.spec_sha256.to_vec())
+        .bind(measurement.spec.get("probe").and_then(Value::as_str).unwrap_or_default().to_owned())
+        .bind(target(&measurement.spec));
     tx::execute(tx, statement).await?;
     let open = row::json(&open)?;
     for batch in [open.clone(), row::json(&cached)?].into_iter().filter(|batch| batch != NO_ROWS) {
@@ -215,12 +217,24 @@ async fn insert(tx: &mut Tx, scope: TenantScope, measurement: &NewMeasurement, j
     Ok(())
 }
 
+/// What a spec is aimed at, as reports and series are found by it: the target, with its port where there is one.
+fn target(spec: &Value) -> String {
+    let named = ["target", "url", "name"].iter().find_map(|name| spec.get(name)?.as_str()).unwrap_or_default();
+    // A name that is asked about has no port; the one in its spec is its server's.
+    let port = spec.get("target").and_then(|_| spec.get("port")).and_then(Value::as_u64);
+    match port {
+        Some(port) if named.contains(':') => format!("[{named}]:{port}"),
+        Some(port) => format!("{named}:{port}"),
+        None => named.to_owned(),
+    }
+}
+
 /// What a batch without rows looks like.
 const NO_ROWS: &str = "[]";
 
 const COUNT_OPEN: &str = "SELECT COUNT(*) AS open FROM job_open WHERE tenant = $1";
-const INSERT_MEASUREMENT: &str = "INSERT INTO measurement (id, tenant, spec, selection, created_at, deadline_at, retry, spec_sha256)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+const INSERT_MEASUREMENT: &str = "INSERT INTO measurement (id, tenant, spec, selection, created_at, deadline_at, retry, spec_sha256, probe, target)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 const INSERT_JOBS: &str = concat!(
     "INSERT INTO job (id, tenant, agent, measurement, tier, cost, retention_class, created_at, deadline_at, outcome, attempt, ended_at, cached_from, cached_class)
 SELECT ",

@@ -181,6 +181,7 @@ async fn fill(source: &mut PgConnection, target: &mut SqliteConnection, table: &
             Value::Bytes(value) => query.bind(value),
             Value::Text(value) => query.bind(value),
             Value::Number(value) => query.bind(value),
+            Value::Float(value) => query.bind(value),
         });
         query.execute(&mut *target).await?;
     }

@@ -31,6 +31,7 @@ pub(super) enum ColumnKind {
     Bytes,
     Text,
     Number,
+    Float,
 }
 
 /// A value of a row.
@@ -41,6 +42,7 @@ pub(super) enum Value {
     Bytes(Vec<u8>),
     Text(String),
     Number(i64),
+    Float(f64),
 }
 
 /// How many rows, and what they hold, in whatever order they come.
@@ -78,6 +80,7 @@ macro_rules! read {
             ColumnKind::Bytes => $row.try_get::<Option<Vec<u8>>, _>($at)?.map(Value::Bytes),
             ColumnKind::Text => $row.try_get::<Option<String>, _>($at)?.map(Value::Text),
             ColumnKind::Number => $row.try_get::<Option<i64>, _>($at)?.map(Value::Number),
+            ColumnKind::Float => $row.try_get::<Option<f64>, _>($at)?.map(Value::Float),
         }
         .unwrap_or(Value::Null))
     };
@@ -90,6 +93,7 @@ impl ColumnKind {
             "bytea" => Self::Bytes,
             "text" => Self::Text,
             "bigint" => Self::Number,
+            "double precision" => Self::Float,
             _ => return None,
         })
     }
@@ -125,6 +129,7 @@ impl Value {
             Self::Bytes(value) => (2_u8, value).hash(hasher),
             Self::Text(value) => (3_u8, value).hash(hasher),
             Self::Number(value) => (4_u8, value).hash(hasher),
+            Self::Float(value) => (5_u8, value.to_bits()).hash(hasher),
         }
     }
 
@@ -136,6 +141,8 @@ impl Value {
             Self::Null => write!(line, "\\N"),
             Self::Uuid(value) => write!(line, "{value}"),
             Self::Number(value) => write!(line, "{value}"),
+            // The fewest digits that give the same number back.
+            Self::Float(value) => write!(line, "{value:e}"),
             Self::Bytes(value) => write!(line, "\\\\x").and_then(|()| value.iter().try_for_each(|byte| write!(line, "{byte:02x}"))),
             Self::Text(value) => value.chars().try_for_each(|character| match character {
                 '\\' => line.write_str("\\\\"),

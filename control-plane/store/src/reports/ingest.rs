@@ -3,14 +3,16 @@
 use control_core::authorize::SystemScope;
 use control_core::quota::Spans;
 use control_core::retry::{Loss, Return, returned};
+use control_core::series::{Good, Measured, Reading, Trust};
 use shared_protocol::end::End;
+use shared_protocol::fault::{Fault, Status};
 use shared_protocol::id::{AgentId, Attempt, Epoch, IncarnationId, JobId, JobRef, Sequence, TenantId};
 use shared_protocol::tier::Tier;
 use shared_protocol::time::UnixMicros;
 
 use crate::error::StoreError;
 use crate::jobs::{self, EndedJob, OpenJob};
-use crate::row::{Row, RowError};
+use crate::row::{self, Row, RowError};
 use crate::statement::Statement;
 use crate::tx::{self, Tx};
 use crate::usage::{self, Used};
@@ -40,10 +42,23 @@ pub struct IncomingReport {
     pub at: UnixMicros,
     /// The end that it gives its job: completed, or cancelled where the agent was told to stop.
     pub end: End,
-    /// Why it cannot be understood, where it cannot.
-    pub readable: Result<(), String>,
+    /// What it says, or why it cannot be understood.
+    pub readable: Result<Facts, String>,
     /// Drawn evenly: the pause before a retry.
     pub jitter: u32,
+}
+
+/// What a report says, as far as it is found again by it and goes into series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Facts {
+    /// The probe's verdict.
+    pub status: Status,
+    /// Whose fault it is.
+    pub fault: Fault,
+    /// When it counts.
+    pub measured: Measured,
+    /// Its numbers; none where it says nothing about its target.
+    pub readings: Vec<Reading>,
 }
 
 /// What became of a report. It is acknowledged in every case but [`IngestOutcome::Fenced`].
@@ -110,20 +125,20 @@ pub async fn ingest(tx: &mut Tx, system: SystemScope, report: &IncomingReport) -
     }
     move_outbox(tx, report).await?;
     match &report.readable {
-        Ok(()) => store(tx, report).await,
+        Ok(facts) => store(tx, report, facts).await,
         Err(why) => quarantine(tx, system, report, why).await,
     }
 }
 
-async fn store(tx: &mut Tx, report: &IncomingReport) -> Result<IngestOutcome, StoreError> {
+async fn store(tx: &mut Tx, report: &IncomingReport, facts: &Facts) -> Result<IngestOutcome, StoreError> {
     if let Some(ended) = end(tx, report, report.end, None).await? {
-        insert(tx, report, ended.tier, Timing::InTime).await?;
+        insert(tx, report, facts, ended.tier, Timing::InTime).await?;
         return Ok(IngestOutcome::Stored(ended));
     }
     let statement = Statement::own(STANDING).bind(report.job.uuid()).bind(report.agent.uuid());
     match judge(tx::optional(tx, statement, standing).await?, report.attempt) {
         Ok((tenant, retention_class)) => {
-            if insert(tx, report, retention_class, Timing::Late).await? {
+            if insert(tx, report, facts, retention_class, Timing::Late).await? {
                 usage::add(tx, Spans::of(report.at).day, &[(tenant, spent(report))]).await?;
                 Ok(IngestOutcome::Late)
             } else {
@@ -249,21 +264,52 @@ enum Timing {
     Late,
 }
 
-/// Stores the report; says whether there was none of this job yet.
-async fn insert(tx: &mut Tx, report: &IncomingReport, retention_class: Tier, timing: Timing) -> Result<bool, StoreError> {
+/// Stores the report, and that its numbers are to go into series; says whether there was none of this job yet.
+async fn insert(tx: &mut Tx, report: &IncomingReport, facts: &Facts, retention_class: Tier, timing: Timing) -> Result<bool, StoreError> {
     let late = match timing {
         Timing::InTime => 0_i64,
         Timing::Late => 1,
+    };
+    let skewed = match facts.measured.trust {
+        Trust::Plausible => 0_i64,
+        Trust::Skewed => 1,
     };
     let statement = Statement::own(INSERT)
         .bind(retention_class.as_str())
         .bind(report.job.uuid())
         .bind(report.attempt.0)
         .bind(late)
+        .bind(facts.status.as_str())
+        .bind(facts.fault.as_str())
         .bind(report.started_at.micros())
+        .bind(facts.measured.at.micros())
+        .bind(skewed)
         .bind(report.at.micros())
         .bind(report.body.clone());
-    Ok(tx::execute(tx, statement).await? > 0)
+    let fresh = tx::execute(tx, statement).await? > 0;
+    if fresh && !facts.readings.is_empty() {
+        let good = match facts.good() {
+            Good::Yes => 1_i64,
+            Good::No => 0,
+        };
+        let statement = Statement::own(INSERT_DUE)
+            .bind(report.job.uuid())
+            .bind(facts.measured.at.micros())
+            .bind(good)
+            .bind(row::json(&facts.readings)?);
+        tx::execute(tx, statement).await?;
+    }
+    Ok(fresh)
+}
+
+impl Facts {
+    /// Whether the answer was as it should be.
+    pub const fn good(&self) -> Good {
+        match self.status {
+            Status::Ok => Good::Yes,
+            Status::Degraded | Status::Failed | Status::Timeout => Good::No,
+        }
+    }
 }
 
 fn sequence(value: u64) -> i64 {
@@ -298,8 +344,12 @@ const SESSION: &str = "SELECT o.incarnation, o.up_to FROM agent_session s JOIN a
 LEFT JOIN agent_outbox o ON o.agent = s.agent WHERE s.agent = $1 AND s.epoch = $2 AND a.state = 'active'";
 const MOVE_OUTBOX: &str = "INSERT INTO agent_outbox (agent, incarnation, up_to) VALUES ($1, $2, $3)
 ON CONFLICT (agent) DO UPDATE SET incarnation = excluded.incarnation, up_to = excluded.up_to";
-const INSERT: &str = "INSERT INTO report (retention_class, job, attempt, late, started_at, received_at, body)
-VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (retention_class, job) DO NOTHING";
+const INSERT: &str = "INSERT INTO report
+(retention_class, job, tenant, attempt, late, probe, target, status, fault, started_at, measured_at, skewed, received_at, body)
+SELECT $1, j.id, j.tenant, $3, $4, m.probe, m.target, $5, $6, $7, $8, $9, $10, $11 FROM job j JOIN measurement m ON m.id = j.measurement
+WHERE j.id = $2 ON CONFLICT (retention_class, job) DO NOTHING";
+const INSERT_DUE: &str = "INSERT INTO series_due (job, tenant, agent, probe, target, at, good, readings)
+SELECT j.id, j.tenant, j.agent, m.probe, m.target, $2, $3, $4 FROM job j JOIN measurement m ON m.id = j.measurement WHERE j.id = $1";
 const STANDING: &str = "SELECT tenant, outcome, reason, attempt, retention_class FROM job WHERE id = $1 AND agent = $2";
 const DISCARD: &str = "INSERT INTO report_discarded (agent, incarnation, seq, last_seq, job, why, at) VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (agent, incarnation, seq) DO NOTHING";
@@ -307,4 +357,4 @@ const QUARANTINE: &str = "INSERT INTO report_quarantine (agent, incarnation, seq
 ON CONFLICT (agent, incarnation, seq) DO NOTHING";
 
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[SESSION, MOVE_OUTBOX, INSERT, STANDING, DISCARD, QUARANTINE];
+pub(super) const STATEMENTS: &[&str] = &[SESSION, MOVE_OUTBOX, INSERT, INSERT_DUE, STANDING, DISCARD, QUARANTINE];

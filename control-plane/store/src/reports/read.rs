@@ -95,7 +95,7 @@ pub async fn quarantined(on: &mut impl Read, _: SystemScope, agent: AgentId, lim
     tx::all(on, Statement::own(QUARANTINED).bind(agent.uuid()).bind(limit), quarantined_row).await
 }
 
-fn report(row: &Row) -> Result<ReportRow, RowError> {
+pub(super) fn report(row: &Row) -> Result<ReportRow, RowError> {
     let body = RawValue::from_string(row.text("body")?).map_err(|_| RowError::Unknown("body"))?;
     Ok(ReportRow {
         job: JobId::from_uuid(row.uuid("job")?),

@@ -1,0 +1,164 @@
+//! The numbers of a report that become samples: one match over all findings, so that a new probe has to say what its numbers are.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use shared_protocol::fault::{Fault, Status};
+use shared_protocol::report::{DnsFindings, Findings, HttpFindings, PingFindings, Report, RoundTripStatistics, TcpFindings};
+
+/// A number with its name within its probe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reading {
+    /// The name, its unit at its end.
+    pub name: Cow<'static, str>,
+    /// The number.
+    pub value: f64,
+}
+
+/// What a report says about its target, in numbers. A report that says nothing about the target has none: its agent, the owner's policy or
+/// the control plane kept the probe from running.
+pub fn readings(report: &Report) -> Vec<Reading> {
+    match report.fault {
+        Fault::Agent | Fault::Policy | Fault::Control => return Vec::new(),
+        Fault::None | Fault::Target | Fault::Path | Fault::Resolver => {}
+    }
+    let answered = match report.status {
+        Status::Ok | Status::Degraded => 1.0,
+        Status::Failed | Status::Timeout => 0.0,
+    };
+    let mut readings = vec![reading("ok", answered), reading("duration_us", float(report.duration_us))];
+    match &report.findings {
+        Some(Findings::Ping(ping)) => of_ping(ping, &mut readings),
+        Some(Findings::Tcp(tcp)) => of_tcp(tcp, &mut readings),
+        Some(Findings::Http(http)) => of_http(http, &mut readings),
+        Some(Findings::Dns(dns)) => of_dns(dns, &mut readings),
+        None => {}
+    }
+    readings.retain(|reading| reading.value.is_finite());
+    readings
+}
+
+fn of_ping(ping: &PingFindings, readings: &mut Vec<Reading>) {
+    let statistics = &ping.statistics;
+    if statistics.sent > 0 {
+        readings.push(reading("loss", statistics.loss));
+        readings.push(reading("duplicates", f64::from(statistics.duplicates)));
+    }
+    of_round_trips(statistics.rtt.as_ref().or(statistics.user_rtt.as_ref()), readings);
+}
+
+fn of_tcp(tcp: &TcpFindings, readings: &mut Vec<Reading>) {
+    let statistics = &tcp.statistics;
+    if statistics.sent > 0 {
+        readings.push(reading("loss", statistics.loss));
+        readings.push(reading("open", f64::from(statistics.open) / f64::from(statistics.sent)));
+    }
+    of_round_trips(statistics.rtt.as_ref().or(statistics.user_rtt.as_ref()), readings);
+}
+
+/// How long it took in all, and the parts of the request that counts: the last.
+fn of_http(http: &HttpFindings, readings: &mut Vec<Reading>) {
+    readings.push(reading("total_us", float(http.total_us)));
+    let Some(hop) = http.hops.last() else { return };
+    let phases = [
+        ("dns_us", hop.phases.dns_us),
+        ("tcp_us", hop.phases.tcp_us),
+        ("tls_us", hop.phases.tls_us),
+        ("first_byte_us", hop.phases.first_byte_us),
+    ];
+    readings.extend(phases.into_iter().filter_map(|(name, micros)| Some(reading(name, float(micros?)))));
+    if let Some(response) = &hop.response {
+        readings.push(reading("status_code", f64::from(response.status)));
+    }
+}
+
+/// How long the answer that counts took, and how many records it has.
+fn of_dns(dns: &DnsFindings, readings: &mut Vec<Reading>) {
+    let Some(answer) = &dns.answer else { return };
+    if let Some(rtt_us) = answer.rtt_us.or(answer.user_rtt_us) {
+        readings.push(reading("rtt_us", float(rtt_us)));
+    }
+    readings.push(reading("answers", f64::from(answer.counts.0)));
+}
+
+/// By the kernel's clock where the host gives it, else by the program's.
+fn of_round_trips(rtt: Option<&RoundTripStatistics>, readings: &mut Vec<Reading>) {
+    if let Some(rtt) = rtt {
+        readings.push(reading("rtt_min_us", float(rtt.min_us)));
+        readings.push(reading("rtt_avg_us", float(rtt.avg_us)));
+        readings.push(reading("rtt_p95_us", float(rtt.p95_us)));
+        readings.push(reading("jitter_us", float(rtt.jitter_us)));
+    }
+}
+
+const fn reading(name: &'static str, value: f64) -> Reading {
+    Reading {
+        name: Cow::Borrowed(name),
+        value,
+    }
+}
+
+#[expect(clippy::cast_precision_loss, clippy::as_conversions, reason = "microseconds of a report are far below 2^53")]
+const fn float(micros: u64) -> f64 {
+    micros as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(status: &str, fault: &str, findings: &str) -> Report {
+        serde_json::from_str(&format!(
+            r#"{{"schema_version":1,"status":"{status}","fault":"{fault}","started_at_us":0,"duration_us":1500,"clock":{{}},
+                "policy":{{"verdict":"allowed","rule":"default"}}{findings}}}"#
+        ))
+        .unwrap()
+    }
+
+    fn ping(loss: f64, rtt: &str) -> String {
+        format!(
+            r#","findings":{{"probe":"ping","address":"127.0.0.1","socket":"raw","packets":[],"agent_drops":0,"statistics":{{"sent":4,"received":4,
+               "loss":{loss},"duplicates":1,"late":0,"reordered":0,"errors":0{rtt}}}}}"#
+        )
+    }
+
+    fn named(report: &Report) -> Vec<(String, f64)> {
+        readings(report).into_iter().map(|reading| (reading.name.into_owned(), reading.value)).collect()
+    }
+
+    #[test]
+    fn a_ping_yields_its_loss_its_round_trips_and_its_jitter() {
+        let rtt = r#","rtt":{"min_us":10,"avg_us":20,"max_us":40,"stddev_us":1,"p50_us":19,"p95_us":38,"p99_us":40,"jitter_us":3,"delay_variation_us":null}"#;
+        let expected = [
+            ("ok", 1.0),
+            ("duration_us", 1_500.0),
+            ("loss", 0.0),
+            ("duplicates", 1.0),
+            ("rtt_min_us", 10.0),
+            ("rtt_avg_us", 20.0),
+            ("rtt_p95_us", 38.0),
+            ("jitter_us", 3.0),
+        ];
+        assert_eq!(
+            named(&report("ok", "none", &ping(0.0, rtt))),
+            expected.map(|(name, value)| (name.to_owned(), value))
+        );
+    }
+
+    #[test]
+    fn without_an_answer_there_is_loss_but_no_round_trip() {
+        let names: Vec<_> = named(&report("timeout", "path", &ping(1.0, ""))).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["ok", "duration_us", "loss", "duplicates"]);
+    }
+
+    #[test]
+    fn what_says_nothing_about_the_target_yields_nothing() {
+        for fault in ["agent", "policy", "control"] {
+            assert_eq!(readings(&report("failed", fault, "")), []);
+        }
+        assert_eq!(
+            named(&report("failed", "resolver", "")),
+            [("ok".to_owned(), 0.0), ("duration_us".to_owned(), 1_500.0)]
+        );
+    }
+}

@@ -1,0 +1,261 @@
+//! The one task that adds numbers to the series: those of reports from what the store says is due, those of hosts from memory, and seals
+//! the hours that are over. After a crash it finds what is due and goes on.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use control_core::authorize::SystemScope;
+use control_core::series::{Contribution, Hour, Identity};
+use control_store::series::{self, Part, Roll, SeriesKey};
+use control_store::{Store, StoreError};
+use shared_protocol::id::JobId;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+use crate::metrics::Metrics;
+
+/// What the task hears.
+pub(crate) struct Inlet {
+    pub(super) due: Arc<Notify>,
+    pub(super) host: mpsc::Receiver<Vec<Contribution>>,
+}
+
+/// The task's state.
+pub(crate) struct Roller {
+    store: Store,
+    metrics: Metrics,
+    stopping: CancellationToken,
+    keys: HashMap<Identity, SeriesKey>,
+    /// Series that found no room; asked for again after a while.
+    refused: HashSet<Identity>,
+    /// What agents saw of their hosts and is not added yet.
+    host: Vec<Contribution>,
+}
+
+impl Roller {
+    pub(crate) fn new(store: Store, metrics: Metrics, stopping: CancellationToken) -> Self {
+        Self {
+            store,
+            metrics,
+            stopping,
+            keys: HashMap::new(),
+            refused: HashSet::new(),
+            host: Vec::new(),
+        }
+    }
+
+    /// Works until the control plane stops, and adds what is there then.
+    pub(crate) async fn run(mut self, mut inlet: Inlet) {
+        let mut often = interval(OFTEN);
+        often.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut rounds = 0_u32;
+        // What a crash left is due at once.
+        inlet.due.notify_one();
+        loop {
+            tokio::select! {
+                () = self.stopping.cancelled() => break,
+                () = inlet.due.notified() => {
+                    tokio::time::sleep(LINGER).await;
+                    self.attempt(Work::Reports).await;
+                }
+                Some(batch) = inlet.host.recv() => self.take(batch),
+                _ = often.tick() => {
+                    rounds = rounds.wrapping_add(1);
+                    for work in [Work::Reports, Work::Host, Work::Seal] {
+                        self.attempt(work).await;
+                    }
+                    if rounds.is_multiple_of(ROUNDS_UNTIL_ASKED_AGAIN) {
+                        self.refused.clear();
+                    }
+                }
+            }
+        }
+        while let Ok(batch) = inlet.host.try_recv() {
+            self.take(batch);
+        }
+        self.attempt(Work::Reports).await;
+        self.attempt(Work::Host).await;
+    }
+
+    fn take(&mut self, batch: Vec<Contribution>) {
+        let room = HOST_MAX.saturating_sub(self.host.len());
+        if let Some(over) = batch.len().checked_sub(room).filter(|over| *over > 0) {
+            self.metrics.series_dropped.inc_by(u64::try_from(over).unwrap_or(0));
+        }
+        self.host.extend(batch.into_iter().take(room));
+    }
+
+    /// Does one kind of work. What fails is still due, and done with the next round.
+    pub(super) async fn attempt(&mut self, work: Work) {
+        let done = match work {
+            Work::Reports => self.reports().await,
+            Work::Host => self.hosts().await,
+            Work::Seal => self.seal().await,
+        };
+        if let Err(error) = done {
+            // A number that is remembered here may have gone with its series.
+            self.keys.clear();
+            tracing::warn!(%error, ?work, "series could not be written; tried again soon");
+        }
+    }
+
+    async fn reports(&mut self) -> Result<(), StoreError> {
+        loop {
+            let due = series::due(&mut self.store.reader().await?, SystemScope::for_own_work(), REPORTS_PER_READ).await?;
+            if due.is_empty() {
+                return Ok(());
+            }
+            let contributions: Vec<&Contribution> = due.iter().map(|row| &row.contribution).collect();
+            self.register(&contributions).await?;
+            let mut slice: Vec<(JobId, Roll)> = Vec::new();
+            let mut parts = 0;
+            for row in &due {
+                let roll = self.resolved(&row.contribution);
+                parts += roll.parts.len();
+                slice.push((row.job, roll));
+                if parts >= SERIES_PER_COMMIT {
+                    self.roll(std::mem::take(&mut slice)).await?;
+                    parts = 0;
+                }
+            }
+            self.roll(slice).await?;
+        }
+    }
+
+    async fn roll(&self, slice: Vec<(JobId, Roll)>) -> Result<(), StoreError> {
+        if slice.is_empty() {
+            return Ok(());
+        }
+        let rolled = self
+            .store
+            .write(move |tx| Box::pin(async move { series::roll(tx, SystemScope::for_own_work(), &slice).await }))
+            .await?;
+        self.metrics.series_samples.inc_by(rolled.samples);
+        Ok(())
+    }
+
+    /// Adds what agents saw of their hosts, each agent's together, so that an hour of a series is written once for several samples.
+    async fn hosts(&mut self) -> Result<(), StoreError> {
+        self.host.sort_by_key(|contribution| (contribution.agent, contribution.at));
+        while !self.host.is_empty() {
+            let mut seen = HashSet::new();
+            let fitting = self.host.iter().take_while(|contribution| {
+                seen.extend(contribution.readings.iter().map(|reading| (contribution.agent, reading.name.clone())));
+                seen.len() <= SERIES_PER_COMMIT
+            });
+            let count = fitting.count().max(1);
+            let slice: Vec<Contribution> = self.host.iter().take(count).cloned().collect();
+            self.register(&slice.iter().collect::<Vec<_>>()).await?;
+            let rolls: Vec<Roll> = slice.iter().map(|contribution| self.resolved(contribution)).collect();
+            let rolled = self
+                .store
+                .write(move |tx| Box::pin(async move { series::add(tx, SystemScope::for_own_work(), &rolls).await }))
+                .await?;
+            self.metrics.series_samples.inc_by(rolled.samples);
+            self.host.drain(..count);
+        }
+        Ok(())
+    }
+
+    async fn seal(&self) -> Result<(), StoreError> {
+        let before = Hour::of(clock::now().minus(SEAL_AFTER));
+        while !self.stopping.is_cancelled() {
+            let sealed = self
+                .store
+                .write(move |tx| Box::pin(async move { series::seal(tx, SystemScope::for_own_work(), before, HOURS_PER_COMMIT).await }))
+                .await?;
+            if sealed < u64::from(HOURS_PER_COMMIT) {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
+    /// Finds the numbers of every series that is not known yet.
+    async fn register(&mut self, contributions: &[&Contribution]) -> Result<(), StoreError> {
+        if self.keys.len() > KEYS_MAX {
+            self.keys.clear();
+        }
+        if self.refused.len() > KEYS_MAX {
+            self.refused.clear();
+        }
+        let mut seen = HashSet::new();
+        let unknown: Vec<Identity> = contributions
+            .iter()
+            .flat_map(|contribution| contribution.parts())
+            .map(|(identity, ..)| identity)
+            .filter(|identity| !self.keys.contains_key(identity) && !self.refused.contains(identity) && seen.insert(identity.clone()))
+            .collect();
+        for slice in unknown.chunks(SERIES_PER_COMMIT) {
+            let (wanted, at) = (slice.to_vec(), clock::now());
+            let registered = self
+                .store
+                .write(move |tx| Box::pin(async move { series::register(tx, SystemScope::for_own_work(), &wanted, at).await }))
+                .await?;
+            if registered.refused > 0 {
+                tracing::warn!(
+                    series = registered.refused,
+                    "a tenant has as many series as its tier allows; further ones are not kept"
+                );
+            }
+            self.refused
+                .extend(slice.iter().filter(|identity| !registered.keys.contains_key(identity)).cloned());
+            self.keys.extend(registered.keys);
+        }
+        Ok(())
+    }
+
+    /// The numbers with their series; those whose series found no room are left out and counted.
+    fn resolved(&self, contribution: &Contribution) -> Roll {
+        let mut parts = Vec::new();
+        for (identity, value, detail) in contribution.parts() {
+            match self.keys.get(&identity) {
+                Some(series) => parts.push(Part {
+                    series: *series,
+                    identity,
+                    value,
+                    detail,
+                }),
+                None => {
+                    self.metrics.series_refused.inc();
+                }
+            }
+        }
+        Roll {
+            at: contribution.at,
+            good: contribution.good,
+            parts,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Work {
+    Reports,
+    Host,
+    Seal,
+}
+
+/// Reports that come together are added together.
+const LINGER: Duration = Duration::from_millis(200);
+/// How often what hosts say is added, hours are sealed, and what failed is tried again.
+const OFTEN: Duration = Duration::from_secs(30);
+/// Refused series are asked for again about each ten minutes.
+const ROUNDS_UNTIL_ASKED_AGAIN: u32 = 20;
+/// How long after its end an hour is sealed.
+const SEAL_AFTER: Duration = Duration::from_mins(5);
+const REPORTS_PER_READ: u32 = 200;
+/// Most series touched by one operation of the writer, and about how many numbers of reports.
+const SERIES_PER_COMMIT: usize = 500;
+/// Most hours sealed by one operation of the writer.
+const HOURS_PER_COMMIT: u32 = 200;
+/// Time for others between two operations that are in no hurry.
+const PAUSE: Duration = Duration::from_millis(20);
+/// Most series whose numbers are remembered.
+const KEYS_MAX: usize = 200_000;
+/// Most looks of agents at their hosts kept until they are added.
+const HOST_MAX: usize = 50_000;

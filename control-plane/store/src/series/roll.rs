@@ -1,0 +1,258 @@
+//! Adding numbers to series: hours, their samples, and the latest value.
+
+use std::collections::{BTreeMap, HashSet};
+
+use control_core::authorize::SystemScope;
+use control_core::series::{Detail, Good, Hour, Identity, Rollup, Sample, Sketch, pack, unpack};
+use serde::Serialize;
+use shared_protocol::id::JobId;
+use shared_protocol::time::UnixMicros;
+use uuid::Uuid;
+
+use super::{SeriesKey, agent_column, hexadecimal};
+use crate::dialect::{bytes, rows, uuid};
+use crate::error::StoreError;
+use crate::row::{self, Row, RowError};
+use crate::statement::Statement;
+use crate::tx::{self, Tx};
+
+/// Numbers taken at one moment, each with its series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Roll {
+    /// When.
+    pub at: UnixMicros,
+    /// Whether the answer was as it should be.
+    pub good: Good,
+    /// The numbers.
+    pub parts: Vec<Part>,
+}
+
+/// One number with its series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    /// The series.
+    pub series: SeriesKey,
+    /// What the series is.
+    pub identity: Identity,
+    /// The number.
+    pub value: f64,
+    /// How much of it is kept.
+    pub detail: Detail,
+}
+
+/// What was added.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RolledUp {
+    /// Reports whose numbers came in.
+    pub reports: u64,
+    /// Numbers that came in.
+    pub samples: u64,
+}
+
+/// Adds the numbers of reports, of each at most once, however often this is called with it.
+pub async fn roll(tx: &mut Tx, _: SystemScope, reports: &[(JobId, Roll)]) -> Result<RolledUp, StoreError> {
+    let jobs: Vec<JobId> = reports.iter().map(|(job, _)| *job).collect();
+    let statement = Statement::own(TAKE_DUE).bind(row::json(&jobs)?);
+    let taken: HashSet<JobId> = tx::all(tx, statement, |row| Ok(JobId::from_uuid(row.uuid("job")?)))
+        .await?
+        .into_iter()
+        .collect();
+    let due: Vec<&Roll> = reports.iter().filter(|(job, _)| taken.contains(job)).map(|(_, roll)| roll).collect();
+    let samples = merge(tx, &due).await?;
+    Ok(RolledUp {
+        reports: u64::try_from(due.len()).unwrap_or(u64::MAX),
+        samples,
+    })
+}
+
+/// Adds numbers that no report stands behind: what agents see of their own hosts.
+pub async fn add(tx: &mut Tx, _: SystemScope, rolls: &[Roll]) -> Result<RolledUp, StoreError> {
+    let rolls: Vec<&Roll> = rolls.iter().collect();
+    let samples = merge(tx, &rolls).await?;
+    Ok(RolledUp { reports: 0, samples })
+}
+
+/// What is in one hour of one series, or comes to it.
+#[derive(Debug, Default)]
+struct Cell {
+    rollup: Rollup,
+    samples: Vec<Sample>,
+}
+
+type Cells = BTreeMap<(SeriesKey, Hour), Cell>;
+
+async fn merge(tx: &mut Tx, rolls: &[&Roll]) -> Result<u64, StoreError> {
+    let mut cells = Cells::new();
+    let mut latest: BTreeMap<SeriesKey, (&Roll, &Part)> = BTreeMap::new();
+    let mut count = 0;
+    for roll in rolls {
+        for part in &roll.parts {
+            let cell = cells.entry((part.series, Hour::of(roll.at))).or_default();
+            cell.rollup.add(part.value, roll.good);
+            count += 1;
+            if part.detail == Detail::Samples {
+                cell.samples.push(Sample::new(roll.at, part.value));
+                let known = latest.entry(part.series).or_insert((roll, part));
+                if roll.at >= known.0.at {
+                    *known = (roll, part);
+                }
+            }
+        }
+    }
+    if cells.is_empty() {
+        return Ok(0);
+    }
+    for (key, stored) in stored(tx, &cells).await? {
+        if let Some(cell) = cells.get_mut(&key) {
+            cell.rollup.merge(&stored.rollup);
+            cell.samples.extend(stored.samples);
+        }
+    }
+    write(tx, &cells).await?;
+    write_latest(tx, &latest).await?;
+    Ok(count)
+}
+
+async fn stored(tx: &mut Tx, cells: &Cells) -> Result<Vec<((SeriesKey, Hour), Cell)>, StoreError> {
+    #[derive(Serialize)]
+    struct Key {
+        series: i64,
+        hour: i64,
+    }
+    let keys: Vec<_> = cells
+        .keys()
+        .map(|(series, hour)| Key {
+            series: series.0,
+            hour: hour.0,
+        })
+        .collect();
+    tx::all(tx, Statement::own(STORED).bind(row::json(&keys)?), |row| {
+        let key = (SeriesKey(row.number("series")?), Hour(row.number("hour")?));
+        let samples = row.bytes_or_none("samples")?;
+        let cell = Cell {
+            rollup: rollup(row)?,
+            samples: samples
+                .map_or(Ok(Vec::new()), |samples| unpack(&samples))
+                .map_err(|_| RowError::Unknown("samples"))?,
+        };
+        Ok((key, cell))
+    })
+    .await
+}
+
+async fn write(tx: &mut Tx, cells: &Cells) -> Result<(), StoreError> {
+    #[derive(Serialize)]
+    struct Written {
+        series: i64,
+        hour: i64,
+        n: u64,
+        ok: u64,
+        min: f64,
+        max: f64,
+        sum: f64,
+        sketch: String,
+        samples: Option<String>,
+    }
+    let batch: Vec<_> = cells
+        .iter()
+        .map(|((series, hour), cell)| Written {
+            series: series.0,
+            hour: hour.0,
+            n: cell.rollup.n,
+            ok: cell.rollup.ok,
+            min: cell.rollup.min,
+            max: cell.rollup.max,
+            sum: cell.rollup.sum,
+            sketch: hexadecimal(&cell.rollup.sketch.to_bytes()),
+            samples: (!cell.samples.is_empty()).then(|| hexadecimal(&pack(&cell.samples))),
+        })
+        .collect();
+    tx::execute(tx, Statement::own(WRITE).bind(row::json(&batch)?)).await?;
+    Ok(())
+}
+
+async fn write_latest(tx: &mut Tx, latest: &BTreeMap<SeriesKey, (&Roll, &Part)>) -> Result<(), StoreError> {
+    #[derive(Serialize)]
+    struct Latest<'a> {
+        tenant: Uuid,
+        series: i64,
+        agent: Uuid,
+        probe: &'a str,
+        name: &'a str,
+        target: &'a str,
+        at: i64,
+        value: f64,
+        good: u8,
+    }
+    if latest.is_empty() {
+        return Ok(());
+    }
+    let batch: Vec<_> = latest
+        .iter()
+        .map(|(series, (roll, part))| Latest {
+            tenant: part.identity.tenant.uuid(),
+            series: series.0,
+            agent: agent_column(part.identity.agent),
+            probe: &part.identity.probe,
+            name: &part.identity.name,
+            target: &part.identity.target,
+            at: roll.at.micros(),
+            value: part.value,
+            good: u8::from(roll.good == Good::Yes),
+        })
+        .collect();
+    tx::execute(tx, Statement::own(WRITE_LATEST).bind(row::json(&batch)?)).await?;
+    Ok(())
+}
+
+/// The roll-up of a row.
+pub(super) fn rollup(row: &Row) -> Result<Rollup, RowError> {
+    Ok(Rollup {
+        n: row.number("n")?,
+        ok: row.number("ok")?,
+        min: row.float("min")?,
+        max: row.float("max")?,
+        sum: row.float("sum")?,
+        sketch: Sketch::from_bytes(&row.bytes("sketch")?).ok_or(RowError::Unknown("sketch"))?,
+    })
+}
+
+const TAKE_DUE: &str = concat!(
+    "DELETE FROM series_due WHERE job IN (SELECT ",
+    uuid!("value"),
+    " FROM ",
+    rows!("$1"),
+    ") RETURNING job"
+);
+const STORED: &str = concat!(
+    "SELECT r.series, r.hour, r.n, r.ok, r.min, r.max, r.sum, r.sketch, r.samples FROM
+(SELECT CAST(value ->> 'series' AS BIGINT) AS series, CAST(value ->> 'hour' AS BIGINT) AS hour FROM ",
+    rows!("$1"),
+    ") AS wanted JOIN rollup_1h r ON r.series = wanted.series AND r.hour = wanted.hour"
+);
+const WRITE: &str = concat!(
+    "INSERT INTO rollup_1h (series, hour, n, ok, min, max, sum, sketch, samples) SELECT CAST(value ->> 'series' AS BIGINT),
+CAST(value ->> 'hour' AS BIGINT), CAST(value ->> 'n' AS BIGINT), CAST(value ->> 'ok' AS BIGINT), CAST(value ->> 'min' AS DOUBLE PRECISION),
+CAST(value ->> 'max' AS DOUBLE PRECISION), CAST(value ->> 'sum' AS DOUBLE PRECISION), ",
+    bytes!("value ->> 'sketch'"),
+    ", ",
+    bytes!("value ->> 'samples'"),
+    " FROM ",
+    rows!("$1"),
+    " WHERE true ON CONFLICT (series, hour) DO UPDATE SET n = excluded.n, ok = excluded.ok, min = excluded.min, max = excluded.max,
+sum = excluded.sum, sketch = excluded.sketch, samples = excluded.samples"
+);
+const WRITE_LATEST: &str = concat!(
+    "INSERT INTO series_latest (tenant, series, agent, probe, name, target, at, value, good) SELECT ",
+    uuid!("value ->> 'tenant'"),
+    ", CAST(value ->> 'series' AS BIGINT), ",
+    uuid!("value ->> 'agent'"),
+    ", value ->> 'probe', value ->> 'name', value ->> 'target', CAST(value ->> 'at' AS BIGINT), CAST(value ->> 'value' AS DOUBLE PRECISION),
+CAST(value ->> 'good' AS BIGINT) FROM ",
+    rows!("$1"),
+    " WHERE true ON CONFLICT (tenant, series) DO UPDATE SET at = excluded.at, value = excluded.value, good = excluded.good
+WHERE excluded.at >= series_latest.at"
+);
+
+#[cfg(test)]
+pub(super) const STATEMENTS: &[&str] = &[TAKE_DUE, STORED, WRITE, WRITE_LATEST];
