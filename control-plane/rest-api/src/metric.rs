@@ -25,6 +25,23 @@ pub struct MetricsQuery {
     pub step: Option<u32>,
 }
 
+/// Which number of an agent's own host is wanted, of which time.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct HostMetricsQuery {
+    /// Its name, as in `cpu_ratio`, `memory_available_bytes`, `load_1m`, `disk_used_ratio.root` or `received_bytes_per_s.eth0`;
+    /// `GET /api/v1/metrics/latest?agent_id=` lists those there are.
+    pub metric: String,
+    /// First instant; one hour before `to` without it.
+    pub from: Option<String>,
+    /// First instant no more; now without it.
+    pub to: Option<String>,
+    /// Length of each step, seconds; without it what gives about 500 points. Whole hours from 3600 on, answered from roll-ups.
+    #[param(minimum = 1)]
+    pub step: Option<u32>,
+}
+
 /// A metric over time.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Metrics {

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 use control_api::agent::{Agent, AgentAction, AgentActionKind, AgentAfterAction, CreateAgent, CreatedAgent, UpdateAgent};
+use control_api::metric::{MetricPoint, Metrics};
 use serde_json::{Value, json};
 use shared_protocol::id::AgentId;
 
@@ -23,6 +24,8 @@ pub enum AgentsCommand {
         /// Name or id.
         agent: String,
     },
+    /// Show a number of an agent's host over time.
+    Metrics(AgentMetricsArgs),
     /// Make an agent and print what `probe-agent enrol` reads from standard input on its host; it is never shown again.
     Create(CreateAgentArgs),
     /// Set labels of an agent, or take them away.
@@ -92,6 +95,25 @@ pub struct ListAgentsArgs {
     pub query: Option<String>,
 }
 
+/// Which number, of which time.
+#[derive(Debug, Args)]
+pub struct AgentMetricsArgs {
+    /// Name or id.
+    pub agent: String,
+    /// The number's name, as `cpu_ratio`, `memory_available_bytes`, `load_1m`, `disk_used_ratio.root`, `received_bytes_per_s.eth0`.
+    #[arg(default_value = "cpu_ratio")]
+    pub metric: String,
+    /// First instant, RFC 3339 [default: one hour before the last].
+    #[arg(long, value_name = "INSTANT")]
+    pub from: Option<String>,
+    /// First instant no more, RFC 3339 [default: now].
+    #[arg(long, value_name = "INSTANT")]
+    pub to: Option<String>,
+    /// Length of each step, seconds.
+    #[arg(long, value_name = "SECONDS")]
+    pub step: Option<u32>,
+}
+
 /// What a new agent is.
 #[derive(Debug, Args)]
 pub struct CreateAgentArgs {
@@ -132,6 +154,7 @@ pub(super) async fn run(command: AgentsCommand, format: Format, client: &Client,
             screen.items(format, &listing(&listed.items))?;
         }
         AgentsCommand::Show { agent } => show(format, screen, &find(client, &agent).await?)?,
+        AgentsCommand::Metrics(arguments) => metrics(&arguments, format, client, screen).await?,
         AgentsCommand::Create(arguments) => create(arguments, format, client, screen).await?,
         AgentsCommand::Label { agent, changes } => {
             let changed = change_labels(client, &agent, changes).await?;
@@ -194,6 +217,40 @@ async fn create(arguments: CreateAgentArgs, format: Format, client: &Client, scr
         created.agent.name, created.join_token.token.expires_at
     );
     show_token(format, screen, &said, (&created.agent.id, &created.join_token.bundle), json!(created))
+}
+
+async fn metrics(arguments: &AgentMetricsArgs, format: Format, client: &Client, screen: &mut Screen<'_>) -> Result<(), Error> {
+    let id = find(client, &arguments.agent).await?.id;
+    let step = arguments.step.map(|step| step.to_string());
+    let query: Vec<(&str, &str)> = [
+        ("metric", Some(arguments.metric.as_str())),
+        ("from", arguments.from.as_deref()),
+        ("to", arguments.to.as_deref()),
+        ("step", step.as_deref()),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name, value?)))
+    .collect();
+    let metrics: Metrics = client.get(&["agents", &id, "metrics"], &query).await?;
+    let points: Vec<MetricPoint> = metrics.series.into_iter().flat_map(|series| series.points).collect();
+    let listing = Listing {
+        noun: "points",
+        single: "point",
+        items: &points,
+        columns: &["at", "n", "min", "avg", "max", "p95"],
+        row: |point: &MetricPoint| {
+            let number = |value: f64| Cell::from(format!("{value:.6}"));
+            vec![
+                point.at.into(),
+                point.n.to_string().into(),
+                number(point.min),
+                number(point.avg),
+                number(point.max),
+                number(point.p95),
+            ]
+        },
+    };
+    Ok(screen.items(format, &listing)?)
 }
 
 /// Labels are replaced as a whole, so a change made meanwhile by somebody else is not overwritten but refused.

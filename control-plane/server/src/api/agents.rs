@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use control_api::agent::{Agent, AgentAction, AgentAfterAction, AgentQuery, CreateAgent, CreatedAgent, UpdateAgent};
+use control_api::metric::{HostMetricsQuery, Metrics};
 use control_api::page::Page;
 use control_api::problem::Problem;
 use http::StatusCode;
@@ -17,7 +18,7 @@ use crate::http::if_match::{IfMatch, etag};
 use crate::http::json::JsonBody;
 use crate::http::path::Id;
 use crate::http::problem::Refused;
-use crate::http::query::{AgentFilter, NoQuery};
+use crate::http::query::{AgentFilter, NoQuery, WhichHostMetric};
 use crate::http::state::AppState;
 
 pub(super) fn router() -> OpenApiRouter<AppState> {
@@ -25,6 +26,7 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(list, create))
         .routes(routes!(show, update, delete))
         .routes(routes!(act))
+        .routes(routes!(metrics))
 }
 
 /// List agents
@@ -99,4 +101,18 @@ async fn act(
     JsonBody(request): JsonBody<AgentAction>,
 ) -> Result<Json<AgentAfterAction>, Refused> {
     Ok(Json(state.services.fleet.act_on_agent(authz.grant(), &id, &request).await?))
+}
+
+/// Read a number of an agent's host over time
+///
+/// Processors, memory, load, disks and interfaces, as the agent reads them each 15 seconds. A point stands where something was read.
+#[utoipa::path(get, path = "/api/v1/agents/{id}/metrics", tag = "agents", operation_id = "agent_metrics", params(("id" = String, Path, description = "The agent's id"), HostMetricsQuery), security(("api_key" = ["read"])), responses((status = 200, description = "The number over time", body = Metrics)))]
+async fn metrics(
+    authz: Authz<ReadAgents>,
+    Id(id): Id,
+    WhichHostMetric(query): WhichHostMetric,
+    State(state): State<AppState>,
+) -> Result<Json<Metrics>, Refused> {
+    let agent = state.services.fleet.agent(authz.grant(), &id).await?;
+    Ok(Json(state.services.series.of_host(authz.grant(), &agent.id, query).await?))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::{FromRequestParts, Query};
 use control_api::agent::AgentQuery;
 use control_api::job::JobQuery;
-use control_api::metric::{LatestQuery, MetricsQuery};
+use control_api::metric::{HostMetricsQuery, LatestQuery, MetricsQuery};
 use control_api::page::PageQuery;
 use control_api::report::{ExportFormat, ReportFilter, ReportQuery};
 use control_api::usage::UsageQuery;
@@ -42,6 +42,10 @@ pub(crate) struct WhichExport(pub(crate) ReportFilter, pub(crate) ExportFormat);
 /// Which metric is wanted.
 #[derive(Debug)]
 pub(crate) struct WhichMetric(pub(crate) MetricsQuery);
+
+/// Which number of an agent's host is wanted.
+#[derive(Debug)]
+pub(crate) struct WhichHostMetric(pub(crate) HostMetricsQuery);
 
 /// Which latest values are wanted.
 #[derive(Debug)]
@@ -165,6 +169,24 @@ impl FromRequestParts<AppState> for WhichMetric {
             metric: take("metric").ok_or_else(|| Refused::field("metric", "must be given, as in `ping.rtt_avg_us`"))?,
             agent_id: take("agent_id"),
             target: take("target"),
+            from: take("from"),
+            to: take("to"),
+            step: step.transpose()?,
+        }))
+    }
+}
+
+impl FromRequestParts<AppState> for WhichHostMetric {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Refused> {
+        let mut given = given(parts, &["metric", "from", "to", "step"])?;
+        let step = given
+            .remove("step")
+            .map(|text| text.parse().map_err(|_| Refused::field("step", "must be seconds, 1 or more")));
+        let mut take = |name: &str| given.remove(name);
+        Ok(Self(HostMetricsQuery {
+            metric: take("metric").ok_or_else(|| Refused::field("metric", "must be given, as in `cpu_ratio`"))?,
             from: take("from"),
             to: take("to"),
             step: step.transpose()?,

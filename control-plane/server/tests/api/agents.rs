@@ -295,3 +295,26 @@ async fn a_measurement_is_repeated_on_the_same_agents_and_never_on_those_of_anot
     assert_eq!((status, text(&body, "code")), (422, "no_agent_matches"));
     stand.server.stop().await;
 }
+
+#[tokio::test]
+async fn api_16_an_agents_numbers_are_asked_for_by_name_within_a_range() {
+    let stand = Stand::start().await;
+    let id = stand.server.agent(stand.tenant).await;
+    let asked = async |id: &str, query: &str| stand.server.get(&format!("/api/v1/agents/{id}/metrics?{query}"), &stand.key).await;
+    let none: Value = asked(&id, "metric=received_bytes_per_s.eth0").await.json().await.unwrap();
+    assert_eq!((text(&none, "metric"), &none["series"]), ("agent.received_bytes_per_s.eth0", &json!([])));
+    for (query, field) in [
+        ("", "metric"),
+        ("metric=", "metric"),
+        ("metric=a%27;--", "metric"),
+        ("metric=cpu_ratio&step=0", "step"),
+        ("metric=cpu_ratio&from=yesterday", "from"),
+        ("metric=cpu_ratio&from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", "from"),
+        ("metric=cpu_ratio&agent_id=x", "agent_id"),
+    ] {
+        let (status, body) = problem(asked(&id, query).await).await;
+        assert_eq!((status, body["field"].as_str()), (422, Some(field)), "{query}: {body}");
+    }
+    assert_eq!(asked("00000000-0000-7000-8000-000000000000", "metric=cpu_ratio").await.status(), 404);
+    stand.server.stop().await;
+}

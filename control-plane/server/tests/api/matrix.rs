@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::server::{Server, Tenant, problem};
 
 /// Method, path, the one scope that opens it, a body it takes. What destroys something stands last.
-const ROUTES: [(&str, &str, &str, &str); 33] = [
+const ROUTES: [(&str, &str, &str, &str); 34] = [
     ("GET", "/api/v1/tenant", "read", ""),
     ("GET", "/api/v1/usage", "read", ""),
     ("GET", "/api/v1/tiers", "read", ""),
@@ -36,6 +36,7 @@ const ROUTES: [(&str, &str, &str, &str); 33] = [
     ("GET", "/api/v1/agents", "read", ""),
     ("POST", "/api/v1/agents", "admin", r#"{"name":"ahead"}"#),
     ("GET", "/api/v1/agents/{id}", "read", ""),
+    ("GET", "/api/v1/agents/{id}/metrics", "read", ""),
     ("PATCH", "/api/v1/agents/{id}", "admin", r#"{"labels":{"site":"lab"}}"#),
     ("POST", "/api/v1/agents/{id}/actions", "admin", r#"{"action":"start"}"#),
     ("GET", "/api/v1/join-tokens", "admin", ""),
@@ -94,7 +95,7 @@ impl Owned {
             "join-tokens" => &self.join_token,
             _ => "",
         };
-        let query = if path == "/api/v1/metrics" { "?metric=ping.loss" } else { "" };
+        let query = if path.ends_with("/metrics") { "?metric=ping.loss" } else { "" };
         path.replace("{id}", id).replace("{name}", "free") + query
     }
 }

@@ -3,12 +3,13 @@
 use control_api::stream::{Finding, StreamEvent};
 use control_core::authorize::SystemScope;
 use control_core::board::Returned;
+use control_core::host_load;
 use control_core::retry::{Loss, Return, returned};
 use control_store::StoreError;
 use control_store::jobs::EndedJob;
 use shared_protocol::close::CloseReason;
 use shared_protocol::event::ProbeEvent;
-use shared_protocol::frame::{Ack, Refuse};
+use shared_protocol::frame::{Ack, AgentKeepalive, Refuse};
 use shared_protocol::id::{AgentId, Epoch, IncarnationId, JobRef, Sequence, TenantId};
 use shared_protocol::session::ServerEffect;
 
@@ -18,6 +19,7 @@ use crate::clock;
 use crate::jobs::Lifecycle;
 use crate::metrics::ReasonLabel;
 use crate::reports::{Ingested, Ingestion};
+use crate::series::HostSample;
 
 /// A session that counts.
 pub struct Session {
@@ -50,9 +52,7 @@ impl Session {
             ServerEffect::Refused(refuse) => self.refused(refuse).await,
             ServerEffect::Finding { job, n, findings } => self.found(job, n, findings),
             ServerEffect::Report { seq, job, body } => self.report(seq, job, body).await,
-            ServerEffect::Keepalive(keepalive) => {
-                self.fleet.registry().told(self.agent, self.epoch, keepalive, clock::monotonic());
-            }
+            ServerEffect::Keepalive(keepalive) => self.told(keepalive),
             ServerEffect::Hello(_) | ServerEffect::Close(_) => {}
         }
     }
@@ -92,6 +92,23 @@ impl Session {
         if let Err(error) = written {
             tracing::debug!(%error, %agent, "when the agent was last seen could not be written");
         }
+    }
+
+    /// Keeps what a keepalive told; what it told of its host goes to the series.
+    fn told(&self, keepalive: AgentKeepalive) {
+        let news = self.fleet.registry().told(self.agent, self.epoch, keepalive, clock::monotonic());
+        let Some((before, told)) = news else { return };
+        let Some(load) = &told.host else { return };
+        let at = clock::now();
+        let sample = |number: host_load::Number| HostSample {
+            tenant: self.tenant,
+            agent: self.agent,
+            metric: number.name.into(),
+            at,
+            value: number.value,
+        };
+        let numbers = host_load::numbers(before.as_ref(), load);
+        self.lifecycle().series.ingest_samples(numbers.into_iter().map(sample).collect());
     }
 
     fn accepted(&self, job: JobRef) {

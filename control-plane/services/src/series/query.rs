@@ -1,6 +1,6 @@
 //! Asking for series: points over time from samples or roll-ups through one interface, and what the latest values are.
 
-use control_api::metric::{Latest, LatestQuery, MetricPoint, MetricSeries, Metrics, MetricsQuery};
+use control_api::metric::{HostMetricsQuery, Latest, LatestQuery, MetricPoint, MetricSeries, Metrics, MetricsQuery};
 use control_api::page::Page;
 use control_core::authorize::{Grant, TenantScope};
 use control_core::series::{Contribution, Day, Good, Hour, InvalidRange, Plan, Point, Sample, Source, of_rollups, of_samples, plan};
@@ -68,6 +68,22 @@ impl Series {
             series,
             more,
         })
+    }
+
+    /// A number of an agent's own host over time.
+    ///
+    /// # Errors
+    /// As [`Series::metrics`].
+    pub async fn of_host(&self, grant: &Grant, agent: &str, query: HostMetricsQuery) -> Result<Metrics, ServiceError> {
+        let query = MetricsQuery {
+            metric: format!("{}.{}", Contribution::AGENT, query.metric),
+            agent_id: Some(agent.to_owned()),
+            target: Some(String::new()),
+            from: query.from,
+            to: query.to,
+            step: query.step,
+        };
+        self.metrics(grant, &query).await
     }
 
     /// The latest value of everything that the tenant's agents measure, in pages.
