@@ -17,19 +17,18 @@ pub(crate) struct HttpView {
     remote: Option<String>,
     phases: HttpPhases,
     found: Option<Vec<Cell>>,
-    /// Events were shown; the report need not tell them again.
-    told: bool,
+    /// How many phases were shown as they ended, over all requests: where all were, the report need not tell them again.
+    told: usize,
 }
 
 impl HttpView {
     /// What is to be shown of a live finding.
     pub(crate) fn finding(&mut self, names: Names<'_>, event: &HttpEvent) -> Vec<Line> {
-        self.told = true;
         let text = match event {
             HttpEvent::Hop { hop, url, method } => {
                 *self = Self {
                     hop: *hop,
-                    told: true,
+                    told: self.told,
                     ..Self::default()
                 };
                 format!("{} {url}", method.as_str())
@@ -43,6 +42,7 @@ impl HttpView {
                 format!("  status {status}, HTTP/{version}")
             }
             HttpEvent::Phase { phase, took_us, at_us, .. } => {
+                self.told = self.told.saturating_add(1);
                 self.phases.total_us = *at_us;
                 *place(&mut self.phases, *phase) = Some(*took_us);
                 match names.paper {
@@ -63,8 +63,15 @@ impl HttpView {
     pub(crate) fn findings(&mut self, names: Names<'_>, findings: &HttpFindings) -> Vec<Line> {
         self.found = Some(row(findings));
         let mut lines = vec![Line::plain(format!("--- {} from {}: http ---", names.target, names.agent))];
+        let phases = findings
+            .hops
+            .iter()
+            .flat_map(|hop| parts(&hop.phases))
+            .filter(|(_, micros)| micros.is_some())
+            .count();
+        let waterfalls = names.paper == Paper::Rows || self.told < phases;
         for hop in &findings.hops {
-            lines.extend(self.hop(names, hop));
+            lines.extend(hop_lines(names, hop, waterfalls));
         }
         if let Some(stay) = &findings.not_followed {
             let text = format!("not followed to {}: {}", stay.location, word(&stay.reason));
@@ -100,38 +107,6 @@ impl HttpView {
             row.resize(COLUMNS.names.len(), Cell::Absent);
             row
         })
-    }
-
-    fn hop(&self, names: Names<'_>, hop: &HttpHop) -> Vec<Line> {
-        let mut lines = vec![Line::plain(format!("{} {}", hop.method.as_str(), hop.url))];
-        if names.paper == Paper::Rows || !self.told {
-            lines.extend(waterfall(&hop.phases, names.paper).into_iter().map(Line::plain));
-        }
-        if let Some(phase) = hop.failed_in {
-            lines.push(Line::warning(format!("  ended in {}", phase.as_str())));
-        }
-        lines.extend(hop.tls.as_ref().map(tls));
-        if let Some(response) = &hop.response {
-            let body = response.body.as_ref().map(|body| {
-                let packed = body
-                    .encoding
-                    .as_ref()
-                    .map(|encoding| format!(" ({} as {encoding})", body.wire_bytes))
-                    .unwrap_or_default();
-                let cut = if body.truncated { ", and there is more" } else { "" };
-                format!(", {} bytes{packed}{cut}", body.decoded_bytes)
-            });
-            let text = format!("  status {}, HTTP/{}{}", response.status, response.version, body.unwrap_or_default());
-            lines.push(if response.status < 400 { Line::plain(text) } else { Line::warning(text) });
-        }
-        if let Some(rtt) = hop.tcp_info.as_ref().and_then(|info| info.rtt_us) {
-            let resent = hop.tcp_info.as_ref().map_or(0, |info| info.retransmits);
-            lines.push(Line::plain(format!(
-                "  kernel: round trip {} ms, {resent} segments sent again",
-                milliseconds(rtt)
-            )));
-        }
-        lines
     }
 }
 
@@ -191,6 +166,38 @@ pub(crate) fn row(findings: &HttpFindings) -> Vec<Cell> {
         Cell::from(&hop.url),
     ];
     start.into_iter().chain(times(&hop.phases)).chain(end).collect()
+}
+
+fn hop_lines(names: Names<'_>, hop: &HttpHop, with_waterfall: bool) -> Vec<Line> {
+    let mut lines = vec![Line::plain(format!("{} {}", hop.method.as_str(), hop.url))];
+    if with_waterfall {
+        lines.extend(waterfall(&hop.phases, names.paper).into_iter().map(Line::plain));
+    }
+    if let Some(phase) = hop.failed_in {
+        lines.push(Line::warning(format!("  ended in {}", phase.as_str())));
+    }
+    lines.extend(hop.tls.as_ref().map(tls));
+    if let Some(response) = &hop.response {
+        let body = response.body.as_ref().map(|body| {
+            let packed = body
+                .encoding
+                .as_ref()
+                .map(|encoding| format!(" ({} as {encoding})", body.wire_bytes))
+                .unwrap_or_default();
+            let cut = if body.truncated { ", and there is more" } else { "" };
+            format!(", {} bytes{packed}{cut}", body.decoded_bytes)
+        });
+        let text = format!("  status {}, HTTP/{}{}", response.status, response.version, body.unwrap_or_default());
+        lines.push(if response.status < 400 { Line::plain(text) } else { Line::warning(text) });
+    }
+    if let Some(rtt) = hop.tcp_info.as_ref().and_then(|info| info.rtt_us) {
+        let resent = hop.tcp_info.as_ref().map_or(0, |info| info.retransmits);
+        lines.push(Line::plain(format!(
+            "  kernel: round trip {} ms, {resent} segments sent again",
+            milliseconds(rtt)
+        )));
+    }
+    lines
 }
 
 fn times(phases: &HttpPhases) -> [Cell; 6] {

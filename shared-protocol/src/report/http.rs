@@ -58,7 +58,7 @@ pub struct HttpPhases {
     /// Resolving the name; absent for an address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dns_us: Option<u64>,
-    /// Opening the connection.
+    /// Opening the connection, from asking the kernel until it stood; what the agent takes before that is in the total only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tcp_us: Option<u64>,
     /// The TLS handshake.

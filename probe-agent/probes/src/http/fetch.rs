@@ -124,7 +124,9 @@ impl Run<'_> {
             .dial(dial)
             .await
             .map_err(|error| verdict::not_connected(error, remote.ip()))?;
-        self.leave();
+        // Asking the owner's policy and waiting for a place under its rates is this host's time, not the network's.
+        self.enter_at(HttpPhase::Tcp, Some(connection.begun));
+        self.leave_at(Some(connection.begun.plus(connection.taken)));
         let local = connection.local;
         let stream = connection
             .into_stream()

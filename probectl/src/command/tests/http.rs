@@ -36,7 +36,7 @@ async fn plane() -> FakePlane {
 }
 
 #[tokio::test]
-async fn a_fetch_is_told_phase_by_phase_and_then_as_a_whole() {
+async fn a_fetch_is_told_phase_by_phase_and_the_report_tells_the_phases_that_were_missed() {
     let ran = probectl(&plane().await.url, &["http", "https://example.test/a?b"]).await;
     assert_eq!((ran.exit, ran.words.as_str()), (Exit::TargetFailed, ""));
     insta::assert_snapshot!(ran.data, @r#"
@@ -47,6 +47,12 @@ async fn a_fetch_is_told_phase_by_phase_and_then_as_a_whole() {
       status 302, HTTP/2
     --- https://example.test/a?b from local: http ---
     GET https://example.test/a?b
+      dns 0.812 ms
+      tcp 0.060 ms
+      tls 1.500 ms
+      request 0.040 ms
+      first_byte 1.203 ms
+      download 0.090 ms
       ended in download
       TLS 1.3 TLS_AES_256_GCM_SHA384 X25519MLKEM768, certificate of CN=other.test has 26700 days left, NOT TRUSTED: certificate not valid for name
       status 302, HTTP/2, 11 bytes (40 as gzip), and there is more

@@ -47,6 +47,8 @@ pub(crate) struct Dial {
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: TcpStream,
+    /// When the kernel was asked to connect.
+    pub begun: MonotonicMicros,
     /// From asking the kernel to connect until the program was told that the connection stands.
     pub taken: Duration,
     /// This host's end.
@@ -120,7 +122,7 @@ async fn connect(dial: &Dial) -> Result<Connection, DialError> {
         return Err(host(&io::Error::from_raw_os_error(libc::EADDRNOTAVAIL)));
     }
     let local = stream.local_addr().map_err(|error| host(&error))?;
-    Ok(Connection { stream, taken, local })
+    Ok(Connection { stream, begun, taken, local })
 }
 
 fn open(dial: &Dial) -> io::Result<Socket> {
