@@ -19,6 +19,7 @@ pub use crate::command::metrics::MetricsCommand;
 pub use crate::command::ping::PingArgs;
 pub use crate::command::reports::ReportsCommand;
 pub use crate::command::tcp::TcpArgs;
+pub use crate::command::usage::UsageArgs;
 
 /// Measure from inside networks that cannot be reached from outside.
 ///
@@ -95,6 +96,10 @@ pub enum Command {
     /// Metrics: numbers over time.
     #[command(subcommand)]
     Metrics(MetricsCommand),
+    /// What the tenant used, day by day, and what its tier leaves it.
+    Usage(UsageArgs),
+    /// What each tier allows.
+    Tiers,
     /// API keys of the tenant.
     #[command(subcommand)]
     Keys(KeysCommand),

@@ -25,6 +25,8 @@ mod outcome;
 pub(crate) mod ping;
 pub(crate) mod reports;
 pub(crate) mod tcp;
+mod tiers;
+pub(crate) mod usage;
 
 /// Does what the command line asks for. `interrupt` ends when the person at the keyboard wants no more; only a running measurement waits for it.
 pub async fn run(cli: Cli, surroundings: Surroundings, stdin: &mut dyn Read, screen: &mut Screen<'_>, interrupt: impl Future<Output = ()>) -> Exit {
@@ -81,6 +83,8 @@ async fn connected(
         Command::Measurements(command) => measurements::run(command, format, &client, screen).await,
         Command::Reports(command) => reports::run(command, format, &client, screen).await,
         Command::Metrics(command) => metrics::run(command, format, &client, screen).await,
+        Command::Usage(arguments) => usage::run(&arguments, format, &client, screen).await,
+        Command::Tiers => tiers::run(format, &client, screen).await,
         Command::Keys(command) => keys::run(command, format, &client, screen).await,
         Command::JoinTokens(command) => join_tokens::run(command, format, &client, screen).await,
         // Done without a control plane, above.

@@ -9,6 +9,7 @@ use control_api::measurement::{CreateMeasurement, Measurement};
 use serde_json::{Value, json};
 use shared_protocol::spec::ProbeKind;
 
+mod plan;
 mod selection;
 mod watch;
 
@@ -46,6 +47,12 @@ pub struct MeasureArgs {
     /// When the agent does not answer: none, transport (where the way to it was lost), or always:1 to always:5 [default: none].
     #[arg(long, value_name = "POLICY")]
     pub retry: Option<String>,
+    /// Take a report of the very same question that is at most this many seconds old instead of a new run.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub max_age: Option<u32>,
+    /// Only say which agents would run it, what it would cost, when it would start and what is left of the tier.
+    #[arg(long, conflicts_with = "no_wait")]
+    pub dry_run: bool,
     /// Print the measurement's id and do not wait for it.
     #[arg(long)]
     pub no_wait: bool,
@@ -71,9 +78,12 @@ pub(super) async fn run(
         selection: selection::selection(arguments, client, screen).await?,
         deadline_s: arguments.timeout,
         retry: arguments.retry.clone(),
-        max_age_s: None,
-        dry_run: false,
+        max_age_s: arguments.max_age,
+        dry_run: arguments.dry_run,
     };
+    if request.dry_run {
+        return plan::run(&request, format, client, screen).await;
+    }
     let mut interrupt = pin!(interrupt);
     let (measurement, interrupted) = create(client, &request, interrupt.as_mut()).await?;
     let id = measurement.id.clone();

@@ -12,6 +12,7 @@ use crate::output::{Colour, Screen, Surface, Terminal};
 
 mod http;
 mod outputs;
+mod subscription;
 
 const TERMINAL: Surface = Surface::Terminal(Terminal {
     colour: Colour::Off,
