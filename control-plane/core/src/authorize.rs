@@ -71,6 +71,8 @@ pub enum Action {
     AgentUpdate,
     /// Revoke an agent's identity.
     AgentRevoke,
+    /// Say whom an agent serves.
+    AgentShare,
     /// Read join tokens.
     JoinTokenRead,
     /// Make a join token.
@@ -333,7 +335,7 @@ enum Needs {
 impl Action {
     const fn needs(self) -> Needs {
         match self {
-            Self::TenantCreate | Self::TenantSetTier | Self::TierChange => Needs::Operator,
+            Self::TenantCreate | Self::TenantSetTier | Self::TierChange | Self::AgentShare => Needs::Operator,
             Self::TenantRead | Self::TierRead | Self::UsageRead | Self::MeasurementRead | Self::AgentRead => Needs::Scope(Scope::Read),
             Self::MeasurementCreate | Self::MeasurementCancel => Needs::Scope(Scope::Measure),
             Self::AgentCreate
@@ -416,7 +418,7 @@ mod tests {
     #[test]
     fn aut_01_the_operators_scope_opens_the_platform_and_no_tenants_data_and_is_not_passed_on() {
         let operator = key(Scopes::NONE.with(Scope::Operator).with(Scope::Admin));
-        for action in [Action::TierChange, Action::TenantSetTier] {
+        for action in [Action::TierChange, Action::TenantSetTier, Action::AgentShare] {
             assert_eq!(authorize(&key(Scopes::ALL), action, Resource::OwnTenant), Err(Denied::OperatorOnly));
             let grant = authorize(&operator, action, Resource::OwnTenant).unwrap();
             assert!(grant.scope().is_err() && grant.actor() == "key:k");

@@ -21,4 +21,5 @@ pub mod rate;
 pub mod retry;
 pub mod selection;
 pub mod series;
+pub mod sharing;
 pub mod steady;

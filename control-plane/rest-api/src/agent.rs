@@ -15,7 +15,9 @@ use crate::timestamp::Timestamp;
 pub struct Agent {
     /// Its id.
     pub id: String,
-    /// Its name, unique among the tenant's agents that are not revoked.
+    /// Whom it serves: `own`, its own tenant, or `shared`, every tenant. Of a shared agent of somebody else's, host, load and certificate are not shown.
+    pub sharing: String,
+    /// Its name, unique among its tenant's agents that are not revoked.
     pub name: String,
     /// Labels by which it is selected.
     pub labels: BTreeMap<String, String>,
@@ -93,6 +95,8 @@ pub struct AgentQuery {
     pub duty: Option<String>,
     /// `online`, `late` or `offline`.
     pub presence: Option<String>,
+    /// `own` or `shared`; both without it.
+    pub sharing: Option<String>,
     /// That can run this probe.
     pub probe: Option<String>,
     /// A part of the name, in any case of letters, or the beginning of the id.
@@ -108,9 +112,18 @@ impl AgentQuery {
             || self.network.is_some()
             || self.duty.is_some()
             || self.presence.is_some()
+            || self.sharing.is_some()
             || self.probe.is_some()
             || self.q.is_some()
     }
+}
+
+/// Says whom an agent serves; for the operator.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetAgentSharing {
+    /// `own` or `shared`.
+    pub sharing: String,
 }
 
 /// Makes an agent that is there before it enrols.

@@ -11,6 +11,7 @@ use axum::extract::{Path as PathParameter, State};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use control_api::agent::{Agent, SetAgentSharing};
 use control_api::join_token::{CreateJoinToken, CreatedJoinToken};
 use control_api::key::{CreateKey, CreatedKey};
 use control_api::tenant::{CreateTenant, Tenant};
@@ -120,6 +121,7 @@ fn router(state: AppState) -> Router {
         .route("/admin/v1/tenants", post(create_tenant))
         .route("/admin/v1/tenants/{id}/tier", post(set_tenant_tier))
         .route("/admin/v1/tiers/{name}", post(change_tier))
+        .route("/admin/v1/agents/{id}/sharing", post(share_agent))
         .route("/admin/v1/tenants/{id}/keys", post(create_key))
         .route("/admin/v1/tenants/{id}/join-tokens", post(create_join_token))
         .fallback(edge::no_such_path)
@@ -149,6 +151,15 @@ async fn change_tier(
 ) -> Result<Json<Tier>, Refused> {
     let grant = granted(Action::TierChange, Resource::Platform)?;
     Ok(Json(state.services.subscriptions.change_tier(&grant, &name, None, request).await?))
+}
+
+async fn share_agent(
+    State(state): State<AppState>,
+    PathParameter(agent): PathParameter<String>,
+    JsonBody(request): JsonBody<SetAgentSharing>,
+) -> Result<Json<Agent>, Refused> {
+    let grant = granted(Action::AgentShare, Resource::Platform)?;
+    Ok(Json(state.services.fleet.share_agent(&grant, &agent, &request).await?))
 }
 
 async fn create_key(

@@ -7,11 +7,13 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use control_api::agent::SetAgentSharing;
 use control_api::join_token::CreateJoinToken;
 use control_api::key::CreateKey;
 use control_api::tenant::CreateTenant;
 use control_api::tier::{PatchTier, SetTenantTier};
-use shared_protocol::id::TenantId;
+use control_core::sharing::Sharing;
+use shared_protocol::id::{AgentId, TenantId};
 
 use crate::admin_client;
 use crate::config::{Config, Settings};
@@ -45,6 +47,9 @@ enum Command {
     /// What the tiers of a running control plane allow.
     #[command(subcommand)]
     Tier(TierCommand),
+    /// Agents of a running control plane.
+    #[command(subcommand)]
+    Agent(AgentCommand),
     /// API keys of a running control plane.
     #[command(subcommand)]
     Key(KeyCommand),
@@ -98,6 +103,24 @@ enum TierCommand {
         /// `limit=value`, as `ping_packets=20` or `probes=ping,dns`; may be given several times.
         #[arg(value_parser = limit)]
         limits: Vec<(String, serde_json::Value)>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum AgentCommand {
+    /// Let an agent serve every tenant, as part of the shared fleet, and print it as JSON.
+    Share {
+        #[command(flatten)]
+        at: At,
+        /// The agent.
+        agent: AgentId,
+    },
+    /// Let an agent serve its own tenant alone, and print it as JSON; what others asked of it before is still done.
+    Unshare {
+        #[command(flatten)]
+        at: At,
+        /// The agent.
+        agent: AgentId,
     },
 }
 
@@ -165,6 +188,8 @@ pub fn main() -> ExitCode {
         Command::Tenant(TenantCommand::Create { at, name, tier }) => ask(&at, "/admin/v1/tenants", &CreateTenant { name, tier }),
         Command::Tenant(TenantCommand::SetTier { at, tenant, tier }) => ask(&at, &format!("/admin/v1/tenants/{tenant}/tier"), &SetTenantTier { tier }),
         Command::Tier(TierCommand::Set { at, tier, limits }) => ask(&at, &format!("/admin/v1/tiers/{tier}"), &PatchTier(limits.into_iter().collect())),
+        Command::Agent(AgentCommand::Share { at, agent }) => share(&at, agent, Sharing::Shared),
+        Command::Agent(AgentCommand::Unshare { at, agent }) => share(&at, agent, Sharing::Own),
         Command::Key(KeyCommand::Create {
             at,
             tenant,
@@ -212,6 +237,13 @@ fn check(settings: Settings) -> ExitCode {
         Ok(config) => finish(config.to_text().map_err(Into::into).and_then(|text| print(&text))),
         Err(error) => refuse(&error),
     }
+}
+
+fn share(at: &At, agent: AgentId, sharing: Sharing) -> ExitCode {
+    let request = SetAgentSharing {
+        sharing: sharing.as_str().to_owned(),
+    };
+    ask(at, &format!("/admin/v1/agents/{agent}/sharing"), &request)
 }
 
 fn ask<T: serde::Serialize>(at: &At, path: &str, body: &T) -> ExitCode {

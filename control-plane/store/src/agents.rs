@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use control_core::authorize::{SystemScope, TenantScope};
 use control_core::duty::Duty;
+use control_core::sharing::Sharing;
 use serde::Serialize;
 use serde_json::Value;
 use shared_protocol::frame::{Capability, HostFacts};
@@ -22,7 +23,7 @@ use crate::row::{self, Row, RowError};
 use crate::statement::Statement;
 use crate::tx::{self, Read, Tx};
 
-pub use change::{AgentChange, NewAgent, create, enrol, hello, set_duty, set_state, suspend, update};
+pub use change::{AgentChange, NewAgent, create, enrol, hello, set_duty, set_sharing, set_state, suspend, update};
 
 /// Whether an agent may work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -69,6 +70,8 @@ pub struct AgentRow {
     pub id: AgentId,
     /// The tenant it belongs to.
     pub tenant: TenantId,
+    /// Whom it serves.
+    pub sharing: Sharing,
     /// Its name, unique among the tenant's agents that are not revoked.
     pub name: String,
     /// Labels by which it is selected.
@@ -134,6 +137,11 @@ pub async fn find(on: &mut impl Read, scope: TenantScope, id: AgentId) -> Result
     tx::optional(on, Statement::of(scope, FIND).bind(id.uuid()).bind(scope.tenant().uuid()), agent).await
 }
 
+/// Finds an agent that serves the tenant: its own, or a shared one.
+pub async fn find_serving(on: &mut impl Read, scope: TenantScope, id: AgentId) -> Result<Option<AgentRow>, StoreError> {
+    tx::optional(on, Statement::of(scope, FIND_SERVING).bind(id.uuid()).bind(scope.tenant().uuid()), agent).await
+}
+
 /// Agents of the tenant that are not revoked.
 pub async fn count(on: &mut impl Read, scope: TenantScope) -> Result<u64, StoreError> {
     let counted = tx::optional(on, Statement::of(scope, COUNT).bind(scope.tenant().uuid()), |row| row.number("agents")).await?;
@@ -160,7 +168,7 @@ pub async fn all(on: &mut impl Read, _: SystemScope, after: Option<AgentId>, lim
     tx::all(on, Statement::own(ALL).bind(after).bind(limit), agent).await
 }
 
-/// Reads agents of the tenant by their ids, newest first; those it does not have are left out.
+/// Reads agents that serve the tenant by their ids, newest first; others are left out.
 pub async fn find_many(on: &mut impl Read, scope: TenantScope, ids: &[AgentId]) -> Result<Vec<AgentRow>, StoreError> {
     let statement = Statement::of(scope, FIND_MANY).bind(scope.tenant().uuid()).bind(row::json(ids)?);
     tx::all(on, statement, agent).await
@@ -189,6 +197,7 @@ fn agent(row: &Row) -> Result<AgentRow, RowError> {
     Ok(AgentRow {
         id: AgentId::from_uuid(row.uuid("id")?),
         tenant: TenantId::from_uuid(row.uuid("tenant")?),
+        sharing: row.known("sharing")?,
         name: row.text("name")?,
         labels: row.document("labels")?,
         state: row.known("state")?,
@@ -226,7 +235,7 @@ const COUNT: &str = "SELECT COUNT(*) AS agents FROM agent WHERE tenant = $1 AND 
 macro_rules! select_agent {
     ($($rest:expr),+) => {
         concat!(
-            "SELECT a.id, a.tenant, a.name, a.labels, a.state, a.state_changed_at, a.created_at, a.enrolled_at, a.duty, a.region, a.zone, a.network, ",
+            "SELECT a.id, a.tenant, a.sharing, a.name, a.labels, a.state, a.state_changed_at, a.created_at, a.enrolled_at, a.duty, a.region, a.zone, a.network, ",
             "a.revision, a.last_seen_at, a.version, a.capabilities, a.host, (SELECT MAX(c.not_after) FROM certificate c ",
             "WHERE c.agent = a.id AND c.burnt_at IS NULL) AS certificate_expires_at FROM agent a WHERE ",
             $($rest),+
@@ -235,9 +244,10 @@ macro_rules! select_agent {
 }
 
 const FIND: &str = select_agent!("a.id = $1 AND a.tenant = $2");
+const FIND_SERVING: &str = select_agent!("a.id = $1 AND (a.tenant = $2 OR a.sharing = 'shared')");
 const FIND_ANY: &str = select_agent!("a.id = $1");
 const FIND_MANY: &str = select_agent!(
-    "a.tenant = $1 AND a.id IN (SELECT ",
+    "(a.tenant = $1 OR a.sharing = 'shared') AND a.id IN (SELECT ",
     uuid!("value"),
     " FROM ",
     rows!("$2"),
@@ -257,4 +267,7 @@ const SEEN: &str = concat!(
 
 /// Every statement of this folder, for the test that prepares them all.
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[&[&str]] = &[change::STATEMENTS, &[COUNT, FIND, FIND_ANY, FIND_MANY, ALL, REVOKED, ALL_IDENTITIES, SEEN]];
+pub(crate) const STATEMENTS: &[&[&str]] = &[
+    change::STATEMENTS,
+    &[COUNT, FIND, FIND_SERVING, FIND_ANY, FIND_MANY, ALL, REVOKED, ALL_IDENTITIES, SEEN],
+];

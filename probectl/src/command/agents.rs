@@ -90,6 +90,9 @@ pub struct ListAgentsArgs {
     /// online, late or offline.
     #[arg(long)]
     pub presence: Option<String>,
+    /// own or shared [default: both].
+    #[arg(long)]
+    pub sharing: Option<String>,
     /// A part of the name, or the beginning of the id.
     #[arg(long, short, value_name = "TEXT")]
     pub query: Option<String>,
@@ -195,6 +198,7 @@ fn filters(arguments: &ListAgentsArgs) -> Vec<(&'static str, &str)> {
         ("state", &arguments.state),
         ("duty", &arguments.duty),
         ("presence", &arguments.presence),
+        ("sharing", &arguments.sharing),
         ("q", &arguments.query),
     ]
     .into_iter()
@@ -311,7 +315,7 @@ fn listing(agents: &[Agent]) -> Listing<'_, Agent> {
         noun: "agents",
         single: "agent",
         items: agents,
-        columns: &["name", "id", "state", "duty", "presence", "last_seen", "version", "region", "labels"],
+        columns: &["name", "id", "state", "duty", "presence", "last_seen", "version", "region", "labels", "sharing"],
         row: |agent| {
             vec![
                 agent.name.as_str().into(),
@@ -323,6 +327,7 @@ fn listing(agents: &[Agent]) -> Listing<'_, Agent> {
                 cell(agent.version.as_ref()),
                 cell(agent.region.as_ref()),
                 labels(&agent.labels).into(),
+                agent.sharing.as_str().into(),
             ]
         },
     }
@@ -343,6 +348,7 @@ fn show(format: Format, screen: &mut Screen<'_>, agent: &Agent) -> Result<(), Er
         ("zone", cell(agent.zone.as_ref())),
         ("network", cell(agent.network.as_ref())),
         ("labels", labels(&agent.labels).into()),
+        ("serves", if agent.sharing == "shared" { "every tenant" } else { "its own tenant" }.into()),
     ];
     if let Some(host) = &agent.host {
         let shown = format!("{}, {}, {} ({})", host.hostname, host.os, host.kernel, host.architecture);

@@ -62,7 +62,7 @@ async fn run(url: &str, arguments: &[&str], screen: &mut Screen<'_>, interrupt: 
 }
 
 fn agent(name: &str, presence: &str) -> Value {
-    json!({"id": format!("id-of-{name}"), "name": name, "labels": {"region": "eu"}, "region": "eu", "zone": null, "network": null, "state": "active",
+    json!({"id": format!("id-of-{name}"), "sharing": "own", "name": name, "labels": {"region": "eu"}, "region": "eu", "zone": null, "network": null, "state": "active",
            "duty": "working", "presence": presence, "last_seen_at": null, "created_at": "2026-11-21T09:00:00Z", "enrolled_at": null, "load": null,
            "revision": 3, "version": "0.1.0", "capabilities": [], "host": null, "certificate_expires_at": null})
 }
@@ -425,10 +425,10 @@ async fn lists_go_through_pages_up_to_their_limit() {
     assert_eq!((ran.exit, ran.data.lines().count(), plane.asked().len()), (Exit::Ok, 1 + 3, 2));
     assert_eq!(ran.words, "probectl: 3 shown, there are more: raise --limit\n");
     insta::assert_snapshot!(ran.data, @r"
-    NAME  ID       STATE   DUTY     PRESENCE  LAST SEEN  VERSION  REGION  LABELS
-    a     id-of-a  active  working  online    -          0.1.0    eu      region=eu
-    b     id-of-b  active  working  offline   -          0.1.0    eu      region=eu
-    a     id-of-a  active  working  online    -          0.1.0    eu      region=eu
+    NAME  ID       STATE   DUTY     PRESENCE  LAST SEEN  VERSION  REGION  LABELS     SHARING
+    a     id-of-a  active  working  online    -          0.1.0    eu      region=eu  own
+    b     id-of-b  active  working  offline   -          0.1.0    eu      region=eu  own
+    a     id-of-a  active  working  online    -          0.1.0    eu      region=eu  own
     ");
 }
 

@@ -83,6 +83,7 @@ fn card(tenant: TenantId, number: u32, random: &mut rand::rngs::StdRng) -> Agent
     AgentCard {
         id: AgentId::new(UnixMicros::from_micros(1_000), bytes),
         tenant,
+        sharing: control_core::sharing::Sharing::Own,
         name: format!("agent-{number}"),
         labels: labels([
             ("site", random.random_range(0..20)),

@@ -5,6 +5,7 @@ use shared_protocol::spec::ProbeKind;
 
 use super::{AgentIndex, Conditions, Standing};
 use crate::duty::Duty;
+use crate::sharing::Sharing;
 
 /// Which agents are to be listed; every condition given must hold.
 #[derive(Debug, Clone, Copy, Default)]
@@ -15,6 +16,8 @@ pub struct Filter<'a> {
     pub standing: Option<Standing>,
     /// Whether they take work.
     pub duty: Option<Duty>,
+    /// Whom they serve.
+    pub sharing: Option<Sharing>,
     /// What they can run.
     pub probe: Option<ProbeKind>,
     /// A part of their name, in any case of letters, or the beginning of their id.
@@ -22,11 +25,9 @@ pub struct Filter<'a> {
 }
 
 impl AgentIndex {
-    /// The tenant's agents that the filter lets through, newest first.
+    /// The agents that serve the tenant and that the filter lets through, newest first.
     pub fn list(&self, tenant: TenantId, filter: &Filter<'_>) -> Vec<AgentId> {
-        let Some(mut fitting) = self.fitting(tenant, &filter.conditions) else {
-            return Vec::new();
-        };
+        let mut fitting = self.fitting(tenant, &filter.conditions);
         if let Some(probe) = filter.probe {
             match self.capable(probe) {
                 Some(capable) => fitting &= capable,
@@ -37,6 +38,7 @@ impl AgentIndex {
         let cards = fitting.iter().filter_map(|slot| self.card(slot));
         let mut listed: Vec<AgentId> = cards
             .filter(|card| filter.standing.is_none_or(|standing| card.standing == standing))
+            .filter(|card| filter.sharing.is_none_or(|sharing| card.sharing == sharing))
             .filter(|card| filter.duty.is_none_or(|duty| card.duty == duty))
             .filter(|card| {
                 let is_named = |text: &String| card.name.to_lowercase().contains(text.as_str()) || card.id.to_string().starts_with(text.as_str());

@@ -9,6 +9,7 @@ use shared_protocol::spec::ProbeKind;
 use super::postings::{Postings, network};
 use super::{Candidate, Conditions};
 use crate::duty::Duty;
+use crate::sharing::Sharing;
 
 /// What is known of an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct AgentCard {
     pub id: AgentId,
     /// The tenant it belongs to.
     pub tenant: TenantId,
+    /// Whom it serves.
+    pub sharing: Sharing,
     /// Its name, unique within the tenant.
     pub name: String,
     /// Labels by which it is selected.
@@ -66,6 +69,8 @@ pub struct AgentIndex {
     /// Revoked since the start: a change that was on disk before the revocation and comes after it puts nobody back.
     gone: HashSet<AgentId>,
     tenants: HashMap<TenantId, Postings>,
+    /// Those that serve every tenant, whosever they are.
+    shared: Postings,
     online: RoaringBitmap,
     usable: RoaringBitmap,
     capable: HashMap<ProbeKind, RoaringBitmap>,
@@ -95,6 +100,9 @@ impl AgentIndex {
             self.capable.entry(*probe).or_default().insert(slot);
         }
         self.tenants.entry(card.tenant).or_default().insert(slot, &card);
+        if card.sharing == Sharing::Shared {
+            self.shared.insert(slot, &card);
+        }
         if let Some(place) = usize::try_from(slot).ok().and_then(|slot| self.slots.get_mut(slot)) {
             *place = Some(card);
         }
@@ -120,19 +128,26 @@ impl AgentIndex {
         }
     }
 
-    /// An agent of the tenant.
+    /// An agent that serves the tenant: its own, or a shared one.
     pub fn get(&self, tenant: TenantId, agent: AgentId) -> Option<&AgentCard> {
         let card = self.card(*self.by_id.get(&agent)?)?;
-        (card.tenant == tenant).then_some(card)
+        (card.tenant == tenant || card.sharing == Sharing::Shared).then_some(card)
     }
 
-    /// An agent of the tenant by id or name. An id wins over a name that is spelled like one, so no agent can be named into another's place.
+    /// Whether an agent is the tenant's own.
+    pub fn owns(&self, tenant: TenantId, agent: AgentId) -> bool {
+        self.get(tenant, agent).is_some_and(|card| card.tenant == tenant)
+    }
+
+    /// An agent that serves the tenant by id or name. An id wins over a name that is spelled like one, and the tenant's own agent over a shared one
+    /// of the same name, so no agent can be named into another's place.
     pub fn find(&self, tenant: TenantId, id_or_name: &str) -> Option<&AgentCard> {
         let by_id = id_or_name.parse().ok().and_then(|agent| self.get(tenant, agent));
-        by_id.or_else(|| self.card(self.tenants.get(&tenant)?.named(id_or_name)?))
+        let own = || self.card(self.tenants.get(&tenant)?.named(id_or_name)?);
+        by_id.or_else(own).or_else(|| self.card(self.shared.named(id_or_name)?))
     }
 
-    /// The oldest agent of the tenant that is one too many where it may have this many; none where it has no more.
+    /// The oldest of the tenant's own agents that is one too many where it may have this many; none where it has no more.
     pub fn first_beyond(&self, tenant: TenantId, number: u32) -> Option<AgentId> {
         let own = self.tenants.get(&tenant)?.all();
         if own.len() <= u64::from(number) {
@@ -153,11 +168,9 @@ impl AgentIndex {
         self.by_id.is_empty()
     }
 
-    /// The agents of the tenant that fit, and can be given this probe now; of more than `most` an even sample that begins where `seed` says.
+    /// The agents that serve the tenant and fit, and can be given this probe now; of more than `most` an even sample that begins where `seed` says.
     pub(super) fn candidates(&self, tenant: TenantId, conditions: &Conditions<'_>, probe: ProbeKind, most: usize, seed: u64) -> Vec<Candidate> {
-        let Some(mut fitting) = self.fitting(tenant, conditions) else {
-            return Vec::new();
-        };
+        let mut fitting = self.fitting(tenant, conditions);
         let Some(capable) = self.capable.get(&probe) else {
             return Vec::new();
         };
@@ -176,9 +189,14 @@ impl AgentIndex {
             .collect()
     }
 
-    /// The agents of the tenant that fit, by slot.
-    pub(super) fn fitting(&self, tenant: TenantId, conditions: &Conditions<'_>) -> Option<RoaringBitmap> {
-        self.tenants.get(&tenant)?.fitting(conditions)
+    /// The agents that serve the tenant and fit, by slot.
+    pub(super) fn fitting(&self, tenant: TenantId, conditions: &Conditions<'_>) -> RoaringBitmap {
+        let own = self.tenants.get(&tenant).and_then(|own| own.fitting(conditions));
+        let shared = self.shared.fitting(conditions);
+        match (own, shared) {
+            (Some(own), Some(shared)) => own | shared,
+            (own, shared) => own.or(shared).unwrap_or_default(),
+        }
     }
 
     pub(super) fn card(&self, slot: u32) -> Option<&AgentCard> {
@@ -212,6 +230,9 @@ impl AgentIndex {
             if let Some(capable) = self.capable.get_mut(probe) {
                 capable.remove(slot);
             }
+        }
+        if card.sharing == Sharing::Shared {
+            self.shared.remove(slot, &card);
         }
         if let Some(postings) = self.tenants.get_mut(&card.tenant) {
             postings.remove(slot, &card);

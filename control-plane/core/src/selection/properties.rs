@@ -5,6 +5,7 @@ use shared_protocol::time::UnixMicros;
 
 use super::*;
 use crate::duty::Duty;
+use crate::sharing::Sharing;
 
 #[derive(Debug, Clone)]
 enum Change {
@@ -29,23 +30,35 @@ fn card() -> impl Strategy<Value = AgentCard> {
     let place = || prop::option::of(word());
     let standing = prop::sample::select(vec![Standing::Pending, Standing::Active, Standing::Active, Standing::Suspended]);
     let duty = prop::sample::select(vec![Duty::Working, Duty::Working, Duty::Draining, Duty::Stopped]);
+    let sharing = prop::sample::select(vec![Sharing::Own, Sharing::Own, Sharing::Shared]);
     let labels = prop::collection::btree_map(word(), word(), 0..4);
-    (0_u8..12, 1_u8..3, labels, (place(), place(), place()), standing, duty, any::<bool>(), 0_u64..4).prop_map(
-        |(seed, owner, labels, (region, zone, network), standing, duty, pings, revision)| AgentCard {
-            id: id(seed),
-            // An agent keeps its tenant for ever.
-            tenant: tenant(1 + seed % 2),
-            name: format!("{owner}-{seed}"),
-            labels,
-            region,
-            zone,
-            network,
-            standing,
-            duty,
-            probes: if pings { vec![ProbeKind::Ping] } else { Vec::new() },
-            revision,
-        },
+    (
+        0_u8..12,
+        (1_u8..3, sharing),
+        labels,
+        (place(), place(), place()),
+        standing,
+        duty,
+        any::<bool>(),
+        0_u64..4,
     )
+        .prop_map(
+            |(seed, (owner, sharing), labels, (region, zone, network), standing, duty, pings, revision)| AgentCard {
+                id: id(seed),
+                // An agent keeps its tenant for ever.
+                tenant: tenant(1 + seed % 2),
+                sharing,
+                name: format!("{owner}-{seed}"),
+                labels,
+                region,
+                zone,
+                network,
+                standing,
+                duty,
+                probes: if pings { vec![ProbeKind::Ping] } else { Vec::new() },
+                revision,
+            },
+        )
 }
 
 fn change() -> impl Strategy<Value = Change> {
@@ -61,6 +74,10 @@ fn change() -> impl Strategy<Value = Change> {
 struct Naive {
     agents: BTreeMap<AgentId, (AgentCard, bool)>,
     gone: BTreeSet<AgentId>,
+}
+
+fn serves(card: &AgentCard, tenant: TenantId) -> bool {
+    card.tenant == tenant || card.sharing == Sharing::Shared
 }
 
 impl Naive {
@@ -87,14 +104,14 @@ impl Naive {
 
     fn candidates(&self, tenant: TenantId, conditions: &Conditions<'_>) -> BTreeSet<AgentId> {
         let begins_now = |(card, here): &&(AgentCard, bool)| {
-            *here && card.tenant == tenant && card.standing == Standing::Active && card.duty.is_working() && !card.probes.is_empty()
+            *here && serves(card, tenant) && card.standing == Standing::Active && card.duty.is_working() && !card.probes.is_empty()
         };
         let fitting = self.agents.values().filter(begins_now).filter(|(card, _)| card.fits(conditions));
         fitting.map(|(card, _)| card.id).collect()
     }
 
     fn listed(&self, tenant: TenantId, conditions: &Conditions<'_>) -> Vec<AgentId> {
-        let fitting = self.agents.values().filter(|(card, _)| card.tenant == tenant && card.fits(conditions));
+        let fitting = self.agents.values().filter(|(card, _)| serves(card, tenant) && card.fits(conditions));
         fitting.map(|(card, _)| card.id).rev().collect()
     }
 }
@@ -133,9 +150,10 @@ proptest! {
                 prop_assert_eq!(listed, naive.listed(owner, conditions));
             }
             for (card, _) in naive.agents.values() {
-                let own = card.tenant == owner;
-                prop_assert_eq!(index.get(owner, card.id).is_some(), own);
-                prop_assert_eq!(index.find(owner, &card.name).map(|found| found.id), own.then_some(card.id));
+                let serves = serves(card, owner);
+                prop_assert_eq!(index.get(owner, card.id).is_some(), serves);
+                prop_assert_eq!(index.owns(owner, card.id), card.tenant == owner);
+                prop_assert_eq!(index.find(owner, &card.name).map(|found| found.id), serves.then_some(card.id));
             }
         }
     }

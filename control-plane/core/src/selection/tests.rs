@@ -2,6 +2,7 @@ use shared_protocol::time::UnixMicros;
 
 use super::*;
 use crate::duty::Duty;
+use crate::sharing::Sharing;
 
 fn id(seed: u8) -> AgentId {
     AgentId::new(UnixMicros::from_micros(1_000_000), [seed; 10])
@@ -19,6 +20,7 @@ fn card(seed: u8, name: &str, pairs: &[(&str, &str)]) -> AgentCard {
     AgentCard {
         id: id(seed),
         tenant: tenant(1),
+        sharing: Sharing::Own,
         name: name.to_owned(),
         labels: labels(pairs),
         region: None,
@@ -314,4 +316,29 @@ fn a_list_is_newest_first_and_every_part_of_the_filter_holds() {
     };
     assert_eq!(list(suspended), [id(3)]);
     assert!(index.list(tenant(2), &Filter::default()).is_empty());
+}
+
+#[test]
+fn a_shared_agent_serves_every_tenant_and_counts_against_nobody_elses_number() {
+    let shared = AgentCard {
+        sharing: Sharing::Shared,
+        ..card(1, "exchange", &[("site", "ix")])
+    };
+    let own = AgentCard {
+        tenant: tenant(2),
+        ..card(2, "exchange", &[])
+    };
+    let mut index = index(&[shared.clone(), own.clone()]);
+    assert_eq!(index.find(tenant(2), "exchange").map(|found| found.id), Some(own.id), "one's own wins by name");
+    assert_eq!(index.find(tenant(3), "exchange").map(|found| found.id), Some(shared.id));
+    assert!(index.get(tenant(2), shared.id).is_some() && !index.owns(tenant(2), shared.id));
+    assert_eq!(index.first_beyond(tenant(2), 1), None);
+    assert_eq!(index.list(tenant(3), &Filter::default()), [shared.id]);
+    index.put(AgentCard {
+        sharing: Sharing::Own,
+        revision: 2,
+        ..shared.clone()
+    });
+    assert_eq!(index.list(tenant(3), &Filter::default()), []);
+    assert!(index.get(tenant(2), shared.id).is_none());
 }

@@ -94,7 +94,7 @@ impl FromRequestParts<AppState> for AgentFilter {
         let mut given = given(
             parts,
             &[
-                "limit", "cursor", "label", "region", "zone", "network", "state", "duty", "presence", "probe", "q",
+                "limit", "cursor", "label", "region", "zone", "network", "state", "duty", "presence", "sharing", "probe", "q",
             ],
         )?;
         let limit = limit(&mut given)?;
@@ -109,6 +109,7 @@ impl FromRequestParts<AppState> for AgentFilter {
             state: take("state"),
             duty: take("duty"),
             presence: take("presence"),
+            sharing: take("sharing"),
             probe: take("probe"),
             q: take("q"),
         }))

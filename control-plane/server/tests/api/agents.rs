@@ -318,3 +318,53 @@ async fn api_16_an_agents_numbers_are_asked_for_by_name_within_a_range() {
     assert_eq!(asked("00000000-0000-7000-8000-000000000000", "metric=cpu_ratio").await.status(), 404);
     stand.server.stop().await;
 }
+
+#[tokio::test]
+async fn aut_02_a_shared_agent_works_for_every_tenant_and_is_changed_by_its_own_alone() {
+    for server in [Server::start().await, Server::start_on_postgres().await] {
+        let (operators, other) = (server.tenant("shared").await, server.tenant("other").await);
+        let admin = server.key(other, &["measure", "read", "admin"]).await;
+        let owner = server.key(operators, &["read"]).await;
+        let agent = server.agent(operators).await;
+        let path = format!("/api/v1/agents/{agent}");
+        let ping = json!({"spec": {"probe": "ping", "target": "127.0.0.1"}, "selection": {"agents": [agent]}});
+        assert_eq!(server.get(&path, &admin).await.status(), 404);
+        assert_eq!(server.post("/api/v1/measurements", &admin, &ping).await.status(), 422);
+
+        server.share(&agent, "shared").await;
+        let seen: Value = server.get(&path, &admin).await.json().await.unwrap();
+        assert_eq!((&seen["sharing"], &seen["certificate_expires_at"]), (&json!("shared"), &Value::Null), "{seen}");
+        let own: Value = server.get(&path, &owner).await.json().await.unwrap();
+        assert!(own["certificate_expires_at"].is_string(), "{own}");
+        let listed: Value = server.get("/api/v1/agents?sharing=shared", &admin).await.json().await.unwrap();
+        assert_eq!(listed["items"][0]["id"], json!(agent));
+        let mine: Value = server.get("/api/v1/agents?sharing=own", &admin).await.json().await.unwrap();
+        assert_eq!(mine["items"], json!([]));
+        let changes = [
+            server.request(Method::PATCH, &path, &admin).json(&json!({"name": "mine"})).send().await,
+            server.request(Method::DELETE, &path, &admin).send().await,
+            server
+                .request(Method::POST, &format!("{path}/actions"), &admin)
+                .json(&json!({"action": "stop"}))
+                .send()
+                .await,
+        ];
+        for refused in changes {
+            assert_eq!(refused.unwrap().status(), 404, "somebody else's");
+        }
+        let accepted = server.post("/api/v1/measurements", &admin, &ping).await;
+        assert_eq!(accepted.status(), 202);
+        let measurement: Value = accepted.json().await.unwrap();
+        assert_eq!(measurement["jobs"][0]["agent_name"], seen["name"], "{measurement}");
+        let theirs: Value = server.get("/api/v1/measurements", &owner).await.json().await.unwrap();
+        assert_eq!(theirs["items"], json!([]), "what others ask of it is theirs alone");
+
+        server.share(&agent, "own").await;
+        assert_eq!(server.post("/api/v1/measurements", &admin, &ping).await.status(), 422);
+        let shown = server
+            .get(&format!("/api/v1/measurements/{}", measurement["id"].as_str().unwrap()), &admin)
+            .await;
+        assert_eq!(shown.status(), 200, "what was asked before is still there");
+        server.stop().await;
+    }
+}

@@ -1,5 +1,6 @@
 //! A running server, and tenants with their keys.
 
+use control_api::agent::SetAgentSharing;
 use control_api::join_token::CreateJoinToken;
 use control_api::key::CreateKey;
 use control_api::tenant::CreateTenant;
@@ -102,6 +103,13 @@ impl Server {
             expires_in_days: None,
         };
         self.services.identity.create_key(&grant, request).await.unwrap().secret
+    }
+
+    /// Lets an agent serve every tenant, or its own alone.
+    pub(crate) async fn share(&self, agent: &str, sharing: &str) {
+        let grant = operator(Action::AgentShare, Resource::Platform);
+        let request = SetAgentSharing { sharing: sharing.to_owned() };
+        self.services.fleet.share_agent(&grant, agent, &request).await.unwrap();
     }
 
     /// An agent that never connects.

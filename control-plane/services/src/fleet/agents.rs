@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use control_api::agent::{Agent, AgentLoad, AgentQuery};
 use control_api::page::Page;
-use control_core::authorize::Grant;
+use control_core::authorize::{Grant, TenantScope};
 use control_core::duty::{Duty, UnknownDuty};
 use control_core::selection::{Conditions, Filter, Standing};
+use control_core::sharing::{Sharing, UnknownSharing};
 use control_store::agents::{AgentRow, AgentState};
 use rustls::ServerConfig;
 use shared_protocol::close::CloseReason;
@@ -48,7 +49,7 @@ impl Fleet {
         }
     }
 
-    /// The tenant's agents that the query asks for, newest first; revoked ones only where it asks for them.
+    /// The agents that serve the tenant and that the query asks for, newest first; revoked ones only where it asks for them.
     ///
     /// # Errors
     /// [`ServiceError::Invalid`] for a bad page or filter.
@@ -75,17 +76,33 @@ impl Fleet {
                 .collect();
             control_store::agents::find_many(&mut reader, scope, &wanted).await?
         };
-        Ok(cut(rows.into_iter().map(|row| (row.id, self.to_agent(row))).collect(), &page))
+        Ok(cut(rows.into_iter().map(|row| (row.id, self.shown_to(scope, row))).collect(), &page))
     }
 
     /// An agent.
     ///
     /// # Errors
-    /// [`ServiceError::NotFound`] where the tenant has no such agent.
+    /// [`ServiceError::NotFound`] where no such agent serves the tenant.
     pub async fn agent(&self, grant: &Grant, id: &str) -> Result<Agent, ServiceError> {
+        let scope = grant.scope()?;
         let mut reader = self.store().reader().await?;
-        let row = control_store::agents::find(&mut reader, grant.scope()?, parse_id(id)?).await?;
-        row.map(|row| self.to_agent(row)).ok_or(ServiceError::NotFound)
+        let row = control_store::agents::find_serving(&mut reader, scope, parse_id(id)?).await?;
+        row.map(|row| self.shown_to(scope, row)).ok_or(ServiceError::NotFound)
+    }
+
+    /// An agent as a tenant may see it: of one that is only shared with it, not what concerns its host.
+    fn shown_to(&self, scope: TenantScope, row: AgentRow) -> Agent {
+        let is_own = row.tenant == scope.tenant();
+        let agent = self.to_agent(row);
+        if is_own {
+            return agent;
+        }
+        Agent {
+            host: None,
+            load: None,
+            certificate_expires_at: None,
+            ..agent
+        }
     }
 
     pub(super) fn to_agent(&self, row: AgentRow) -> Agent {
@@ -110,6 +127,7 @@ impl Fleet {
         });
         Agent {
             id: row.id.to_string(),
+            sharing: row.sharing.as_str().to_owned(),
             name: row.name,
             labels: row.labels,
             region: place.region,
@@ -137,6 +155,7 @@ fn filter<'a>(query: &'a AgentQuery, labels: &'a LabelTerms) -> Result<Filter<'a
     }
     let standing = query.state.as_deref().map(known_standing).transpose()?;
     let duty = query.duty.as_deref().map(str::parse::<Duty>).transpose();
+    let sharing = query.sharing.as_deref().map(str::parse::<Sharing>).transpose();
     let probe = query.probe.as_deref().map(known_probe).transpose()?;
     Ok(Filter {
         conditions: Conditions {
@@ -149,6 +168,7 @@ fn filter<'a>(query: &'a AgentQuery, labels: &'a LabelTerms) -> Result<Filter<'a
         },
         standing,
         duty: duty.map_err(|error: UnknownDuty| ServiceError::invalid("duty", error.to_string()))?,
+        sharing: sharing.map_err(|error: UnknownSharing| ServiceError::invalid("sharing", error.to_string()))?,
         probe,
         text: query.q.as_deref(),
     })

@@ -1,9 +1,10 @@
 //! What a tenant does with its agents: makes them ahead of their enrolment, changes them, takes them off duty and back, revokes them.
 
-use control_api::agent::{Agent, AgentAction, AgentActionKind, AgentAfterAction, CreateAgent, CreatedAgent, UpdateAgent};
+use control_api::agent::{Agent, AgentAction, AgentActionKind, AgentAfterAction, CreateAgent, CreatedAgent, SetAgentSharing, UpdateAgent};
 use control_api::join_token::CreatedJoinToken;
-use control_core::authorize::{Grant, SystemScope, TenantScope};
+use control_core::authorize::{Action, Denied, Grant, SystemScope, TenantScope};
 use control_core::duty::DutyAction;
+use control_core::sharing::{Sharing, UnknownSharing};
 use control_store::agents::{AgentChange, AgentRow, AgentState, NewAgent};
 use control_store::jobs::EndedJob;
 use control_store::tenants::TenantRow;
@@ -147,6 +148,47 @@ impl Fleet {
             agent: self.changed(Some(row))?,
             join_token: None,
         })
+    }
+
+    /// Says whom an agent serves: its own tenant, or every one. What others asked of it before it was taken back is still done. For the operator.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotFound`] where there is no such agent, [`ServiceError::Conflict`] where it is revoked.
+    pub async fn share_agent(&self, grant: &Grant, id: &str, request: &SetAgentSharing) -> Result<Agent, ServiceError> {
+        if grant.action() != Action::AgentShare {
+            return Err(Denied::OperatorOnly.into());
+        }
+        let agent: AgentId = parse_id(id)?;
+        let sharing: Sharing = request
+            .sharing
+            .parse()
+            .map_err(|error: UnknownSharing| ServiceError::invalid("sharing", error.to_string()))?;
+        let (actor, at) = (grant.actor().to_owned(), clock::now());
+        let written = self
+            .store()
+            .write(move |tx| {
+                Box::pin(async move {
+                    let system = SystemScope::for_own_work();
+                    let shared = agents::set_sharing(tx, system, agent, sharing).await?;
+                    if let Some(row) = &shared {
+                        let record = audit::NewAudit {
+                            at,
+                            tenant: Some(row.tenant),
+                            actor,
+                            action: "agent.sharing_changed",
+                            subject: agent.to_string(),
+                            detail: serde_json::json!({ "sharing": sharing.as_str() }),
+                        };
+                        audit::append(tx, system, &record).await?;
+                    }
+                    Ok(shared)
+                })
+            })
+            .await?;
+        match written {
+            Some(row) if row.state == AgentState::Revoked => Err(ServiceError::Conflict(REVOKED)),
+            row => self.changed(row),
+        }
     }
 
     /// Revokes an agent for ever: its certificates open nothing any more, its session is cut, its open jobs end, its name is free. What it

@@ -65,12 +65,17 @@ impl Directory {
         self.lock().choose(scope.tenant(), wanted, clock::random_seed())
     }
 
-    /// The oldest agent of the tenant above the number that its tier includes: it and every newer one get no new work.
+    /// Whether an agent is the tenant's own.
+    pub(crate) fn owns(&self, scope: TenantScope, agent: AgentId) -> bool {
+        self.lock().owns(scope.tenant(), agent)
+    }
+
+    /// The oldest of the tenant's own agents above the number that its tier includes: it and every newer one get no new work.
     pub(crate) fn first_beyond(&self, scope: TenantScope, number: u32) -> Option<AgentId> {
         self.lock().first_beyond(scope.tenant(), number)
     }
 
-    /// The tenant's agents that a filter lets through, newest first.
+    /// The agents that serve the tenant and that a filter lets through, newest first.
     pub(crate) fn list(&self, scope: TenantScope, filter: &Filter<'_>) -> Vec<AgentId> {
         self.lock().list(scope.tenant(), filter)
     }
@@ -111,6 +116,7 @@ fn card(row: &AgentRow) -> AgentCard {
     AgentCard {
         id: row.id,
         tenant: row.tenant,
+        sharing: row.sharing,
         name: row.name.clone(),
         labels: row.labels.clone(),
         region: place.region,

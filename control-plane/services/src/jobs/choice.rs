@@ -74,11 +74,14 @@ impl Jobs {
 
     /// Leaves out the newest agents above the number that the tier includes: they keep what they have and get no new work.
     fn without_held(&self, scope: TenantScope, limits: &TierLimits, choice: Choice) -> Result<Choice, ServiceError> {
-        let Some(first) = self.fleet().directory().first_beyond(scope, limits.agents) else {
+        let directory = self.fleet().directory();
+        let Some(first) = directory.first_beyond(scope, limits.agents) else {
             return Ok(choice);
         };
+        // What is shared counts against nobody's number.
+        let is_held = |agent: AgentId| agent >= first && directory.owns(scope, agent);
         match choice {
-            Choice::Named(agents) => match agents.iter().find(|agent| **agent >= first) {
+            Choice::Named(agents) => match agents.iter().find(|agent| is_held(**agent)) {
                 None => Ok(Choice::Named(agents)),
                 Some(held) => {
                     let included = limits.agents;
@@ -87,7 +90,7 @@ impl Jobs {
                 }
             },
             Choice::Among { mut candidates, count } => {
-                candidates.retain(|candidate| candidate.agent < first);
+                candidates.retain(|candidate| !is_held(candidate.agent));
                 if candidates.is_empty() {
                     return Err(ServiceError::NoAgentMatches);
                 }

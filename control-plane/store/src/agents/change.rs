@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use control_core::authorize::{SystemScope, TenantScope};
 use control_core::duty::Duty;
+use control_core::sharing::Sharing;
 use shared_protocol::host::Place;
 use shared_protocol::id::{AgentId, TenantId};
 use shared_protocol::time::UnixMicros;
@@ -125,6 +126,13 @@ pub async fn set_duty(tx: &mut Tx, scope: TenantScope, id: AgentId, duty: Duty) 
     find(tx, scope, id).await
 }
 
+/// Says whom an agent serves, whosever it is, and answers with the agent as it is then; none where there is none, nothing changes for one that is
+/// revoked. For the operator.
+pub async fn set_sharing(tx: &mut Tx, system: SystemScope, id: AgentId, sharing: Sharing) -> Result<Option<AgentRow>, StoreError> {
+    tx::execute(tx, Statement::own(SET_SHARING).bind(id.uuid()).bind(sharing.as_str())).await?;
+    find_for_session(tx, system, id).await
+}
+
 /// Suspends an active agent on the control plane's own account; says whether it was active.
 pub async fn suspend(tx: &mut Tx, _: SystemScope, id: AgentId, at: UnixMicros) -> Result<bool, StoreError> {
     Ok(tx::execute(tx, Statement::own(SUSPEND).bind(id.uuid()).bind(at.micros())).await? > 0)
@@ -152,8 +160,9 @@ WHERE id = $1 AND tenant = $2 AND (state = 'revoked' OR NOT EXISTS (
 const SET_STATE: &str = "UPDATE agent SET state = $3, state_changed_at = $4, revision = revision + 1
 WHERE id = $1 AND tenant = $2 AND state <> 'revoked' AND state <> $3";
 const SET_DUTY: &str = "UPDATE agent SET duty = $3, revision = revision + 1 WHERE id = $1 AND tenant = $2 AND state <> 'revoked' AND duty <> $3";
+const SET_SHARING: &str = "UPDATE agent SET sharing = $2, revision = revision + 1 WHERE id = $1 AND state <> 'revoked' AND sharing <> $2";
 const SUSPEND: &str = "UPDATE agent SET state = 'suspended', state_changed_at = $2, revision = revision + 1 WHERE id = $1 AND state = 'active'";
 const HELLO: &str = "UPDATE agent SET version = $2, capabilities = $3, host = $4, last_seen_at = $5, revision = revision + 1 WHERE id = $1";
 
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[CREATE, ENROL, UPDATE, SET_STATE, SET_DUTY, SUSPEND, HELLO];
+pub(super) const STATEMENTS: &[&str] = &[CREATE, ENROL, UPDATE, SET_STATE, SET_DUTY, SET_SHARING, SUSPEND, HELLO];

@@ -94,9 +94,9 @@ async fn lists_are_csv_under_the_names_of_their_columns() {
     let plane = FakePlane::start([("GET /api/v1/agents", vec![Answer::json(200, &items)])]).await;
     let ran = probectl(&plane.url, &["agents", "list", "-o", "csv"]).await;
     insta::assert_snapshot!(ran.data.replace("\r\n", "\n"), @r"
-    name,id,state,duty,presence,last_seen,version,region,labels
-    a,id-of-a,active,working,online,,0.1.0,eu,region=eu
-    '@b,id-of-@b,active,working,never,,0.1.0,eu,region=eu
+    name,id,state,duty,presence,last_seen,version,region,labels,sharing
+    a,id-of-a,active,working,online,,0.1.0,eu,region=eu,own
+    '@b,id-of-@b,active,working,never,,0.1.0,eu,region=eu,own
     ");
 }
 
