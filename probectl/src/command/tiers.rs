@@ -31,10 +31,7 @@ pub(super) async fn run(format: Format, client: &Client, screen: &mut Screen<'_>
 }
 
 fn limits(tier: &Tier) -> Map<String, Value> {
-    match json!(tier.limits) {
-        Value::Object(limits) => limits,
-        _ => Map::new(),
-    }
+    json!(tier.limits).as_object().cloned().unwrap_or_default()
 }
 
 fn shown(limit: Option<&Value>) -> Cell {
