@@ -15,6 +15,8 @@ use shared_protocol::time::UnixMicros;
 
 use crate::arrivals::Arrivals;
 
+pub mod live;
+
 /// Who asks for work, and how much. Every job is said to cost one agent-second.
 #[derive(Debug, Clone, Copy)]
 pub struct Source {

@@ -55,3 +55,11 @@ fn res_07_net_12_a_fleet_comes_idles_and_comes_back() {
     assert!(number(&record, "/lost_while_idle").abs() < f64::EPSILON);
     assert!(number(&record, "/storm/back/n") >= 100.0 && number(&record, "/storm/dials") >= 100.0);
 }
+
+#[test]
+fn res_08_the_control_plane_itself_keeps_a_quiet_tenant_out_of_a_flood() {
+    let record = quick(env!("CARGO_BIN_EXE_fair"), &[]);
+    assert!(number(&record, "/live/quiet_enterprise_wait/n") >= 1.0);
+    assert!(number(&record, "/live/free_longest_time_between_starts_ms") > 0.0);
+    assert!(number(&record, "/saturation/0/share_off_by_at_most") <= number(&record, "/goals/share_off_by_at_most"));
+}
