@@ -104,7 +104,7 @@ async fn ask(services: Services, grant: Grant, agent: String, source: Source, nu
         let (services, grant, agent) = (Arc::clone(&services), Arc::clone(&grant), agent.clone());
         answers.spawn(async move {
             let asked = clock::monotonic();
-            match services.jobs.create(&grant, wanted(agent)?, None).await {
+            match services.jobs.create(&grant, wanted(&agent)?, None).await {
                 Ok(measurement) => Ok(measurement.jobs.first().map(|job| job.id.parse::<JobId>().map(|id| (id, asked))).transpose()?),
                 Err(ServiceError::TooManyOpenJobs { .. } | ServiceError::CannotStartInTime { .. } | ServiceError::RateLimited { .. }) => Ok(None),
                 Err(error) => Err(anyhow::Error::from(error)),
@@ -192,7 +192,7 @@ fn unlimited() -> PatchTier {
     PatchTier(limits.collect())
 }
 
-fn wanted(agent: String) -> Result<CreateMeasurement> {
+fn wanted(agent: &str) -> Result<CreateMeasurement> {
     Ok(serde_json::from_value(json!({
         "spec": {"probe": "ping", "target": "127.0.0.1", "count": 1},
         "selection": {"agents": [agent]},
