@@ -6,8 +6,12 @@ pub mod gate;
 pub mod icmp;
 pub(crate) mod message;
 mod pacer;
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the probes along paths take it up one after another"))]
+pub(crate) mod path;
 pub mod resolver;
 pub(crate) mod route;
+mod stamped;
+mod stamps;
 pub(crate) mod tcp;
 pub mod tls;
 pub(crate) mod udp;

@@ -26,7 +26,7 @@ impl Listening<'_> {
                 self.transmitted_ns.get_or_insert(at_ns);
                 ControlFlow::Continue(attempt)
             }
-            Heard::Refused { kind, from } => ControlFlow::Break(attempt.refused(kind, from)),
+            Heard::Refused { kind, from, .. } => ControlFlow::Break(attempt.refused(kind, from)),
             Heard::Failed(errno) => ControlFlow::Break(attempt.failed(std::io::Error::from(errno).raw_os_error().unwrap_or_default())),
             Heard::Datagram { at_ns, moment, .. } => {
                 let taken = self.taken(at_ns, &moment, datagram.len());

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::net::departures::Departures;
+use crate::net::path::{self, PathAnswer, PathArrival, PathParts};
 
 mod channel;
 mod flow;
@@ -28,13 +29,20 @@ mod stamping;
 use channel::Channel;
 pub(crate) use flow::{Departure, EchoRequest, IcmpFlow, SendError};
 pub(crate) use option::Fragmentation;
+pub(in crate::net) use option::set_fragmentation;
+pub(in crate::net) use packet as echo_packet;
 pub(crate) use packet::Family;
-use registry::{Flow, FlowId, Registry};
+pub(in crate::net) use reader::{drain, watch_for};
+use registry::Registry;
+#[cfg(test)]
+pub(in crate::net) use registry::flow_id;
+pub(in crate::net) use registry::{EchoNumber, Flow, FlowId, Quotes};
+pub(in crate::net) use socket::{HeaderFields, widen};
 pub use sockets::IcmpSockets;
 
 /// Sends and receives ICMP for every probe of the process.
 pub struct IcmpEngine {
-    shared: Arc<Shared>,
+    pub(in crate::net) shared: Arc<Shared>,
     capabilities: Vec<Capability>,
     /// Ends the readers when the engine is dropped.
     _readers: JoinSet<()>,
@@ -43,12 +51,22 @@ pub struct IcmpEngine {
 /// What readers and flows share.
 pub(crate) struct Shared {
     channels: Vec<Channel>,
-    registry: Mutex<Registry<mpsc::Sender<Arrival>>>,
-    departures: Arc<Departures>,
+    registry: Mutex<Registry<Outlet>>,
+    pub(in crate::net) path: PathParts,
+    pub(in crate::net) departures: Arc<Departures>,
     /// Answers that were lost on this host: in the kernel's buffers, or because a flow did not keep up.
     drops: AtomicU64,
     /// Messages that were none of ours, or malformed.
     foreign: AtomicU64,
+}
+
+/// Where the answers of a flow go.
+#[derive(Debug)]
+pub(in crate::net) enum Outlet {
+    /// To a ping.
+    Echo(mpsc::Sender<Arrival>),
+    /// To a probe of single packets along a path.
+    Path(mpsc::Sender<PathArrival>),
 }
 
 /// What came back for one request of a flow.
@@ -89,18 +107,25 @@ impl IcmpEngine {
     /// Where the runtime cannot watch the sockets.
     pub fn start(sockets: IcmpSockets) -> std::io::Result<Self> {
         let capabilities = sockets.capabilities();
-        let channels = sockets.into_channels()?;
-        let count = channels.len();
+        let (channels, path) = sockets.into_parts()?;
+        let counts = (channels.len(), path.sender_count(), path.listener_count());
         let shared = Arc::new(Shared {
             channels,
             registry: Mutex::new(Registry::new()),
+            path,
             departures: Arc::default(),
             drops: AtomicU64::new(0),
             foreign: AtomicU64::new(0),
         });
         let mut readers = JoinSet::new();
-        for position in 0..count {
+        for position in 0..counts.0 {
             readers.spawn(reader::run(Arc::clone(&shared), position));
+        }
+        for position in 0..counts.1 {
+            readers.spawn(path::read_departures(Arc::clone(&shared), position));
+        }
+        for position in 0..counts.2 {
+            readers.spawn(path::read_segments(Arc::clone(&shared), position));
         }
         Ok(Self {
             shared,
@@ -141,7 +166,8 @@ impl IcmpEngine {
             target,
             cookie,
             cookie_bytes: request.payload_bytes.min(packet::COOKIE_BYTES),
-            outlet,
+            quotes: Quotes::OfTarget,
+            outlet: Outlet::Echo(outlet),
         });
         (IcmpFlow::new(Arc::clone(&self.shared), id, target, cookie, request), arrivals)
     }
@@ -157,24 +183,56 @@ impl std::fmt::Debug for IcmpEngine {
 }
 
 impl Shared {
-    fn channel(&self, family: Family, fragmentation: Fragmentation) -> Option<&Channel> {
+    pub(in crate::net) fn channel(&self, family: Family, fragmentation: Fragmentation) -> Option<&Channel> {
         self.channels.iter().find(|channel| channel.serves(family, fragmentation))
     }
 
-    fn registry(&self) -> MutexGuard<'_, Registry<mpsc::Sender<Arrival>>> {
+    pub(in crate::net) fn registry(&self) -> MutexGuard<'_, Registry<Outlet>> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands an answer to its flow. A flow that does not keep up loses it, and it is counted: the reader waits for nobody.
-    fn deliver(&self, id: FlowId, arrival: Arrival) {
-        let full = self
-            .registry()
-            .outlet(id)
-            .is_some_and(|outlet| matches!(outlet.try_send(arrival), Err(mpsc::error::TrySendError::Full(_))));
-        if full {
-            self.drops.fetch_add(1, Ordering::Relaxed);
-        }
+    /// Tells a flow when one of its packets left.
+    pub(in crate::net) fn deliver_transmitted(&self, id: FlowId, index: u32, at_ns: i64) {
+        let full = match self.registry().outlet(id) {
+            Some(Outlet::Echo(outlet)) => is_full(&outlet.try_send(Arrival {
+                index,
+                what: Answer::Transmitted { at_ns },
+            })),
+            Some(Outlet::Path(outlet)) => is_full(&outlet.try_send(PathArrival {
+                index: Some(index),
+                what: PathAnswer::Transmitted { at_ns },
+            })),
+            None => false,
+        };
+        self.count_full(full);
     }
+
+    /// Hands an answer to its ping.
+    fn deliver(&self, id: FlowId, arrival: Arrival) {
+        let full = match self.registry().outlet(id) {
+            Some(Outlet::Echo(outlet)) => is_full(&outlet.try_send(arrival)),
+            Some(Outlet::Path(_)) | None => false,
+        };
+        self.count_full(full);
+    }
+
+    /// Hands an answer to its exchange along a path.
+    pub(in crate::net) fn deliver_on_path(&self, id: FlowId, arrival: PathArrival) {
+        let full = match self.registry().outlet(id) {
+            Some(Outlet::Path(outlet)) => is_full(&outlet.try_send(arrival)),
+            Some(Outlet::Echo(_)) | None => false,
+        };
+        self.count_full(full);
+    }
+
+    /// A flow that does not keep up loses answers, and they are counted: the readers wait for nobody.
+    fn count_full(&self, full: bool) {
+        self.drops.fetch_add(u64::from(full), Ordering::Relaxed);
+    }
+}
+
+const fn is_full<T>(sent: &Result<(), mpsc::error::TrySendError<T>>) -> bool {
+    matches!(sent, Err(mpsc::error::TrySendError::Full(_)))
 }
 
 /// Answers a flow may be behind: each request of the longest ping with its timestamp and reply, several times over.

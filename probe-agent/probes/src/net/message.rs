@@ -13,6 +13,8 @@ pub(crate) struct Received<'a> {
     pub bytes: &'a [u8],
     /// Sender; on the error queue where the request was going.
     pub peer: Option<IpAddr>,
+    /// Its port.
+    pub port: Option<u16>,
     pub ttl: Option<u8>,
     /// Kernel's timestamp, wall clock, nanoseconds.
     pub stamped_ns: Option<i64>,
@@ -30,7 +32,12 @@ pub(crate) enum Queued {
     /// A transmit timestamp; the number counts the socket's packets.
     Transmitted(u32),
     /// An ICMP error.
-    IcmpError { kind: (u8, u8), from: Option<IpAddr> },
+    IcmpError {
+        kind: (u8, u8),
+        from: Option<IpAddr>,
+        /// The next hop's MTU that it claims.
+        mtu: Option<u32>,
+    },
 }
 
 /// Receives one message; never waits.
@@ -44,7 +51,7 @@ pub(crate) fn receive<'a>(socket: &impl AsFd, buffer: &'a mut [u8], queue: MsgFl
         let message = recvmsg::<SockaddrStorage>(descriptor, &mut slices, Some(&mut control), queue | MsgFlags::MSG_DONTWAIT)?;
         length = message.bytes;
         received.cut = message.flags.contains(MsgFlags::MSG_TRUNC);
-        received.peer = message.address.as_ref().and_then(ip_of);
+        (received.peer, received.port) = message.address.as_ref().and_then(endpoint_of).unzip();
         for control in message.cmsgs()? {
             received.take(&control);
         }
@@ -82,16 +89,17 @@ fn queued(error: &libc::sock_extended_err, from: Option<IpAddr>) -> Option<Queue
         libc::SO_EE_ORIGIN_ICMP | libc::SO_EE_ORIGIN_ICMP6 => Some(Queued::IcmpError {
             kind: (error.ee_type, error.ee_code),
             from,
+            mtu: (error.ee_info > 0).then_some(error.ee_info),
         }),
         _ => None,
     }
 }
 
-fn ip_of(address: &SockaddrStorage) -> Option<IpAddr> {
+fn endpoint_of(address: &SockaddrStorage) -> Option<(IpAddr, u16)> {
     address
         .as_sockaddr_in()
-        .map(|address| IpAddr::V4(address.ip()))
-        .or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
+        .map(|address| (IpAddr::V4(address.ip()), address.port()))
+        .or_else(|| address.as_sockaddr_in6().map(|address| (IpAddr::V6(address.ip()), address.port())))
 }
 
 const CONTROL_BYTES: usize = 512;

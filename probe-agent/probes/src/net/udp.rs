@@ -4,13 +4,15 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, TimestampingFlag, send, setsockopt, sockopt};
-use socket2::{Domain, Protocol, Socket, Type};
+use nix::sys::socket::{MsgFlags, send, setsockopt, sockopt};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::os::fd::AsRawFd;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
+use super::icmp::{Family, Fragmentation, set_fragmentation};
 use super::message::{self, Queued, Received};
+use super::stamps;
 use crate::clock::{self, Moment};
 
 /// A socket for one exchange, on a port that the kernel draws anew.
@@ -32,7 +34,15 @@ pub(crate) enum Heard {
         moment: Moment,
     },
     /// An ICMP error answered.
-    Refused { kind: (u8, u8), from: Option<IpAddr> },
+    Refused {
+        kind: (u8, u8),
+        from: Option<IpAddr>,
+        /// The next hop's MTU that it claims.
+        mtu: Option<u32>,
+        /// When it came, by the kernel's timestamp: wall clock, nanoseconds.
+        at_ns: Option<i64>,
+        moment: Moment,
+    },
     /// The kernel reports an error of its own.
     Failed(Errno),
 }
@@ -46,12 +56,31 @@ impl UdpFlow {
             SocketAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?,
             SocketAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?,
         }
-        if let Err(errno) = setsockopt(&socket, sockopt::Timestamping, &timestamping()) {
+        if let Err(errno) = stamps::ask_for(&socket) {
             tracing::debug!(%errno, "the kernel gives no timestamps");
         }
         socket.connect(&peer.into())?;
         let socket = UdpSocket::from_std(socket.into())?;
         Ok(Self { socket })
+    }
+
+    /// Sets header fields of what is sent from now on.
+    pub(crate) fn set_header(&self, ttl: u8, dscp: u8, fragmentation: Fragmentation) -> io::Result<()> {
+        let socket = SockRef::from(&self.socket);
+        // The code point is the upper six bits; the lower two are ECN's (RFC 3168).
+        let class = u32::from(dscp) << 2;
+        let family = Family::of(self.socket.peer_addr()?.ip());
+        match family {
+            Family::V4 => {
+                socket.set_ttl_v4(ttl.into())?;
+                socket.set_tos_v4(class)?;
+            }
+            Family::V6 => {
+                socket.set_unicast_hops_v6(ttl.into())?;
+                socket.set_tclass_v6(class)?;
+            }
+        }
+        set_fragmentation(&self.socket, family, fragmentation)
     }
 
     /// Sends one datagram; never waits. Gives the clocks just before the kernel got it.
@@ -92,19 +121,17 @@ impl UdpFlow {
             Ok((queued, stamped_ns))
         });
         match taken {
-            Ok((Some(Queued::IcmpError { kind, from }), _)) => Ok(Some(Heard::Refused { kind, from })),
+            Ok((Some(Queued::IcmpError { kind, from, mtu }), at_ns)) => Ok(Some(Heard::Refused {
+                kind,
+                from,
+                mtu,
+                at_ns,
+                moment: clock::moment(),
+            })),
             Ok((Some(Queued::Transmitted(_)), Some(at_ns))) => Ok(Some(Heard::Transmitted { at_ns })),
             Ok(_) => Ok(None),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error),
         }
     }
-}
-
-fn timestamping() -> TimestampingFlag {
-    TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE
-        | TimestampingFlag::SOF_TIMESTAMPING_TX_SOFTWARE
-        | TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE
-        | TimestampingFlag::SOF_TIMESTAMPING_OPT_ID
-        | TimestampingFlag::SOF_TIMESTAMPING_OPT_TSONLY
 }

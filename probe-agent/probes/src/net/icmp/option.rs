@@ -17,7 +17,7 @@ pub(crate) enum Fragmentation {
 }
 
 /// Sets whether what leaves the socket may be fragmented.
-pub(super) fn set_fragmentation(socket: &impl AsFd, family: Family, fragmentation: Fragmentation) -> io::Result<()> {
+pub(in crate::net) fn set_fragmentation(socket: &impl AsFd, family: Family, fragmentation: Fragmentation) -> io::Result<()> {
     let (v4, v6, flag) = match fragmentation {
         Fragmentation::Allowed => (libc::IP_PMTUDISC_DONT, libc::IPV6_PMTUDISC_DONT, 0),
         Fragmentation::Forbidden => (libc::IP_PMTUDISC_PROBE, libc::IPV6_PMTUDISC_PROBE, 1),

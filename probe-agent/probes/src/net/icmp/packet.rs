@@ -97,6 +97,15 @@ pub(crate) fn echo_request(family: Family, identifier: u16, sequence: u16, cooki
     bytes
 }
 
+/// A shorter cookie as the start of one of full length.
+pub(crate) fn widened<const N: usize>(cookie: [u8; N]) -> [u8; COOKIE_BYTES] {
+    let mut wide = [0; COOKIE_BYTES];
+    for (to, from) in wide.iter_mut().zip(cookie) {
+        *to = from;
+    }
+    wide
+}
+
 /// What a raw IPv4 socket hands over: sender, time to live and the ICMP message inside.
 pub(crate) fn strip_ipv4(bytes: &[u8]) -> Option<(IpAddr, u8, &[u8])> {
     let header = Ipv4Packet::new(bytes)?;

@@ -27,7 +27,17 @@ pub(crate) struct Flow<T> {
     pub cookie: [u8; COOKIE_BYTES],
     /// How much of the cookie its requests have room for.
     pub cookie_bytes: usize,
+    pub quotes: Quotes,
     pub outlet: T,
+}
+
+/// Which errors a flow takes for its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Quotes {
+    /// Those that quote a request to its target.
+    OfTarget,
+    /// Those too that quote another address, where enough of the cookie stands behind it: somebody on the way has rewritten it.
+    EvenRewritten,
 }
 
 /// All flows and the echo numbers they use.
@@ -87,7 +97,8 @@ impl<T> Registry<T> {
             Message::Error { destination, request, .. } => {
                 let (id, index, flow) = self.look_up(Family::of(*destination), request)?;
                 let quoted = flow.cookie_bytes.min(request.data.len());
-                (flow.target == *destination && flow.cookie.get(..quoted) == request.data.get(..quoted)).then_some((id, index))
+                let is_to_target = flow.target == *destination || (flow.quotes == Quotes::EvenRewritten && quoted >= COOKIE_ENOUGH);
+                (is_to_target && flow.cookie.get(..quoted) == request.data.get(..quoted)).then_some((id, index))
             }
         }
     }
@@ -118,6 +129,15 @@ impl<T> Registry<T> {
     }
 }
 
+/// How much of a cookie shows that a request was ours, whatever else was rewritten.
+const COOKIE_ENOUGH: usize = 8;
+
+/// A flow's name, for tests of what keeps such names.
+#[cfg(test)]
+pub(crate) const fn flow_id(number: u64) -> FlowId {
+    FlowId(number)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,6 +149,7 @@ mod tests {
             target: target.parse().unwrap(),
             cookie: COOKIE,
             cookie_bytes,
+            quotes: Quotes::OfTarget,
             outlet: (),
         }
     }
@@ -181,6 +202,22 @@ mod tests {
         assert_eq!(registry.find(router, &error("127.0.0.9", &COOKIE)), Some((id, 2)));
         assert_eq!(registry.find(router, &error("127.0.0.9", b"wrong")), None);
         assert_eq!(registry.find(router, &error("127.0.0.8", &COOKIE)), None);
+        let path = registry.open(Flow {
+            quotes: Quotes::EvenRewritten,
+            ..flow("127.0.0.7", 8)
+        });
+        registry.reserve(path, 4, number(7, 6)).unwrap();
+        let rewritten = |data| Message::Error {
+            kind: (11, 0),
+            destination: "10.0.0.1".parse().unwrap(),
+            request: Echo {
+                identifier: 7,
+                sequence: 6,
+                data,
+            },
+        };
+        assert_eq!(registry.find(router, &rewritten(&COOKIE[..8])), Some((path, 4)));
+        assert_eq!(registry.find(router, &rewritten(&COOKIE[..7])), None, "too little of the cookie to tell");
     }
 
     #[test]

@@ -5,13 +5,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, TimestampingFlag, sendmsg, setsockopt, sockopt};
+use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg, setsockopt, sockopt};
 use shared_protocol::report::PingSocket;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::option::{Fragmentation, set_filter, set_fragmentation};
 use super::packet::{ECHO_HEADER_BYTES, Family};
-use crate::net::message::{self, Received};
+use crate::net::stamped::Timestamps;
+use crate::net::stamps;
 
 /// Header fields of one packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub(crate) struct HeaderFields {
 
 /// An open ICMP socket.
 #[derive(Debug)]
-pub(super) struct IcmpSocket {
+pub(in crate::net) struct IcmpSocket {
     socket: Socket,
     pub family: Family,
     pub kind: PingSocket,
@@ -32,13 +33,6 @@ pub(super) struct IcmpSocket {
     pub identifier: Option<u16>,
     /// Whether the kernel stamps what this socket sends.
     pub timestamps: Timestamps,
-}
-
-/// Whether the kernel tells when packets left and came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Timestamps {
-    Kernel,
-    Missing,
 }
 
 impl IcmpSocket {
@@ -75,12 +69,8 @@ impl IcmpSocket {
             Family::V4 => setsockopt(&socket, sockopt::Ipv4RecvTtl, &true)?,
             Family::V6 => setsockopt(&socket, sockopt::Ipv6RecvHopLimit, &true)?,
         }
-        setsockopt(&socket, sockopt::RxqOvfl, &1)?;
-        if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES).is_err() {
-            // Without CAP_NET_ADMIN the kernel gives up to net.core.rmem_max.
-            socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
-        }
-        let timestamps = match setsockopt(&socket, sockopt::Timestamping, &timestamping()) {
+        widen(&socket)?;
+        let timestamps = match stamps::ask_for(&socket) {
             Ok(()) => Timestamps::Kernel,
             Err(_) => Timestamps::Missing,
         };
@@ -107,25 +97,6 @@ impl IcmpSocket {
         let slices = [IoSlice::new(message)];
         sendmsg(self.socket.as_raw_fd(), &slices, &options, MsgFlags::MSG_DONTWAIT, Some(&address)).map(drop)
     }
-
-    /// Takes the error that an earlier packet has left on the socket, so that the next call does not report it as its own.
-    pub(super) fn take_pending_error(&self) {
-        // Nothing to do about an error of asking for the error.
-        let _ = self.socket.take_error();
-    }
-
-    /// Makes the kernel count sent packets from 0 again: after a failed send its count is unknown.
-    pub(super) fn restart_count(&self) {
-        for flags in [timestamping() - TimestampingFlag::SOF_TIMESTAMPING_OPT_ID, timestamping()] {
-            // It was accepted when the socket was opened; where it is not now, timestamps fail their plausibility check.
-            let _ = setsockopt(&self.socket, sockopt::Timestamping, &flags);
-        }
-    }
-
-    /// Receives one message; never waits.
-    pub(super) fn receive<'a>(&self, buffer: &'a mut [u8], queue: MsgFlags) -> Result<Received<'a>, Errno> {
-        message::receive(&self.socket, buffer, queue)
-    }
 }
 
 impl AsRawFd for IcmpSocket {
@@ -140,6 +111,16 @@ impl AsFd for IcmpSocket {
     }
 }
 
+/// Gives a socket a long queue, and lets it say what did not fit.
+pub(in crate::net) fn widen(socket: &Socket) -> io::Result<()> {
+    setsockopt(socket, sockopt::RxqOvfl, &1)?;
+    if setsockopt(socket, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES).is_err() {
+        // Without CAP_NET_ADMIN the kernel gives up to net.core.rmem_max.
+        socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
+    }
+    Ok(())
+}
+
 fn open(family: Family, kind: Type) -> io::Result<Socket> {
     let (domain, protocol) = match family {
         Family::V4 => (Domain::IPV4, Protocol::ICMPV4),
@@ -148,14 +129,6 @@ fn open(family: Family, kind: Type) -> io::Result<Socket> {
     let socket = Socket::new(domain, kind, Some(protocol))?;
     socket.set_nonblocking(true)?;
     Ok(socket)
-}
-
-fn timestamping() -> TimestampingFlag {
-    TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE
-        | TimestampingFlag::SOF_TIMESTAMPING_TX_SOFTWARE
-        | TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE
-        | TimestampingFlag::SOF_TIMESTAMPING_OPT_ID
-        | TimestampingFlag::SOF_TIMESTAMPING_OPT_TSONLY
 }
 
 /// Longest message that is read: the longest echo there is, the longest header of IPv4 (RFC 791) and room to see that more came.

@@ -9,14 +9,17 @@ use shared_protocol::spec::ProbeKind;
 use super::channel::Channel;
 use super::option::Fragmentation;
 use super::packet::Family;
-use super::socket::{IcmpSocket, Timestamps};
+use super::socket::IcmpSocket;
 use super::stamping;
+use crate::net::path::{PathParts, PathSockets};
+use crate::net::stamped::Timestamps;
 
 /// The ICMP sockets of the process, opened once while privilege lasts.
 #[derive(Debug)]
 pub struct IcmpSockets {
     v4: Pair,
     v6: Pair,
+    path: PathSockets,
 }
 
 /// The two sockets of a family, or why there are none.
@@ -35,6 +38,7 @@ impl IcmpSockets {
         Self {
             v4: open_best(Family::V4),
             v6: open_best(Family::V6),
+            path: PathSockets::open(),
         }
         .with_stamps()
     }
@@ -50,6 +54,7 @@ impl IcmpSockets {
         Self {
             v4: open(Family::V4),
             v6: open(Family::V6),
+            path: PathSockets::default(),
         }
         .with_stamps()
     }
@@ -104,13 +109,14 @@ impl IcmpSockets {
         }]
     }
 
-    pub(super) fn into_channels(self) -> io::Result<Vec<Channel>> {
-        [self.v4, self.v6]
+    pub(super) fn into_parts(self) -> io::Result<(Vec<Channel>, PathParts)> {
+        let channels: io::Result<Vec<_>> = [self.v4, self.v6]
             .into_iter()
             .filter_map(Result::ok)
             .flatten()
             .map(|(socket, fragmentation)| Channel::new(socket, fragmentation))
-            .collect()
+            .collect();
+        Ok((channels?, self.path.into_parts()?))
     }
 }
 

@@ -166,7 +166,7 @@ fn icmp_behind(socket: &impl AsFd) -> Option<((u8, u8), Option<IpAddr>)> {
     let mut nothing = [0; 1];
     let received = message::receive(socket, &mut nothing, MsgFlags::MSG_ERRQUEUE).ok()?;
     match received.queued? {
-        Queued::IcmpError { kind, from } => Some((kind, from)),
+        Queued::IcmpError { kind, from, .. } => Some((kind, from)),
         Queued::Transmitted(_) => None,
     }
 }
