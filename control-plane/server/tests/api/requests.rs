@@ -304,3 +304,84 @@ async fn a_stream_tells_a_cancelled_measurement_to_its_end() {
     assert_eq!(answer["jobs"][0]["state"], "cancelled");
     server.stop().await;
 }
+
+/// What comes back for these bytes until the server closes; a server that keeps the connection open makes this wait for ever.
+async fn answers(server: &Server, bytes: &[u8]) -> String {
+    let mut raw = TcpStream::connect(&server.address).await.unwrap();
+    raw.write_all(bytes).await.unwrap();
+    let mut answer = Vec::new();
+    // What was not read when the server closed comes as a reset.
+    let _reset = raw.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Both lengths at once are not among these: the HTTP library takes the chunked one and drops the other before anybody here can see it.
+#[tokio::test]
+async fn frm_19_a_request_that_two_readers_could_end_at_two_places_is_refused_and_its_connection_closed() {
+    let (server, _, _) = with_key().await;
+    let smuggled = "GET /smuggled HTTP/1.1\r\nhost: x\r\n\r\n";
+    for head in [
+        "content-length: 6\r\ncontent-length: 7\r\n",
+        "content-length: +6\r\n",
+        "content-length: 6, 6\r\n",
+        "transfer-encoding: chunked, identity\r\n",
+        "transfer-encoding: xchunked\r\n",
+        "x: folded\r\n content-length: 6\r\n",
+        "content-length : 6\r\n",
+        "x: a\rcontent-length: 6\r\n",
+    ] {
+        let request = format!("POST /api/v1/measurements HTTP/1.1\r\nhost: x\r\n{head}\r\n0\r\n\r\nX{smuggled}");
+        let answer = answers(&server, request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{head:?}: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{head:?}: nothing behind it is answered: {answer}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn api_10_http_2_is_not_spoken_so_its_floods_are_not_either() {
+    let (server, key, _) = with_key().await;
+    let answer = answers(&server, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 4") || answer.starts_with("HTTP/1.1 5"),
+        "{answer}"
+    );
+    let upgrade = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: upgrade, http2-settings, close\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n\r\n";
+    let answer = answers(&server, upgrade).await;
+    assert!(!answer.starts_with("HTTP/1.1 101"), "{answer}");
+    assert_eq!(server.get("/api/v1/agents", &key).await.status(), 200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn api_12_what_a_sender_says_of_where_it_comes_from_opens_and_moves_nothing() {
+    let (server, key, _) = with_key().await;
+    let spoofed = |request: reqwest::RequestBuilder| {
+        request
+            .header("x-forwarded-for", "127.0.0.1")
+            .header("x-real-ip", "127.0.0.1")
+            .header("forwarded", "for=127.0.0.1;proto=https;host=admin")
+            .header("x-forwarded-host", "admin")
+            .header("x-original-url", "/admin/v1/tenants")
+            .header("x-rewrite-url", "/admin/v1/tenants")
+            .header("host", "admin.invalid")
+    };
+    let nobody = spoofed(server.client.get(format!("http://{}/api/v1/agents", server.address)))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(nobody.status(), 401);
+    let known = spoofed(server.request(Method::GET, "/api/v1/agents", &key)).send().await.unwrap();
+    assert_eq!(known.status(), 200);
+    assert!(!known.text().await.unwrap().contains("admin.invalid"));
+    let created = spoofed(server.request(Method::POST, "/api/v1/join-tokens", &key))
+        .json(&json!({}))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(created.status(), 201);
+    for (name, value) in created.headers() {
+        assert!(!value.to_str().unwrap_or_default().contains("admin.invalid"), "{name}");
+    }
+    server.stop().await;
+}

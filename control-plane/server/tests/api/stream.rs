@@ -212,3 +212,22 @@ async fn aut_11_a_stream_is_opened_by_a_key_and_by_no_foreign_page() {
     assert_eq!(refused.err(), Some(403), "a scope that does not read");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn frm_22_no_extension_is_negotiated_whatever_is_offered() {
+    let server = Server::start().await;
+    let tenant = server.tenant("t").await;
+    let key = server.key(tenant, &["read"]).await;
+    for offer in ["permessage-deflate", "permessage-deflate; client_max_window_bits, x-unknown; a=b"] {
+        let mut request = format!("ws://{}/api/v1/stream", server.address).into_client_request().unwrap();
+        request
+            .headers_mut()
+            .insert("authorization", HeaderValue::from_str(&format!("Bearer {key}")).unwrap());
+        request.headers_mut().insert("sec-websocket-extensions", HeaderValue::from_static(offer));
+        let stream = TcpStream::connect(&server.address).await.unwrap();
+        let (_, response) = tokio_tungstenite::client_async(request, stream).await.unwrap();
+        assert_eq!(response.status(), 101);
+        assert!(response.headers().get("sec-websocket-extensions").is_none());
+    }
+    server.stop().await;
+}
