@@ -25,5 +25,7 @@ pub mod http;
 pub mod latency;
 pub mod ledger;
 pub mod load;
+pub mod network;
+pub mod peer;
 pub mod process;
 pub mod stand;

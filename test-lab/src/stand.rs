@@ -458,7 +458,11 @@ pub fn text<'a>(object: &'a serde_json::Value, member: &str) -> &'a str {
 }
 
 /// The product's binaries stand beside the test's own, one folder up.
-fn binaries() -> Result<PathBuf> {
+/// The folder of the programs that were built with this one.
+///
+/// # Errors
+/// When they were not.
+pub(crate) fn binaries() -> Result<PathBuf> {
     let own = std::env::current_exe()?;
     let found = own
         .ancestors()

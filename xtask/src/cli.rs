@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::negatives::Detail;
 use crate::openapi::Mode;
 use crate::tool::Install;
-use crate::{bench, deploy, deps, exec, negatives, openapi, suite, tidy, up, workspace};
+use crate::{bench, deploy, deps, exec, lab, negatives, openapi, suite, tidy, up, workspace};
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "Every step that a person or continuous integration runs", version)]
@@ -38,6 +38,8 @@ enum Task {
     Openapi(OpenapiArgs),
     /// Run a benchmark and write docs/benchmarks/<name>.json
     Bench(BenchArgs),
+    /// Build a small internet of namespaces and open its observer's shell, or run one command there
+    Lab(LabArgs),
     /// Become another program (used by `up`)
     #[command(hide = true)]
     Exec {
@@ -111,6 +113,21 @@ pub(crate) struct BenchArgs {
     pub(crate) quick: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct LabArgs {
+    /// A topology of the list, or a file that describes a world
+    pub(crate) topology: Option<String>,
+    /// Say what there is
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Where a world's truth is written when it ends, as JSON; `-` is standard output
+    #[arg(long)]
+    pub(crate) truth: Option<PathBuf>,
+    /// Instead of a shell
+    #[arg(last = true)]
+    pub(crate) command: Vec<OsString>,
+}
+
 /// Parses the command line and does what it says.
 pub(crate) fn run() -> Result<ExitCode> {
     let cli = Cli::parse();
@@ -125,6 +142,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         Task::Negatives(arguments) => Ok(code(negatives::run(&root?, if arguments.list { Detail::Names } else { Detail::Counts })?)),
         Task::Openapi(arguments) => Ok(code(openapi::run(&root?, if arguments.check { Mode::Compare } else { Mode::Write })?)),
         Task::Bench(arguments) => bench::run(&root?, &arguments).map(|()| ExitCode::SUCCESS),
+        Task::Lab(arguments) => lab::run(&root?, &arguments).map(|()| ExitCode::SUCCESS),
         Task::Exec { command } => exec::run(&command).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -14,7 +14,7 @@ use crate::debian::{self, Program};
 use crate::negatives::Detail;
 use crate::openapi::Mode;
 use crate::tool::{self, Install};
-use crate::{deploy, deps, negatives, openapi, tidy};
+use crate::{deploy, deps, negatives, openapi, peer, tidy};
 use step::Steps;
 
 /// Runs every step even if one fails, so that one run names everything that is wrong.
@@ -60,7 +60,7 @@ fn prepare(root: &Path, install: Install) -> Result<()> {
     )?;
     tool::require_component(root, "fmt", "rustfmt")?;
     tool::require_component(root, "clippy", "clippy")?;
-    debian::ensure(&POSTGRESQL, install)?;
+    debian::ensure(&[&POSTGRESQL[..], &peer::NETWORK, &peer::PEERS].concat(), install)?;
     tool::ensure_cargo_subcommand(root, "cargo-nextest", install)
 }
 

@@ -1,0 +1,14 @@
+//! The real agent beside other people's programs in networks that know their own truth: what differs is explained here, or is a bug.
+
+#[cfg(test)]
+mod denied;
+#[cfg(test)]
+mod kernels;
+#[cfg(test)]
+mod path;
+#[cfg(test)]
+mod ping;
+#[cfg(test)]
+mod ports;
+#[cfg(test)]
+mod setting;

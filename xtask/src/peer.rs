@@ -1,0 +1,37 @@
+//! Other people's programs beside which ours are shown to be right, and those that wire namespaces.
+
+use crate::debian::Program;
+
+/// What wires namespaces together.
+pub(crate) const NETWORK: [Program; 2] = [
+    Program {
+        name: "ip",
+        also_in: "/usr/sbin",
+        package: "iproute2",
+        why: "wires the namespaces of the lab",
+    },
+    Program {
+        name: "nft",
+        also_in: "/usr/sbin",
+        package: "nftables",
+        why: "rewrites addresses in the lab",
+    },
+];
+
+/// What tests and benchmarks measure beside.
+pub(crate) const PEERS: [Program; 5] = [
+    peer("fping", "fping"),
+    peer("mtr", "mtr-tiny"),
+    peer("nmap", "nmap"),
+    peer("tracepath", "iputils-tracepath"),
+    peer("traceroute", "traceroute"),
+];
+
+const fn peer(name: &'static str, package: &'static str) -> Program {
+    Program {
+        name,
+        also_in: "/usr/sbin",
+        package,
+        why: "the same targets are measured with it",
+    }
+}
