@@ -1,5 +1,7 @@
 //! What holds for every order of operations: each job comes out once, and the shares and bounds of queue.md.
 
+mod tenants;
+
 use std::collections::BTreeMap;
 
 use proptest::collection::vec;
