@@ -56,6 +56,18 @@ impl OwnServer {
         self.cluster.until_ready()
     }
 
+    /// Lets the server speak TLS with this certificate and key, PEM, from its next connection on.
+    ///
+    /// # Errors
+    /// When it does not take them.
+    pub fn speak_tls(&self, certificate: &str, key: &str) -> Result<(), TestPostgresError> {
+        for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+            self.cluster.put_private(name, text)?;
+        }
+        self.command("ALTER SYSTEM SET ssl = on")?;
+        self.command("SELECT pg_reload_conf()").map(drop)
+    }
+
     /// Kills every process of the server at once, as a crash does.
     ///
     /// # Errors

@@ -119,6 +119,17 @@ impl Cluster {
         format!("postgres://{OWNER}:{PASSWORD}@127.0.0.1:{}/{database}", self.port)
     }
 
+    /// Writes a file into the data directory that nobody but the server may read.
+    pub(crate) fn put_private(&self, name: &str, text: &str) -> Result<(), TestPostgresError> {
+        let file = self.directory.join("data").join(name);
+        std::fs::write(&file, text).map_err(TestPostgresError::io("write", &file))?;
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).map_err(TestPostgresError::io("protect", &file))?;
+        if let Some(user) = unprivileged() {
+            chown(&file, Some(user.uid.as_raw()), Some(user.gid.as_raw())).map_err(TestPostgresError::io("give away", &file))?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn last_words(&self) -> String {
         let log = std::fs::read_to_string(self.directory.join("log")).unwrap_or_default();
         let lines: Vec<&str> = log.lines().rev().take(8).collect();

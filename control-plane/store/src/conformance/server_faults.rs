@@ -216,3 +216,63 @@ async fn an_operation_that_hides_a_refused_statement_is_not_acknowledged() {
     assert!(answer.is_err_and(|error| error.is_retryable()));
     assert!(!exists(&world.store, id).await);
 }
+
+/// An authority, and the certificate and key that it gives a server on this machine.
+fn authority() -> (String, String, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut parameters = rcgen::CertificateParams::default();
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let root = parameters.self_signed(&key).unwrap();
+    let issuer = rcgen::Issuer::from_params(&parameters, &key);
+    let server_key = rcgen::KeyPair::generate().unwrap();
+    let server = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()])
+        .unwrap()
+        .signed_by(&server_key, &issuer)
+        .unwrap();
+    (root.pem(), server.pem(), server_key.serialize_pem())
+}
+
+#[tokio::test]
+async fn dbf_01_a_server_that_cannot_prove_who_it_is_gets_no_password() {
+    let server = OwnServer::start().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let (root, certificate, key) = authority();
+    let (other_root, ..) = authority();
+    let write = |name: &str, text: &str| {
+        let file = directory.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        file.display().to_string()
+    };
+    let (ours, theirs) = (write("ours.pem", &root), write("theirs.pem", &other_root));
+    let verified = |root: &str, host: &str| {
+        let url = server.tcp_url().replace("127.0.0.1", host);
+        Database::url(&format!("{url}?sslmode=verify-full&sslrootcert={root}")).unwrap()
+    };
+    let refused = |database| async { Store::open(database, StoreOptions::default()).await.expect_err("it proved nothing") };
+    let plain = refused(verified(&ours, "127.0.0.1")).await;
+    assert!(
+        matches!(plain, StoreError::Unavailable(Unavailable::Unreachable)),
+        "it speaks no TLS: {plain:?}"
+    );
+
+    server.speak_tls(&certificate, &key).unwrap();
+    let foreign = refused(verified(&theirs, "127.0.0.1")).await;
+    assert!(
+        matches!(foreign, StoreError::Unavailable(Unavailable::Unreachable)),
+        "another authority: {foreign:?}"
+    );
+    let misnamed = refused(verified(&ours, "localhost")).await;
+    assert!(
+        matches!(misnamed, StoreError::Unavailable(Unavailable::Unreachable)),
+        "another name: {misnamed:?}"
+    );
+
+    let store = Store::open(verified(&ours, "127.0.0.1"), StoreOptions::default()).await.unwrap();
+    let id = create(&store).await.unwrap();
+    assert!(exists(&store, id).await);
+    let encrypted = server
+        .command("SELECT bool_and(ssl) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) WHERE a.usename = 'probeops'")
+        .unwrap();
+    assert_eq!(encrypted, "t", "writer, readers and lock alike");
+    store.close().await;
+}
