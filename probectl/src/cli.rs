@@ -16,9 +16,13 @@ pub use crate::command::keys::KeysCommand;
 pub use crate::command::measure::MeasureArgs;
 pub use crate::command::measurements::MeasurementsCommand;
 pub use crate::command::metrics::MetricsCommand;
+pub use crate::command::mtr::MtrArgs;
+pub use crate::command::path::PathArgs;
 pub use crate::command::ping::PingArgs;
+pub use crate::command::pmtu::PmtuArgs;
 pub use crate::command::reports::ReportsCommand;
 pub use crate::command::tcp::TcpArgs;
+pub use crate::command::traceroute::TracerouteArgs;
 pub use crate::command::usage::UsageArgs;
 
 /// Measure from inside networks that cannot be reached from outside.
@@ -81,6 +85,12 @@ pub enum Command {
     Tcp(TcpArgs),
     /// Ask a name server from agents and show its whole answer.
     Dns(DnsArgs),
+    /// Follow the path to a target from agents, hop by hop.
+    Traceroute(TracerouteArgs),
+    /// Watch the path to a target from agents, round after round.
+    Mtr(MtrArgs),
+    /// Find the longest packet that reaches a target from agents in one piece.
+    Pmtu(PmtuArgs),
     /// Agents of the tenant.
     #[command(subcommand)]
     Agents(AgentsCommand),

@@ -21,11 +21,15 @@ pub(crate) mod keys;
 pub(crate) mod measure;
 pub(crate) mod measurements;
 pub(crate) mod metrics;
+pub(crate) mod mtr;
 mod outcome;
+pub(crate) mod path;
 pub(crate) mod ping;
+pub(crate) mod pmtu;
 pub(crate) mod reports;
 pub(crate) mod tcp;
 mod tiers;
+pub(crate) mod traceroute;
 pub(crate) mod usage;
 
 /// Does what the command line asks for. `interrupt` ends when the person at the keyboard wants no more; only a running measurement waits for it.
@@ -78,6 +82,9 @@ async fn connected(
         Command::Http(arguments) => http::run(&arguments, format, &client, screen, interrupt).await,
         Command::Tcp(arguments) => tcp::run(&arguments, format, &client, screen, interrupt).await,
         Command::Dns(arguments) => dns::run(&arguments, format, &client, screen, interrupt).await,
+        Command::Traceroute(arguments) => traceroute::run(&arguments, format, &client, screen, interrupt).await,
+        Command::Mtr(arguments) => mtr::run(&arguments, format, &client, screen, interrupt).await,
+        Command::Pmtu(arguments) => pmtu::run(&arguments, format, &client, screen, interrupt).await,
         Command::Agents(command) => agents::run(command, format, &client, screen).await,
         Command::Jobs(command) => jobs::run(command, format, &client, screen).await,
         Command::Measurements(command) => measurements::run(command, format, &client, screen).await,

@@ -14,11 +14,14 @@ mod dns;
 pub(crate) mod http;
 mod line;
 mod live;
+mod mtr;
 pub(crate) mod ping;
+mod pmtu;
 mod printable;
 pub(crate) mod probe;
 mod table;
 mod tcp;
+mod traceroute;
 pub(crate) mod view;
 
 pub(crate) use cell::Cell;

@@ -4,13 +4,19 @@ use serde::{Deserialize, Serialize};
 
 mod dns;
 mod http;
+mod mtr;
 mod ping;
+mod pmtu;
 mod tcp;
+mod traceroute;
 
 pub use dns::DnsEvent;
 pub use http::HttpEvent;
+pub use mtr::{MtrEvent, MtrRow};
 pub use ping::PingEvent;
+pub use pmtu::PmtuEvent;
 pub use tcp::TcpEvent;
+pub use traceroute::TracerouteEvent;
 
 /// One partial finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,4 +30,10 @@ pub enum ProbeEvent {
     Http(HttpEvent),
     /// Of a DNS probe.
     Dns(DnsEvent),
+    /// Of a traceroute.
+    Traceroute(TracerouteEvent),
+    /// Of an mtr.
+    Mtr(MtrEvent),
+    /// Of a search for the path MTU.
+    Pmtu(PmtuEvent),
 }

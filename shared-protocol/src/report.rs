@@ -9,16 +9,26 @@ use crate::time::UnixMicros;
 
 mod dns;
 mod http;
+mod mtr;
+mod path;
 mod ping;
+mod pmtu;
 mod tcp;
+mod traceroute;
+mod wire;
 
 pub use dns::{DnsAnswer, DnsEdns, DnsExtendedError, DnsFindings, DnsFlags, DnsOutcome, DnsQuestion, DnsRecord, DnsTry};
 pub use http::{
     BodySample, HttpBody, HttpFindings, HttpHop, HttpPhase, HttpPhases, HttpResponse, NotFollowed, NotFollowedReason, PeerCertificate, SampleForm, TlsFacts,
     TlsFailure, TlsVerification,
 };
+pub use mtr::{HopChange, MtrFindings, MtrHop};
+pub use path::{ExtensionObject, HopAddress, HopReply, IcmpExtensions, InterfaceRole, MplsLabel, PathEnd, QuotedPacket, Rewritten, RouterInterface, TcpReply};
 pub use ping::{PingFindings, PingPacket, PingSocket, PingStatistics, RoundTripStatistics};
+pub use pmtu::{BlackHole, Claim, PmtuBound, PmtuFindings, PmtuLength, TooBig};
 pub use tcp::{TcpFindings, TcpInfo, TcpOptions, TcpOutcome, TcpStatistics, TcpTry};
+pub use traceroute::{EndToEnd, HopState, PathCircle, TracerouteFindings, TracerouteHop};
+pub use wire::{WIRE_LOG_BYTES, WireAnswer, WireCame, WireLog, WireRecord, WireSent, WireUnsent};
 
 /// The complete answer of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,6 +59,9 @@ pub struct Report {
     /// Whether findings were left out to keep the report within its limit.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
+    /// What was sent and what came back, where that was to be kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw: Option<WireLog>,
 }
 
 /// What went wrong in a probe.
@@ -105,4 +118,10 @@ pub enum Findings {
     Http(HttpFindings),
     /// Of a DNS probe.
     Dns(DnsFindings),
+    /// Of a traceroute.
+    Traceroute(TracerouteFindings),
+    /// Of an mtr.
+    Mtr(MtrFindings),
+    /// Of a search for the path MTU.
+    Pmtu(PmtuFindings),
 }

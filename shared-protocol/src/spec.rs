@@ -16,15 +16,23 @@ use crate::tier::ProbeLimits;
 mod dns;
 mod fields;
 mod http;
+mod mtr;
+mod path;
 mod ping;
+mod pmtu;
 mod rounds;
 mod tcp;
+mod traceroute;
 
 pub use dns::{DnsClass, DnsSpec, DnsTransport, InvalidQueryName, InvalidRecordType, NameServer, QueryName, RecordType};
 pub use fields::InvalidField;
 pub use http::{HttpHeader, HttpMethod, HttpSpec, HttpVersion};
+pub use mtr::MtrSpec;
+pub use path::{HOPS_MAX, PathFlow, PathOptions, PathProtocol};
 pub use ping::PingSpec;
+pub use pmtu::PmtuSpec;
 pub use tcp::{TcpMode, TcpSpec};
+pub use traceroute::TracerouteSpec;
 
 /// The kinds of diagnostic an agent can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -38,11 +46,17 @@ pub enum ProbeKind {
     Http,
     /// DNS questions (RFC 1035).
     Dns,
+    /// Who forwards packets to a target, hop by hop.
+    Traceroute,
+    /// The hops of a path, asked again in each round.
+    Mtr,
+    /// The longest packet that reaches a target in one piece (RFC 8899).
+    Pmtu,
 }
 
 impl ProbeKind {
     /// Every kind this build knows.
-    pub const ALL: [Self; 4] = [Self::Ping, Self::Tcp, Self::Http, Self::Dns];
+    pub const ALL: [Self; 7] = [Self::Ping, Self::Tcp, Self::Http, Self::Dns, Self::Traceroute, Self::Mtr, Self::Pmtu];
 
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
@@ -51,6 +65,9 @@ impl ProbeKind {
             Self::Tcp => "tcp",
             Self::Http => "http",
             Self::Dns => "dns",
+            Self::Traceroute => "traceroute",
+            Self::Mtr => "mtr",
+            Self::Pmtu => "pmtu",
         }
     }
 }
@@ -89,6 +106,12 @@ pub enum ProbeSpec {
     Http(HttpSpec),
     /// DNS questions.
     Dns(DnsSpec),
+    /// Who forwards packets, hop by hop.
+    Traceroute(TracerouteSpec),
+    /// The hops, asked again in each round.
+    Mtr(MtrSpec),
+    /// The longest packet that passes in one piece.
+    Pmtu(PmtuSpec),
 }
 
 impl ProbeSpec {
@@ -114,6 +137,9 @@ impl ProbeSpec {
             ProbeKind::Tcp => Self::Tcp(TcpSpec::read(&mut fields)?),
             ProbeKind::Http => Self::Http(HttpSpec::read(&mut fields)?),
             ProbeKind::Dns => Self::Dns(DnsSpec::read(&mut fields)?),
+            ProbeKind::Traceroute => Self::Traceroute(TracerouteSpec::read(&mut fields)?),
+            ProbeKind::Mtr => Self::Mtr(MtrSpec::read(&mut fields)?),
+            ProbeKind::Pmtu => Self::Pmtu(PmtuSpec::read(&mut fields)?),
         };
         fields.finish()?;
         Ok(spec)
@@ -126,6 +152,9 @@ impl ProbeSpec {
             Self::Tcp(_) => ProbeKind::Tcp,
             Self::Http(_) => ProbeKind::Http,
             Self::Dns(_) => ProbeKind::Dns,
+            Self::Traceroute(_) => ProbeKind::Traceroute,
+            Self::Mtr(_) => ProbeKind::Mtr,
+            Self::Pmtu(_) => ProbeKind::Pmtu,
         }
     }
 
@@ -136,6 +165,9 @@ impl ProbeSpec {
             Self::Tcp(spec) => Some(&spec.target),
             Self::Http(spec) => Some(spec.url.host()),
             Self::Dns(spec) => spec.target(),
+            Self::Traceroute(spec) => Some(&spec.target),
+            Self::Mtr(spec) => Some(&spec.target),
+            Self::Pmtu(spec) => Some(&spec.target),
         }
     }
 
@@ -146,6 +178,9 @@ impl ProbeSpec {
             Self::Tcp(spec) => Some(spec.port),
             Self::Http(spec) => Some(spec.url.port()),
             Self::Dns(spec) => spec.target().map(|_| spec.port),
+            Self::Traceroute(spec) => spec.path.port,
+            Self::Mtr(spec) => spec.path.port,
+            Self::Pmtu(spec) => spec.port,
         }
     }
 
@@ -156,6 +191,9 @@ impl ProbeSpec {
             Self::Tcp(spec) => spec.timeout(),
             Self::Http(spec) => spec.timeout(),
             Self::Dns(spec) => spec.timeout(),
+            Self::Traceroute(spec) => spec.timeout(),
+            Self::Mtr(spec) => spec.timeout(),
+            Self::Pmtu(spec) => spec.timeout(),
         }
     }
 
@@ -166,6 +204,9 @@ impl ProbeSpec {
             Self::Tcp(spec) => spec.cost(),
             Self::Http(spec) => spec.cost(),
             Self::Dns(_) => DnsSpec::cost(),
+            Self::Traceroute(spec) => spec.cost(),
+            Self::Mtr(spec) => spec.cost(),
+            Self::Pmtu(spec) => spec.cost(),
         }
     }
 
@@ -181,6 +222,9 @@ impl ProbeSpec {
             Self::Http(spec) => spec.check_tier(limits),
             // One question each time: no tier has less of it.
             Self::Dns(_) => Ok(()),
+            Self::Traceroute(spec) => spec.check_tier(limits),
+            Self::Mtr(spec) => spec.check_tier(limits),
+            Self::Pmtu(spec) => spec.check_tier(limits),
         }
     }
 }
@@ -199,6 +243,9 @@ impl Serialize for ProbeSpec {
             Self::Tcp(options) => Tagged { probe, options }.serialize(serializer),
             Self::Http(options) => Tagged { probe, options }.serialize(serializer),
             Self::Dns(options) => Tagged { probe, options }.serialize(serializer),
+            Self::Traceroute(options) => Tagged { probe, options }.serialize(serializer),
+            Self::Mtr(options) => Tagged { probe, options }.serialize(serializer),
+            Self::Pmtu(options) => Tagged { probe, options }.serialize(serializer),
         }
     }
 }

@@ -7,10 +7,13 @@ mod tests {
     use shared_protocol::report::Report;
     use shared_protocol::spec::ProbeSpec;
 
-    const PROBES: [(&str, &str); 3] = [
+    const PROBES: [(&str, &str); 6] = [
         ("tcp", include_str!("golden/v1/probes/tcp.json")),
         ("http", include_str!("golden/v1/probes/http.json")),
         ("dns", include_str!("golden/v1/probes/dns.json")),
+        ("traceroute", include_str!("golden/v1/probes/traceroute.json")),
+        ("mtr", include_str!("golden/v1/probes/mtr.json")),
+        ("pmtu", include_str!("golden/v1/probes/pmtu.json")),
     ];
 
     #[test]

@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 mod http;
+mod path;
 
 pub use http::{HttpHeaderSchema, HttpMethodSchema, HttpOptions, HttpVersionSchema};
+pub use path::{MtrOptions, PathFlowSchema, PathProtocolSchema, PmtuOptions, PmtuProtocolSchema, TracerouteOptions};
 
 /// A probe with its target and options; `probe` says which one it is.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -20,6 +22,12 @@ pub enum ProbeSpecSchema {
     Http(Box<HttpOptions>),
     /// A DNS question and its whole answer.
     Dns(DnsOptions),
+    /// Who forwards packets to a target, hop by hop.
+    Traceroute(Box<TracerouteOptions>),
+    /// The hops of a path, asked again in each round.
+    Mtr(Box<MtrOptions>),
+    /// The longest packet that reaches a target in one piece.
+    Pmtu(PmtuOptions),
 }
 
 /// Options of a ping: ICMP echo requests (RFC 792, RFC 4443). `count` and `interval_ms` together must not take more than 300 seconds.
@@ -229,7 +237,7 @@ mod tests {
     use super::*;
 
     /// Each probe: the least that its spec says, what is documented of it, and how many of its options have bounds.
-    fn probes() -> [(Value, Map<String, Value>, usize); 4] {
+    fn probes() -> [(Value, Map<String, Value>, usize); 7] {
         [
             (json!({"probe": "ping", "target": "127.0.0.1"}), documented::<PingOptions>(), 6),
             (json!({"probe": "tcp", "target": "127.0.0.1"}), documented::<TcpOptions>(), 5),
@@ -239,12 +247,37 @@ mod tests {
                 4,
             ),
             (json!({"probe": "dns", "name": "example.test"}), documented::<DnsOptions>(), 4),
+            (
+                json!({"probe": "traceroute", "target": "127.0.0.1", "protocol": "udp"}),
+                documented::<TracerouteOptions>(),
+                10,
+            ),
+            (
+                json!({"probe": "mtr", "target": "127.0.0.1", "protocol": "udp", "max_ttl": 64}),
+                documented::<MtrOptions>(),
+                11,
+            ),
+            (
+                json!({"probe": "pmtu", "target": "127.0.0.1", "protocol": "udp"}),
+                documented::<PmtuOptions>(),
+                6,
+            ),
         ]
     }
 
     fn documented<T: PartialSchema>() -> Map<String, Value> {
         let schema = serde_json::to_value(T::schema()).unwrap();
         schema["properties"].as_object().unwrap().clone()
+    }
+
+    /// The option that says how often a probe does what it does.
+    fn times_of(least: &Value) -> &'static str {
+        match least["probe"].as_str() {
+            Some("traceroute") => "queries",
+            Some("mtr") => "rounds",
+            Some("pmtu") => "probes",
+            _ => "count",
+        }
     }
 
     #[test]
@@ -259,8 +292,14 @@ mod tests {
                 for (value, accepted) in [(minimum, true), (maximum, true), (minimum - 1, false), (maximum + 1, false)] {
                     let mut spec = least.clone();
                     spec[&name] = json!(value);
-                    if name == "interval_ms" && value == maximum {
-                        spec["count"] = json!(1);
+                    if value == maximum && (name == "interval_ms" || name == "wait_ms") {
+                        spec[times_of(&least)] = json!(1);
+                    }
+                    if name == "first_ttl" {
+                        spec["max_ttl"] = json!(64);
+                    }
+                    if name == "inflight" && value == minimum {
+                        spec["wait_ms"] = json!(10);
                     }
                     if name == "port" && least["probe"] == "dns" {
                         spec["server"] = json!("127.0.0.1");

@@ -12,6 +12,8 @@ use shared_protocol::spec::{InvalidField, ProbeSpec};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+mod path;
+
 use crate::agent::open_probes;
 use crate::config::Config;
 use crate::exit::Failure;
@@ -96,6 +98,9 @@ fn print_event(event: &ProbeEvent, output: Output, out: &mut impl Write) -> io::
         (Output::Text, ProbeEvent::Tcp(TcpEvent::Try(tried))) => writeln!(out, "{}", try_text(tried)),
         (Output::Text, ProbeEvent::Http(event)) => writeln!(out, "{}", http_text(event)),
         (Output::Text, ProbeEvent::Dns(DnsEvent::Try(tried))) => writeln!(out, "{}", question_text(tried)),
+        (Output::Text, ProbeEvent::Traceroute(event)) => path::print_traceroute(event, out),
+        (Output::Text, ProbeEvent::Mtr(event)) => path::print_mtr(event, out),
+        (Output::Text, ProbeEvent::Pmtu(event)) => path::print_pmtu(event, out),
     }
 }
 
@@ -196,6 +201,9 @@ fn print_report(report: &Report, output: Output, out: &mut impl Write) -> io::Re
         Some(Findings::Tcp(tcp)) => (tcp.statistics.sent, tcp.statistics.received, tcp.statistics.loss),
         Some(Findings::Http(http)) => return print_fetch(http, out),
         Some(Findings::Dns(dns)) => return dns.answer.as_ref().map_or(Ok(()), |answer| print_answer(answer, out)),
+        Some(Findings::Traceroute(found)) => return path::print_hops(found, out),
+        Some(Findings::Mtr(found)) => return path::print_rounds(found, out),
+        Some(Findings::Pmtu(found)) => return path::print_bound(found, out),
         None => return Ok(()),
     };
     writeln!(out, "{sent} sent, {received} received, loss {:.0} %", loss * 100.0)

@@ -1,24 +1,8 @@
 //! The only place of this crate that reads a clock.
 
+pub(crate) use agent_paths::Moment;
 use nix::time::{ClockId, clock_gettime};
 use shared_protocol::time::{MonotonicMicros, UnixMicros};
-
-/// One reading of both clocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Moment {
-    /// Monotonic time.
-    pub monotonic: MonotonicMicros,
-    /// Wall clock minus monotonic clock, nanoseconds: it changes only when the wall clock is stepped (slewing moves both).
-    pub wall_offset_ns: i64,
-}
-
-impl Moment {
-    /// The wall clock of this reading, nanoseconds.
-    pub(crate) fn wall_ns(&self) -> i64 {
-        let monotonic_ns = i64::try_from(self.monotonic.micros()).unwrap_or(i64::MAX).saturating_mul(1_000);
-        self.wall_offset_ns.saturating_add(monotonic_ns)
-    }
-}
 
 /// Monotonic time.
 pub(crate) fn monotonic() -> MonotonicMicros {

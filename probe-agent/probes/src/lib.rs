@@ -4,7 +4,8 @@
 //! owner's policy ([`net::gate::Gate`]) before a packet leaves, and every packet waits for its place under the owner's rates.
 //!
 //! It imports `shared-protocol` and never the agent: the policy comes in as a trait, the events leave by a channel. Algorithms are
-//! plain state machines (`ping`, `tcp`, `dns`); only [`net`] opens a socket.
+//! plain state machines (`ping`, `tcp`, `dns`, and those of `agent-paths`, which can be run again on what a report keeps); only [`net`]
+//! opens a socket.
 //!
 //! ```no_run
 //! # async fn example(gate: std::sync::Arc<dyn agent_probes::net::gate::Gate>) -> Option<()> {
@@ -35,11 +36,11 @@ mod clock;
 mod dns;
 mod http;
 pub mod net;
+mod path;
 mod ping;
 mod record;
 mod resolution;
 mod round_trip;
-mod statistics;
 pub mod table;
 mod tcp;
 mod text;

@@ -1,12 +1,12 @@
 //! The only sockets towards targets, the gate before them, and the resolver.
 
 pub(crate) mod departures;
-pub(crate) mod errno;
+pub(crate) use agent_paths::errno;
 pub mod gate;
 pub mod icmp;
 pub(crate) mod message;
 mod pacer;
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the probes along paths take it up one after another"))]
+#[cfg_attr(not(test), expect(dead_code, reason = "answers to first segments are read in full by tcp"))]
 pub(crate) mod path;
 pub mod resolver;
 pub(crate) mod route;

@@ -63,6 +63,7 @@ impl Record {
             policy: PolicyVerdict { verdict: answer, rule },
             findings: found.findings,
             truncated: found.completeness == Completeness::Truncated,
+            raw: None,
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::net::gate::Gate;
 use crate::net::icmp::IcmpEngine;
 use crate::net::resolver::Resolver;
 use crate::net::tls::TargetRoots;
+use crate::path::{self, PathRequest};
 use crate::{dns, http, ping, tcp};
 
 /// What every probe needs from its agent.
@@ -40,12 +41,22 @@ pub async fn run(spec: &ProbeSpec, context: &ProbeContext, events: mpsc::Sender<
         ProbeSpec::Tcp(options) => tcp::run(options, context, &events, &cancel).await,
         ProbeSpec::Http(options) => http::run(options, context, &events, &cancel).await,
         ProbeSpec::Dns(options) => dns::run(options, context, &events, &cancel).await,
+        ProbeSpec::Traceroute(options) => path::run(&PathRequest::traceroute(spec, options), context, &events, &cancel).await,
+        ProbeSpec::Mtr(options) => path::run(&PathRequest::mtr(spec, options), context, &events, &cancel).await,
+        ProbeSpec::Pmtu(options) => path::run(&PathRequest::pmtu(spec, options), context, &events, &cancel).await,
     }
 }
 
 /// What the probes of this build can do on this host.
 pub fn capabilities(context: &ProbeContext) -> Vec<Capability> {
     let mut capabilities = context.engine.capabilities();
+    // What follows a path needs the sockets that ping needs.
+    let along_paths: Vec<Capability> = capabilities
+        .iter()
+        .filter(|capability| capability.probe == ProbeKind::Ping)
+        .flat_map(|ping| [ProbeKind::Traceroute, ProbeKind::Mtr, ProbeKind::Pmtu].map(|probe| Capability { probe, ..ping.clone() }))
+        .collect();
+    capabilities.extend(along_paths);
     // An ordinary socket is all they take.
     capabilities.extend([ProbeKind::Tcp, ProbeKind::Http, ProbeKind::Dns].map(|probe| Capability {
         probe,

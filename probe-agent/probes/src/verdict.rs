@@ -1,17 +1,9 @@
 //! What a probe's findings say about target, path and agent: status, fault and error of its report.
 
-use shared_protocol::fault::{ErrorCode, Fault, Status};
-use shared_protocol::report::ReportError;
+pub(crate) use agent_paths::verdict::{Verdict, error};
+use shared_protocol::fault::{ErrorCode, Fault};
 
 use crate::net::gate::Denial;
-
-/// Status, fault and error of a report.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Verdict {
-    pub status: Status,
-    pub fault: Fault,
-    pub error: Option<ReportError>,
-}
 
 /// Why a probe ended before its plan.
 #[derive(Debug)]
@@ -22,29 +14,6 @@ pub(crate) enum Stop {
     Denied(Denial),
     /// It could not go on.
     Failed(Verdict),
-}
-
-impl Verdict {
-    /// Everything asked was answered.
-    pub(crate) const fn ok() -> Self {
-        Self {
-            status: Status::Ok,
-            fault: Fault::None,
-            error: None,
-        }
-    }
-
-    pub(crate) fn failed(fault: Fault, code: ErrorCode, message: impl Into<String>) -> Self {
-        Self::of(Status::Failed, fault, error(code, message))
-    }
-
-    pub(crate) const fn of(status: Status, fault: Fault, error: ReportError) -> Self {
-        Self {
-            status,
-            fault,
-            error: Some(error),
-        }
-    }
 }
 
 impl Stop {
@@ -58,14 +27,5 @@ impl Stop {
             Self::Denied(denial) => Verdict::failed(Fault::Policy, ErrorCode::PolicyDenied, denial.message),
             Self::Failed(verdict) => verdict,
         }
-    }
-}
-
-/// An error that the kernel gave no number for.
-pub(crate) fn error(code: ErrorCode, message: impl Into<String>) -> ReportError {
-    ReportError {
-        code,
-        message: message.into(),
-        errno: None,
     }
 }

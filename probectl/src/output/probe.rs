@@ -6,8 +6,11 @@ use shared_protocol::spec::ProbeKind;
 
 use super::dns::{self, DnsView};
 use super::http::{self, HttpView};
+use super::mtr::{self, MtrView};
 use super::ping::{self, PingView};
+use super::pmtu::{self, PmtuView};
 use super::tcp::{self, TcpView};
+use super::traceroute::{self, TracerouteView};
 use super::{Cell, Line};
 
 /// What has been seen of one job.
@@ -21,6 +24,12 @@ pub(crate) enum JobView {
     Http(HttpView),
     /// Of a DNS probe.
     Dns(DnsView),
+    /// Of a traceroute.
+    Traceroute(TracerouteView),
+    /// Of an mtr.
+    Mtr(MtrView),
+    /// Of a search for the path MTU.
+    Pmtu(PmtuView),
 }
 
 /// Whom a line is about.
@@ -60,6 +69,9 @@ impl JobView {
             ProbeKind::Tcp => Self::Tcp(TcpView::default()),
             ProbeKind::Http => Self::Http(HttpView::default()),
             ProbeKind::Dns => Self::Dns(DnsView::default()),
+            ProbeKind::Traceroute => Self::Traceroute(TracerouteView::default()),
+            ProbeKind::Mtr => Self::Mtr(MtrView::default()),
+            ProbeKind::Pmtu => Self::Pmtu(PmtuView::default()),
         }
     }
 
@@ -70,8 +82,11 @@ impl JobView {
             (Self::Tcp(view), ProbeEvent::Tcp(event)) => view.finding(names, event),
             (Self::Dns(view), ProbeEvent::Dns(event)) => view.finding(event),
             (Self::Http(view), ProbeEvent::Http(event)) => view.finding(names, event),
+            (Self::Traceroute(view), ProbeEvent::Traceroute(event)) => view.finding(event),
+            (Self::Mtr(view), ProbeEvent::Mtr(event)) => view.finding(event),
+            (Self::Pmtu(view), ProbeEvent::Pmtu(event)) => view.finding(event),
             // What was not asked for is not shown.
-            (Self::Ping(_) | Self::Tcp(_) | Self::Http(_) | Self::Dns(_), _) => Vec::new(),
+            (Self::Ping(_) | Self::Tcp(_) | Self::Http(_) | Self::Dns(_) | Self::Traceroute(_) | Self::Mtr(_) | Self::Pmtu(_), _) => Vec::new(),
         }
     }
 
@@ -82,7 +97,10 @@ impl JobView {
             (Self::Tcp(view), Findings::Tcp(findings)) => view.findings(names, findings),
             (Self::Dns(view), Findings::Dns(findings)) => view.findings(names, findings),
             (Self::Http(view), Findings::Http(findings)) => view.findings(names, findings),
-            (Self::Ping(_) | Self::Tcp(_) | Self::Http(_) | Self::Dns(_), _) => Vec::new(),
+            (Self::Traceroute(view), Findings::Traceroute(findings)) => view.findings(names, findings),
+            (Self::Mtr(view), Findings::Mtr(findings)) => view.findings(names, findings),
+            (Self::Pmtu(view), Findings::Pmtu(findings)) => view.findings(names, findings),
+            (Self::Ping(_) | Self::Tcp(_) | Self::Http(_) | Self::Dns(_) | Self::Traceroute(_) | Self::Mtr(_) | Self::Pmtu(_), _) => Vec::new(),
         }
     }
 
@@ -93,6 +111,25 @@ impl JobView {
             Self::Tcp(view) => view.row(),
             Self::Http(view) => view.row(),
             Self::Dns(view) => view.row(),
+            Self::Traceroute(view) => view.row(),
+            Self::Mtr(view) => view.row(),
+            Self::Pmtu(view) => view.row(),
+        }
+    }
+
+    /// Whether it is a drawing that changes, and not lines one after another.
+    pub(crate) const fn is_drawn(&self) -> bool {
+        match self {
+            Self::Mtr(_) => true,
+            Self::Ping(_) | Self::Tcp(_) | Self::Http(_) | Self::Dns(_) | Self::Traceroute(_) | Self::Pmtu(_) => false,
+        }
+    }
+
+    /// The drawing as it is now.
+    pub(crate) fn drawing(&self, names: Names<'_>) -> Vec<Line> {
+        match self {
+            Self::Mtr(view) => view.drawing(names),
+            Self::Ping(_) | Self::Tcp(_) | Self::Http(_) | Self::Dns(_) | Self::Traceroute(_) | Self::Pmtu(_) => Vec::new(),
         }
     }
 }
@@ -104,6 +141,9 @@ pub(crate) const fn columns(kind: ProbeKind) -> Columns {
         ProbeKind::Tcp => tcp::COLUMNS,
         ProbeKind::Http => http::COLUMNS,
         ProbeKind::Dns => dns::COLUMNS,
+        ProbeKind::Traceroute => traceroute::COLUMNS,
+        ProbeKind::Mtr => mtr::COLUMNS,
+        ProbeKind::Pmtu => pmtu::COLUMNS,
     }
 }
 
@@ -114,6 +154,9 @@ pub(crate) fn row(findings: &Findings) -> Vec<Cell> {
         Findings::Tcp(findings) => tcp::row(findings),
         Findings::Http(findings) => http::row(findings),
         Findings::Dns(findings) => dns::row(findings),
+        Findings::Traceroute(findings) => traceroute::row(findings),
+        Findings::Mtr(findings) => mtr::row(findings),
+        Findings::Pmtu(findings) => pmtu::row(findings),
     }
 }
 

@@ -175,12 +175,17 @@ impl View {
     /// The terminal on which a table is drawn.
     fn terminal(&self, screen: &Screen<'_>) -> Option<Terminal> {
         match screen.surface() {
-            Surface::Terminal(terminal) if self.jobs.len() > 1 => Some(terminal),
+            Surface::Terminal(terminal) if self.jobs.len() > 1 || self.jobs.iter().any(|job| job.view.is_drawn()) => Some(terminal),
             Surface::Terminal(_) | Surface::Pipe => None,
         }
     }
 
     fn rows(&self) -> Vec<Line> {
+        if let [job] = self.jobs.as_slice()
+            && job.view.is_drawn()
+        {
+            return self.alone(job);
+        }
         let columns = probe::columns(self.kind);
         let shown = || columns.names.iter().take(columns.shown).copied();
         let names: Vec<&str> = ["agent", "status"].into_iter().chain(shown()).chain(["note"]).collect();
@@ -204,6 +209,22 @@ impl View {
             Some(_) | None => Tone::Plain,
         }));
         table(&names, &rows).into_iter().zip(tones).map(|(text, tone)| Line { text, tone }).collect()
+    }
+}
+
+impl View {
+    /// The drawing of a single job, and what is wrong with it.
+    fn alone(&self, job: &Watched) -> Vec<Line> {
+        let names = Names {
+            target: &self.target,
+            agent: &job.agent,
+            paper: Paper::Rows,
+        };
+        let trouble = job.verdict.as_ref().and_then(|verdict| {
+            let trouble = verdict.trouble.as_ref()?;
+            Some(Line::warning(format!("{}: {}: {trouble}", job.agent, verdict.status)))
+        });
+        job.view.drawing(names).into_iter().chain(trouble).collect()
     }
 }
 

@@ -56,6 +56,6 @@ pub(super) fn cost_of(run_time: Duration) -> u32 {
 }
 
 /// Longest a probe may be asked to run.
-const RUN_TIME_MAX: Duration = Duration::from_mins(5);
+pub(super) const RUN_TIME_MAX: Duration = Duration::from_mins(5);
 /// Room in a probe's time limit for resolving the target's name.
-const RESOLVE_TIME: Duration = Duration::from_secs(2);
+pub(super) const RESOLVE_TIME: Duration = Duration::from_secs(2);

@@ -50,9 +50,9 @@ pub struct TierLimits {
 pub struct ProbeLimits {
     /// Names of the probes included; `*` stands for every one.
     pub probes: Vec<String>,
-    /// Most packets of one ping.
+    /// Most packets of one ping; of a traceroute or an mtr, to each hop.
     pub ping_packets: u32,
-    /// Shortest time between two packets of one ping, milliseconds.
+    /// Shortest time between two packets of one ping, or two rounds of an mtr, milliseconds.
     pub ping_interval_ms: u32,
     /// Most ports of one probe.
     pub ports: u32,
@@ -83,7 +83,7 @@ impl TierLimits {
                 check_interval_s: 60,
                 retention_days: 7,
                 probe: ProbeLimits {
-                    probes: names(&["ping", "tcp", "dns", "http"]),
+                    probes: names(&["ping", "tcp", "dns", "http", "traceroute", "mtr", "pmtu"]),
                     ping_packets: 16,
                     ping_interval_ms: 200,
                     ports: 5,

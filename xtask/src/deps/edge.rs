@@ -103,7 +103,7 @@ const fn pure_room(name: &'static str, imports: &'static [&'static str], outside
     }
 }
 
-const ROOMS: [Room; 13] = [
+const ROOMS: [Room; 14] = [
     pure_room("shared-protocol", &[], &["serde", "serde_json", "serde_path_to_error", "thiserror", "uuid"]),
     pure_room(
         "control-core",
@@ -118,9 +118,14 @@ const ROOMS: [Room; 13] = [
     room("control-store", &["shared-protocol", "control-core"]),
     room("control-services", &["shared-protocol", "control-core", "control-store", "control-api"]),
     room("control-server", &["shared-protocol", "control-core", "control-services", "control-api"]),
-    room("agent-probes", &["shared-protocol"]),
+    pure_room(
+        "agent-paths",
+        &["shared-protocol"],
+        &["base64", "libc", "pnet_packet", "serde_json", "thiserror"],
+    ),
+    room("agent-probes", &["shared-protocol", "agent-paths"]),
     room("probe-agent", &["shared-protocol", "agent-probes"]),
-    room("probectl", &["shared-protocol", "control-api"]),
+    room("probectl", &["shared-protocol", "control-api", "agent-paths"]),
     room(
         "test-lab",
         &[
@@ -174,8 +179,8 @@ const OWNED: [Owned; 12] = [
     },
     Owned {
         name: "pnet_packet",
-        by: &["agent-probes", "test-internet"],
-        reason: "packets are made where the sockets towards targets are, and in the internet of the tests",
+        by: &["agent-paths", "agent-probes", "test-internet"],
+        reason: "packets are made where the sockets towards targets are, read there and by the machines of paths, and both in the internet of the tests",
     },
     Owned {
         name: "socket2",

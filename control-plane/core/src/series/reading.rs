@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 use shared_protocol::fault::{Fault, Status};
-use shared_protocol::report::{DnsFindings, Findings, HttpFindings, PingFindings, Report, RoundTripStatistics, TcpFindings};
+use shared_protocol::report::{DnsFindings, Findings, HttpFindings, MtrFindings, PingFindings, Report, RoundTripStatistics, TcpFindings, TracerouteFindings};
 
 /// A number with its name within its probe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,9 @@ pub fn readings(report: &Report) -> Vec<Reading> {
         Some(Findings::Tcp(tcp)) => of_tcp(tcp, &mut readings),
         Some(Findings::Http(http)) => of_http(http, &mut readings),
         Some(Findings::Dns(dns)) => of_dns(dns, &mut readings),
+        Some(Findings::Traceroute(path)) => of_traceroute(path, &mut readings),
+        Some(Findings::Mtr(path)) => of_mtr(path, &mut readings),
+        Some(Findings::Pmtu(pmtu)) => readings.extend(pmtu.pmtu.map(|bytes| reading("pmtu_bytes", f64::from(bytes)))),
         None => {}
     }
     readings.retain(|reading| reading.value.is_finite());
@@ -79,6 +82,28 @@ fn of_dns(dns: &DnsFindings, readings: &mut Vec<Reading>) {
         readings.push(reading("rtt_us", float(rtt_us)));
     }
     readings.push(reading("answers", f64::from(answer.counts.0)));
+}
+
+/// How far the target is, and what became of the packets that should have reached it.
+fn of_traceroute(path: &TracerouteFindings, readings: &mut Vec<Reading>) {
+    if !path.reached {
+        return;
+    }
+    readings.extend(path.hops.last().map(|hop| reading("hops", f64::from(hop.ttl))));
+    if let Some(end) = &path.end_to_end {
+        readings.push(reading("loss", end.loss));
+        of_round_trips(end.rtt.as_ref(), readings);
+    }
+}
+
+/// The same of the last hop over all rounds, and how often the path has changed.
+fn of_mtr(path: &MtrFindings, readings: &mut Vec<Reading>) {
+    readings.push(reading("changes", path.hops.iter().map(|hop| f64::from(hop.changes)).sum()));
+    if let Some(target) = path.hops.last().filter(|_| path.reached) {
+        readings.push(reading("hops", f64::from(target.ttl)));
+        readings.push(reading("loss", target.loss));
+        of_round_trips(target.rtt.as_ref(), readings);
+    }
 }
 
 /// By the kernel's clock where the host gives it, else by the program's.

@@ -143,6 +143,10 @@ fn check_caps(rules: &PolicyRules, spec: &ProbeSpec) -> Result<(), Refused> {
             check_bytes(rules, request.saturating_add(EXCHANGE_BYTES).saturating_mul(u64::from(http.follow) + 1))
         }
         ProbeSpec::Dns(dns) => check_bytes(rules, u64::from(dns.retries + 2) * QUESTION_BYTES),
+        // How fast packets leave along a path is up to the owner's rates: each waits for its place.
+        ProbeSpec::Traceroute(path) => check_bytes(rules, u64::from(path.packets()) * u64::from(path.path.size_bytes)),
+        ProbeSpec::Mtr(path) => check_bytes(rules, u64::from(path.packets()) * u64::from(path.path.size_bytes)),
+        ProbeSpec::Pmtu(pmtu) => check_bytes(rules, u64::from(pmtu.packets()) * u64::from(pmtu.max_bytes)),
     }
 }
 

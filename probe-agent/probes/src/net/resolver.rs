@@ -8,6 +8,7 @@ use hickory_resolver::config::{LookupIpStrategy, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::RData;
 use hickory_resolver::{TokioResolver, system_conf};
 use shared_protocol::fault::ErrorCode;
 use shared_protocol::target::Target;
@@ -99,6 +100,19 @@ impl Resolver {
             Target::Name(name) if is_loopback_name(name.as_str()) => Ok(vec![Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()]),
             Target::Name(name) => self.look_up(name.as_str()).await,
         }
+    }
+
+    /// The name of an address, where the host's resolver knows one (PTR, RFC 1035 section 3.5).
+    pub(crate) async fn name_of(&self, address: IpAddr) -> Option<String> {
+        let answer = tokio::time::timeout(self.limit, self.names.reverse_lookup(address)).await.ok()?.ok()?;
+        #[expect(clippy::wildcard_enum_match_arm, reason = "another crate's records, of which one kind is wanted")]
+        let name = answer.answers().iter().find_map(|record| match &record.data {
+            RData::PTR(name) => Some(name.to_string()),
+            _ => None,
+        })?;
+        // What stands there is anybody's text: a name that could not be a host's is none.
+        let name = name.trim_end_matches('.');
+        matches!(Target::parse(name), Ok(Target::Name(_))).then(|| name.to_owned())
     }
 
     async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, ResolveError> {

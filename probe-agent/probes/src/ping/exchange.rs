@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use agent_paths::statistics;
 use shared_protocol::report::{PingPacket, PingStatistics};
 use shared_protocol::time::MonotonicMicros;
 
 use crate::clock::Moment;
 use crate::net::icmp::{Answer, Receipt};
-use crate::{round_trip, statistics};
+use crate::round_trip;
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

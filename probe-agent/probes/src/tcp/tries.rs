@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use agent_paths::statistics;
 use shared_protocol::fault::{ErrorCode, Fault};
 use shared_protocol::report::{ReportError, TcpInfo, TcpOutcome, TcpStatistics, TcpTry};
 use shared_protocol::time::MonotonicMicros;
 
 use crate::net::tcp::DialError;
-use crate::statistics;
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, SockaddrStorage, sendto};
+use nix::sys::socket::{MsgFlags, SockaddrStorage, sendto, setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::unix::AsyncFd;
 
@@ -40,6 +40,10 @@ impl HeaderSocket {
         socket.set_nonblocking(true)?;
         // Neither the path MTU that the kernel remembers nor fragments of its making: a packet leaves as it is, or not at all.
         set_fragmentation(&socket, family, Fragmentation::Forbidden)?;
+        if setsockopt(&socket, sockopt::RcvBufForce, &STAMPS_BUFFER_BYTES).is_err() {
+            // Without CAP_NET_ADMIN the kernel gives up to net.core.rmem_max.
+            socket.set_recv_buffer_size(STAMPS_BUFFER_BYTES)?;
+        }
         let timestamps = match stamps::ask_for(&socket) {
             Ok(()) => Timestamps::Kernel,
             Err(_) => Timestamps::Missing,
@@ -81,3 +85,6 @@ impl Sender {
         self.stamped.transmitted(number, at_ns)
     }
 }
+
+/// What keeps the timestamps of a burst while their reader is not scheduled: hundreds of paths may begin at once.
+const STAMPS_BUFFER_BYTES: usize = 8 * 1024 * 1024;

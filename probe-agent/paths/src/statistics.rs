@@ -3,7 +3,7 @@
 use shared_protocol::report::RoundTripStatistics;
 
 /// Numbers over round-trip times in the order their replies came, each with the number of its request. `None` without any.
-pub(crate) fn round_trips(arrived: &[(u32, u64)]) -> Option<RoundTripStatistics> {
+pub fn round_trips(arrived: &[(u32, u64)]) -> Option<RoundTripStatistics> {
     let mut sorted: Vec<u64> = arrived.iter().map(|(_, rtt)| *rtt).collect();
     sorted.sort_unstable();
     let (min, max) = (*sorted.first()?, *sorted.last()?);
@@ -23,6 +23,15 @@ pub(crate) fn round_trips(arrived: &[(u32, u64)]) -> Option<RoundTripStatistics>
         jitter_us: jitter(arrived),
         delay_variation_us: delay_variation(arrived),
     })
+}
+
+/// Share of what was sent that was not received, 0 to 1.
+pub fn loss(sent: u32, received: u32) -> f64 {
+    if sent == 0 {
+        0.0
+    } else {
+        f64::from(sent.saturating_sub(received)) / f64::from(sent)
+    }
 }
 
 /// Nearest rank: the least value that at least this share of all values does not exceed.

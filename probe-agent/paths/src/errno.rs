@@ -3,7 +3,7 @@
 use shared_protocol::fault::{ErrorCode, Fault};
 
 /// Whose fault it is that the kernel did not send.
-pub(crate) const fn judge(errno: i32) -> (Fault, ErrorCode) {
+pub const fn judge(errno: i32) -> (Fault, ErrorCode) {
     match errno {
         libc::EPERM | libc::EACCES => (Fault::Agent, ErrorCode::PermissionMissing),
         libc::ENETUNREACH => (Fault::Path, ErrorCode::UnreachableNet),

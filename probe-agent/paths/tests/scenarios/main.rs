@@ -1,0 +1,73 @@
+//! The machines against small internets that are described in files: no socket, no clock. What each file expects is a part of the report.
+
+#[cfg(test)]
+mod run;
+#[cfg(test)]
+mod wire;
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use serde_json::Value;
+
+    use crate::run::{Run, missing, run};
+
+    /// Every file with its text.
+    fn scenarios() -> Vec<(String, String)> {
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../test-internet/scenarios");
+        let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        let read = |file: PathBuf| (file.file_stem().unwrap().to_str().unwrap().to_owned(), std::fs::read_to_string(file).unwrap());
+        files.into_iter().map(read).collect()
+    }
+
+    /// Runs every run of every file, and says which of them found something else than expected.
+    #[test]
+    fn job_20_job_21_every_scenario_comes_out_as_its_file_expects() {
+        let mut failures = Vec::new();
+        let mut runs = 0;
+        for (name, text) in scenarios() {
+            for (number, of) in Run::all(&text).into_iter().enumerate() {
+                let (report, took) = run(&text, &of.spec);
+                runs += 1;
+                let found = serde_json::to_value(&report).unwrap();
+                let mut absent = missing(&of.expect, &found, "");
+                if of.within_ms.is_some_and(|most| u128::from(most) < took.as_millis()) {
+                    absent.push(format!("took {took:?}"));
+                }
+                if !absent.is_empty() {
+                    failures.push(format!("{name}, run {number}: {}\n{}", absent.join("; "), shown(&found)));
+                }
+            }
+        }
+        assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+        assert!(runs >= 25, "{runs} runs");
+    }
+
+    /// What was kept of each run gives its report again.
+    #[test]
+    fn every_scenario_can_be_derived_again_from_what_its_report_keeps() {
+        let mut derived = 0;
+        for (name, text) in scenarios() {
+            for of in Run::all(&text) {
+                let (report, _) = run(&text, &of.spec);
+                if report.raw.as_ref().unwrap().cut {
+                    continue;
+                }
+                let travelled = serde_json::from_str(&serde_json::to_string(&report).unwrap()).unwrap();
+                let again = agent_paths::explain::derive(&of.spec, &travelled).unwrap();
+                assert!(again.is_same(&travelled), "{name}: {}", shown(&serde_json::to_value(&again.findings).unwrap()));
+                assert!(again.grounds.len() > 1, "{name}");
+                derived += 1;
+            }
+        }
+        assert!(derived >= 20, "{derived}");
+    }
+
+    fn shown(report: &Value) -> String {
+        let mut report = report.clone();
+        report["raw"] = Value::Null;
+        serde_json::to_string_pretty(&report).unwrap()
+    }
+}
