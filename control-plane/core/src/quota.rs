@@ -39,6 +39,15 @@ pub struct Counted {
     pub month: u64,
 }
 
+/// Measurements of a tenant, counted in the spans of the latest of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Account {
+    /// The spans.
+    pub spans: Spans,
+    /// How many are counted in each.
+    pub counted: Counted,
+}
+
 /// One of the spans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Span {
@@ -118,6 +127,56 @@ impl Quota {
     /// The span whose quota is used up: of several, the one that is so for longest.
     pub fn used_up(self, counted: Counted) -> Option<Span> {
         Span::ALL.into_iter().rev().find(|span| counted.within(*span) >= u64::from(self.within(*span)))
+    }
+}
+
+impl Account {
+    /// One that counts nothing yet.
+    pub fn new(spans: Spans) -> Self {
+        Self {
+            spans,
+            counted: Counted::default(),
+        }
+    }
+
+    /// Counts one more measurement, unless a quota is used up.
+    ///
+    /// # Errors
+    /// The [`Span`] whose quota is; nothing is counted then.
+    pub fn count(&mut self, spans: Spans, quota: Quota) -> Result<(), Span> {
+        let mut next = self.at(spans);
+        if let Some(span) = quota.used_up(next.counted) {
+            return Err(span);
+        }
+        next.counted.hour += 1;
+        next.counted.day += 1;
+        next.counted.month += 1;
+        *self = next;
+        Ok(())
+    }
+
+    /// The account once these spans have begun. A clock that goes back counts on in the span it came from.
+    const fn at(self, spans: Spans) -> Self {
+        let Self { spans: latest, counted } = self;
+        let (hour, in_hour) = if latest.hour < spans.hour {
+            (spans.hour, 0)
+        } else {
+            (latest.hour, counted.hour)
+        };
+        let (day, in_day) = if latest.day < spans.day { (spans.day, 0) } else { (latest.day, counted.day) };
+        let (month, in_month) = if latest.month < spans.month {
+            (spans.month, 0)
+        } else {
+            (latest.month, counted.month)
+        };
+        Self {
+            spans: Spans { hour, day, month },
+            counted: Counted {
+                hour: in_hour,
+                day: in_day,
+                month: in_month,
+            },
+        }
     }
 }
 
@@ -205,5 +264,24 @@ mod tests {
         assert_eq!(quota.used_up(counted(2, 2, 3)), Some(Span::Hour));
         assert_eq!(quota.used_up(counted(2, 3, 3)), Some(Span::Day));
         assert_eq!(quota.used_up(counted(9, 9, 9)), Some(Span::Month));
+    }
+
+    #[test]
+    fn an_account_counts_up_to_each_quota_and_begins_anew_with_the_next_span() {
+        let quota = Quota { hour: 2, day: 3, month: 9 };
+        let first = Spans::of(LAST_OF_NOVEMBER);
+        let mut account = Account::new(first);
+        assert_eq!([(); 3].map(|()| account.count(first, quota)), [Ok(()), Ok(()), Err(Span::Hour)]);
+        let hour_before = Spans { hour: first.hour - 1, ..first };
+        assert_eq!(account.count(hour_before, quota), Err(Span::Hour), "a clock that goes back frees nothing");
+        let next_hour = Spans { hour: first.hour + 1, ..first };
+        assert_eq!([(); 2].map(|()| account.count(next_hour, quota)), [Ok(()), Err(Span::Day)]);
+        assert_eq!(account.counted, Counted { hour: 1, day: 3, month: 3 });
+        let next_day = Spans {
+            day: first.day + 1,
+            ..next_hour
+        };
+        assert_eq!(account.count(next_day, quota), Ok(()));
+        assert_eq!(account.counted, Counted { hour: 2, day: 1, month: 4 });
     }
 }

@@ -13,4 +13,4 @@ pub use tenant::{TenantItem, Topic};
 
 pub(crate) use bus::Bus;
 pub(crate) use history::instant;
-pub(crate) use ingest::{Ingested, Ingestion};
+pub(crate) use ingest::{Ingested, Intake};

@@ -16,9 +16,9 @@ use shared_protocol::tier::{Tier, TierLimits};
 use shared_protocol::time::UnixMicros;
 
 use crate::jobs::{self, Caps, Enqueued, LeasedJob, NewIdempotency, NewJob, NewMeasurement};
-use crate::reports::{self, Facts, IncomingReport, IngestOutcome};
+use crate::reports::{Facts, IncomingReport, Ingest, IngestOutcome};
 use crate::tx::BoxFuture;
-use crate::{Database, Reader, Store, StoreError, StoreOptions, Tx, agents, certificates, sessions, tenants};
+use crate::{Database, Hot, Reader, Store, StoreError, StoreOptions, Tx, agents, certificates, sessions, tenants};
 
 mod faults;
 mod maintenance;
@@ -101,6 +101,10 @@ impl<D: Made> World<D> {
         self.store.write(apply).await.unwrap()
     }
 
+    pub(super) async fn submit<H: Hot>(&self, asked: H) -> H::Answer {
+        self.store.submit(asked).await.unwrap()
+    }
+
     pub(super) async fn reader(&self) -> Reader {
         self.store.reader().await.unwrap()
     }
@@ -110,7 +114,12 @@ impl<D: Made> World<D> {
         let (measurement, jobs) = new_measurement(side.agent, Tier::Free, 1);
         let ids = (measurement.id, jobs[0].id);
         let enqueued = self
-            .write(move |tx| Box::pin(async move { jobs::enqueue(tx, side.scope, &measurement, &jobs, None).await }))
+            .submit(jobs::Enqueue {
+                scope: side.scope,
+                measurement,
+                jobs,
+                idempotency: None,
+            })
             .await;
         assert_eq!(enqueued, Enqueued::Fresh);
         ids
@@ -118,7 +127,13 @@ impl<D: Made> World<D> {
 
     pub(super) async fn lease(&self, side: Side, job: JobId) -> Option<LeasedJob> {
         let leased = self
-            .write(move |tx| Box::pin(async move { jobs::lease(tx, system(), side.agent, side.epoch, &[job], at(20)).await }))
+            .submit(jobs::Lease {
+                scope: system(),
+                agent: side.agent,
+                epoch: side.epoch,
+                jobs: vec![job],
+                at: at(20),
+            })
             .await;
         leased.into_iter().next()
     }
@@ -128,10 +143,12 @@ impl<D: Made> World<D> {
         let (measurement, job) = self.accept(side).await;
         let leased = self.lease(side, job).await.unwrap();
         let reference = JobRef { job, attempt: leased.attempt };
-        let running = self
-            .write(move |tx| Box::pin(async move { jobs::running(tx, system(), side.agent, &[reference]).await }))
-            .await;
-        assert_eq!(running, 1);
+        self.submit(jobs::Running {
+            scope: system(),
+            agent: side.agent,
+            jobs: vec![reference],
+        })
+        .await;
         (measurement, reference)
     }
 
@@ -140,10 +157,8 @@ impl<D: Made> World<D> {
             .await
     }
 
-    pub(super) async fn ingest(&self, report: &IncomingReport) -> IngestOutcome {
-        let report = report.clone();
-        self.write(move |tx| Box::pin(async move { reports::ingest(tx, system(), &report).await }))
-            .await
+    pub(super) async fn ingest(&self, side: Side, report: &IncomingReport) -> IngestOutcome {
+        self.submit(ingest(side, vec![report.clone()])).await.remove(0)
     }
 }
 
@@ -281,11 +296,19 @@ pub(super) fn idempotency(key: &str, body: u8, expires_at: UnixMicros) -> NewIde
     }
 }
 
-pub(super) fn report(side: Side, job: JobRef, seq: u64) -> IncomingReport {
-    IncomingReport {
+/// Reports as they come over the side's latest session.
+pub(super) fn ingest(side: Side, reports: Vec<IncomingReport>) -> Ingest {
+    Ingest {
+        scope: system(),
         agent: side.agent,
         epoch: side.epoch,
         incarnation: IncarnationId::from_uuid(uuid::Uuid::from_u128(1)),
+        reports,
+    }
+}
+
+pub(super) fn report(job: JobRef, seq: u64) -> IncomingReport {
+    IncomingReport {
         seq: Sequence::new(seq).unwrap(),
         job: job.job,
         attempt: job.attempt,

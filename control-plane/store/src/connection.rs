@@ -71,7 +71,8 @@ impl ReadingConnection {
     }
 }
 
-/// In PostgreSQL each step is one round trip, and the savepoint of the next operation travels with the release of the one before.
+/// Each step is one round trip to the server, or to the thread that owns the file: the savepoint of the next operation travels with the release
+/// of the one before.
 impl Connection {
     pub(crate) const fn on(&mut self) -> On<'_> {
         match self {
@@ -84,8 +85,7 @@ impl Connection {
     pub(crate) async fn begin(&mut self) -> Result<Option<TransactionId>, sqlx::Error> {
         match self {
             Self::Sqlite(connection) => {
-                sqlx::query(BEGIN).execute(&mut *connection).await?;
-                sqlx::query(SAVEPOINT).execute(connection).await?;
+                sqlx::query(BEGIN).execute(connection).await?;
                 Ok(None)
             }
             Self::Postgres(connection) => {
@@ -98,15 +98,9 @@ impl Connection {
     /// Keeps the operation, begins the next.
     pub(crate) async fn keep(&mut self) -> Result<(), sqlx::Error> {
         match self {
-            Self::Sqlite(connection) => {
-                sqlx::query(RELEASE).execute(&mut *connection).await?;
-                sqlx::query(SAVEPOINT).execute(connection).await?;
-            }
-            Self::Postgres(connection) => {
-                sqlx::raw_sql(postgres::KEEP).execute(connection).await?;
-            }
+            Self::Sqlite(connection) => sqlx::query(KEEP).execute(connection).await.map(drop),
+            Self::Postgres(connection) => sqlx::raw_sql(postgres::KEEP).execute(connection).await.map(drop),
         }
-        Ok(())
     }
 
     /// Undoes the operation alone and begins the next. It fails where the database has rolled the whole transaction back by itself,
@@ -119,15 +113,9 @@ impl Connection {
     /// the release, which comes first, is refused in it.
     pub(crate) async fn commit(&mut self) -> Result<(), sqlx::Error> {
         match self {
-            Self::Sqlite(connection) => {
-                sqlx::query(RELEASE).execute(&mut *connection).await?;
-                sqlx::query(COMMIT).execute(connection).await?;
-            }
-            Self::Postgres(connection) => {
-                sqlx::raw_sql(postgres::COMMIT).execute(connection).await?;
-            }
+            Self::Sqlite(connection) => sqlx::query(COMMIT).execute(connection).await.map(drop),
+            Self::Postgres(connection) => sqlx::raw_sql(postgres::COMMIT).execute(connection).await.map(drop),
         }
-        Ok(())
     }
 
     pub(crate) async fn roll_back(&mut self) -> Result<(), sqlx::Error> {
@@ -149,9 +137,8 @@ impl Connection {
     }
 }
 
-const BEGIN: &str = "BEGIN IMMEDIATE";
-const SAVEPOINT: &str = "SAVEPOINT operation";
-const RELEASE: &str = "RELEASE operation";
+const BEGIN: &str = "BEGIN IMMEDIATE; SAVEPOINT operation";
+const KEEP: &str = "RELEASE operation; SAVEPOINT operation";
 const UNDO: &str = "ROLLBACK TO operation";
-const COMMIT: &str = "COMMIT";
+const COMMIT: &str = "RELEASE operation; COMMIT";
 const ROLLBACK: &str = "ROLLBACK";

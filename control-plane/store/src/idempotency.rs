@@ -1,10 +1,15 @@
 //! Idempotency keys: the same request twice makes one measurement.
 
+use std::collections::HashMap;
+
+use serde::Serialize;
 use shared_protocol::id::{MeasurementId, TenantId};
 use shared_protocol::time::UnixMicros;
 
+use crate::dialect::{bytes, rows, uuid};
 use crate::error::StoreError;
-use crate::row::{Row, RowError};
+use crate::jobs::Enqueued;
+use crate::row::{self, Row, RowError};
 use crate::statement::Statement;
 use crate::tx::{self, Read, Tx};
 
@@ -19,27 +24,74 @@ pub struct NewIdempotency {
     pub expires_at: UnixMicros,
 }
 
-/// A key seen before.
-pub(crate) struct Kept {
-    pub(crate) body_sha256: [u8; 32],
-    pub(crate) measurement: MeasurementId,
+/// Keys seen before, and those of the batch at hand.
+#[derive(Default)]
+pub(crate) struct Keys(HashMap<(TenantId, String), Kept>);
+
+struct Kept {
+    body_sha256: [u8; 32],
+    measurement: MeasurementId,
+    expires_at: UnixMicros,
 }
 
-/// What is kept of a key, if it is not forgotten yet.
-pub(crate) async fn find(on: &mut impl Read, tenant: TenantId, key: &str, at: UnixMicros) -> Result<Option<Kept>, StoreError> {
-    let statement = Statement::own(FIND).bind(tenant.uuid()).bind(key.to_owned()).bind(at.micros());
-    tx::optional(on, statement, kept).await
+impl Keys {
+    /// What a key stands for, if it is not forgotten yet.
+    pub(crate) fn earlier(&self, tenant: TenantId, key: &NewIdempotency, at: UnixMicros) -> Option<Enqueued> {
+        let kept = self.0.get(&(tenant, key.key.clone())).filter(|kept| kept.expires_at > at)?;
+        Some(if kept.body_sha256 == key.body_sha256 {
+            Enqueued::Replayed(kept.measurement)
+        } else {
+            Enqueued::Mismatch
+        })
+    }
+
+    /// The key made a measurement.
+    pub(crate) fn made(&mut self, tenant: TenantId, key: &NewIdempotency, measurement: MeasurementId) {
+        let kept = Kept {
+            body_sha256: key.body_sha256,
+            measurement,
+            expires_at: key.expires_at,
+        };
+        self.0.insert((tenant, key.key.clone()), kept);
+    }
 }
 
-/// Keeps a key; one that was forgotten meanwhile is kept anew.
-pub(crate) async fn keep(tx: &mut Tx, tenant: TenantId, new: &NewIdempotency, measurement: MeasurementId) -> Result<(), StoreError> {
-    let statement = Statement::own(KEEP)
-        .bind(tenant.uuid())
-        .bind(new.key.clone())
-        .bind(new.body_sha256.to_vec())
-        .bind(measurement.uuid())
-        .bind(new.expires_at.micros());
-    tx::execute(tx, statement).await?;
+/// What is kept of keys.
+pub(crate) async fn find(on: &mut impl Read, keys: impl Iterator<Item = (TenantId, &str)>) -> Result<Keys, StoreError> {
+    #[derive(Serialize)]
+    struct Asked<'a> {
+        tenant: TenantId,
+        key: &'a str,
+    }
+    let batch: Vec<Asked<'_>> = keys.map(|(tenant, key)| Asked { tenant, key }).collect();
+    if batch.is_empty() {
+        return Ok(Keys::default());
+    }
+    let statement = Statement::own(FIND).bind(row::json(&batch)?);
+    Ok(Keys(tx::all(on, statement, kept).await?.into_iter().collect()))
+}
+
+/// Keeps keys; one that was forgotten meanwhile is kept anew.
+pub(crate) async fn keep<'a>(tx: &mut Tx, made: impl Iterator<Item = (TenantId, &'a NewIdempotency, MeasurementId)>) -> Result<(), StoreError> {
+    #[derive(Serialize)]
+    struct Made<'a> {
+        tenant: TenantId,
+        key: &'a str,
+        body_sha256: String,
+        measurement: MeasurementId,
+        expires_at: i64,
+    }
+    let made = made.map(|(tenant, new, measurement)| Made {
+        tenant,
+        key: &new.key,
+        body_sha256: row::hexadecimal(&new.body_sha256),
+        measurement,
+        expires_at: new.expires_at.micros(),
+    });
+    let batch: Vec<Made<'_>> = made.collect();
+    if !batch.is_empty() {
+        tx::execute(tx, Statement::own(KEEP).bind(row::json(&batch)?)).await?;
+    }
     Ok(())
 }
 
@@ -48,17 +100,34 @@ pub(crate) async fn forget(tx: &mut Tx, at: UnixMicros, limit: u32) -> Result<u6
     tx::execute(tx, Statement::own(FORGET).bind(at.micros()).bind(limit)).await
 }
 
-fn kept(row: &Row) -> Result<Kept, RowError> {
-    Ok(Kept {
+fn kept(row: &Row) -> Result<((TenantId, String), Kept), RowError> {
+    let kept = Kept {
         body_sha256: row.digest("body_sha256")?,
         measurement: MeasurementId::from_uuid(row.uuid("measurement")?),
-    })
+        expires_at: row.instant("expires_at")?,
+    };
+    Ok(((TenantId::from_uuid(row.uuid("tenant")?), row.text("key")?), kept))
 }
 
-const FIND: &str = "SELECT body_sha256, measurement FROM idempotency WHERE tenant = $1 AND key = $2 AND expires_at > $3";
-const KEEP: &str = "INSERT INTO idempotency (tenant, key, body_sha256, measurement, expires_at) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (tenant, key) DO UPDATE
-SET body_sha256 = excluded.body_sha256, measurement = excluded.measurement, expires_at = excluded.expires_at";
+const FIND: &str = concat!(
+    "SELECT i.tenant, i.key, i.body_sha256, i.measurement, i.expires_at FROM idempotency i WHERE (i.tenant, i.key) IN (SELECT ",
+    uuid!("value ->> 'tenant'"),
+    ", value ->> 'key' FROM ",
+    rows!("$1"),
+    ")"
+);
+const KEEP: &str = concat!(
+    "INSERT INTO idempotency (tenant, key, body_sha256, measurement, expires_at) SELECT ",
+    uuid!("value ->> 'tenant'"),
+    ", value ->> 'key', ",
+    bytes!("value ->> 'body_sha256'"),
+    ", ",
+    uuid!("value ->> 'measurement'"),
+    ", CAST(value ->> 'expires_at' AS BIGINT) FROM ",
+    rows!("$1"),
+    " WHERE true ON CONFLICT (tenant, key) DO UPDATE
+SET body_sha256 = excluded.body_sha256, measurement = excluded.measurement, expires_at = excluded.expires_at"
+);
 const FORGET: &str = "DELETE FROM idempotency WHERE (tenant, key) IN (
     SELECT i.tenant, i.key FROM idempotency i WHERE i.expires_at <= $1 ORDER BY i.expires_at LIMIT $2)";
 

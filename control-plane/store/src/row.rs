@@ -147,6 +147,21 @@ pub(crate) fn json(value: &(impl Serialize + ?Sized)) -> Result<String, StoreErr
     })
 }
 
+/// A text as a JSON parameter carries it: PostgreSQL's JSON holds every character but NUL.
+pub(crate) fn without_nul(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+/// Bytes as a JSON parameter carries them.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 fn unreadable(error: sqlx::Error) -> StoreError {
     if let sqlx::Error::ColumnDecode { index, source } = error {
         StoreError::Unreadable {

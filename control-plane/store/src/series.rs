@@ -30,15 +30,6 @@ fn agent_of(column: Uuid) -> Option<AgentId> {
     (!column.is_nil()).then(|| AgentId::from_uuid(column))
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 /// Every statement below this file, for the test that prepares them all.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&[&str]] = &[due::STATEMENTS, read::STATEMENTS, register::STATEMENTS, roll::STATEMENTS, seal::STATEMENTS];

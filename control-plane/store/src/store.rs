@@ -13,11 +13,12 @@ use tokio::time::timeout;
 use crate::connection::ReadingConnection;
 use crate::database::{Database, Kind, Place};
 use crate::error::{StoreError, Unavailable};
+use crate::hot::Hot;
 use crate::lock::Lock;
 use crate::metrics::{Counters, StoreMetrics};
 use crate::tx::{BoxFuture, Reader, Tx};
 use crate::writer::{self, Operation, Source, Writer};
-use crate::{postgres, schema, sqlite};
+use crate::{hot, postgres, schema, sqlite};
 
 /// How the database is opened.
 #[derive(Debug, Clone)]
@@ -145,12 +146,30 @@ impl Store {
         F: for<'c> FnOnce(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let operation = writer::operation(apply, answer);
-        match self.inner.operations.send_timeout(operation, self.inner.write_wait).await {
-            Ok(()) => answered.await.unwrap_or(Err(Unavailable::NotCommitted.into())),
-            Err(SendTimeoutError::Timeout(_)) => Err(Unavailable::QueueFull.into()),
-            Err(SendTimeoutError::Closed(_)) => Err(Unavailable::Closed.into()),
-        }
+        self.send(writer::alone(apply, answer)).await?;
+        answered.await.unwrap_or(Err(Unavailable::NotCommitted.into()))
+    }
+
+    /// Has an operation applied together with those of its kind that wait at the same time, and answers once it is on disk. One that fails is
+    /// undone alone.
+    ///
+    /// # Errors
+    /// What the operation answered; [`StoreError::Unavailable`] where nothing of it was kept.
+    pub async fn submit<H: Hot>(&self, asked: H) -> Result<H::Answer, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(hot::operation(asked, answer)).await?;
+        answered.await.unwrap_or(Err(Unavailable::NotCommitted.into()))
+    }
+
+    async fn send(&self, operation: Operation) -> Result<(), StoreError> {
+        self.inner
+            .operations
+            .send_timeout(operation, self.inner.write_wait)
+            .await
+            .map_err(|refused| match refused {
+                SendTimeoutError::Timeout(_) => Unavailable::QueueFull.into(),
+                SendTimeoutError::Closed(_) => Unavailable::Closed.into(),
+            })
     }
 
     /// Takes a reading connection; it goes back when dropped.

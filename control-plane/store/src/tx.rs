@@ -3,11 +3,12 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::connection::{Connection, On, ReadingConnection};
+use crate::connection::{Connection, On, ReadingConnection, TransactionId};
 use crate::error::StoreError;
 use crate::metrics::Counters;
 use crate::row::{self, Row, RowError};
 use crate::statement::{Statement, Whose};
+use crate::tally::Tally;
 
 /// A boxed future, as operations of [`crate::Store::write`] return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -17,6 +18,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub struct Tx {
     connection: Connection,
     counters: Arc<Counters>,
+    /// What is counted by tenant; lives as long as the connection.
+    pub(crate) tally: Tally,
 }
 
 /// A reading connection; it sees what was committed before each of its statements.
@@ -46,8 +49,12 @@ pub(crate) mod sealed {
 }
 
 impl Tx {
-    pub(crate) const fn new(connection: Connection, counters: Arc<Counters>) -> Self {
-        Self { connection, counters }
+    pub(crate) fn new(connection: Connection, counters: Arc<Counters>) -> Self {
+        Self {
+            connection,
+            counters,
+            tally: Tally::default(),
+        }
     }
 
     pub(crate) const fn connection(&mut self) -> &mut Connection {
@@ -56,6 +63,40 @@ impl Tx {
 
     pub(crate) fn into_connection(self) -> Connection {
         self.connection
+    }
+
+    /// Begins the transaction and its first operation.
+    pub(crate) async fn begin(&mut self) -> Result<Option<TransactionId>, StoreError> {
+        self.counters.statements.add(1);
+        Ok(self.connection.begin().await?)
+    }
+
+    /// Keeps the operation, begins the next.
+    pub(crate) async fn keep(&mut self) -> Result<(), StoreError> {
+        self.tally.keep();
+        self.counters.statements.add(1);
+        Ok(self.connection.keep().await?)
+    }
+
+    /// Undoes the operation alone and begins the next.
+    pub(crate) async fn undo(&mut self) -> Result<(), StoreError> {
+        self.tally.undo();
+        self.counters.statements.add(1);
+        Ok(self.connection.undo().await?)
+    }
+
+    /// Keeps the operation and commits.
+    pub(crate) async fn commit(&mut self) -> Result<(), StoreError> {
+        self.counters.statements.add(1);
+        self.connection.commit().await?;
+        self.tally.committed();
+        Ok(())
+    }
+
+    /// Undoes everything since the beginning.
+    pub(crate) async fn roll_back(&mut self) -> Result<(), StoreError> {
+        self.tally = Tally::default();
+        Ok(self.connection.roll_back().await?)
     }
 }
 
@@ -68,6 +109,7 @@ impl Reader {
 impl sealed::Connected for Tx {
     /// The writer is the control plane itself; its statements name the tenant, and no round trip is spent on saying it twice.
     async fn on(&mut self, _: Whose) -> Result<On<'_>, StoreError> {
+        self.counters.statements.add(1);
         Ok(self.connection.on())
     }
 
@@ -103,5 +145,6 @@ pub(crate) async fn optional<T>(on: &mut impl Read, statement: Statement, read: 
 
 /// Runs a statement that answers with no rows; says how many it changed.
 pub(crate) async fn execute(tx: &mut Tx, statement: Statement) -> Result<u64, StoreError> {
+    tx.counters.statements.add(1);
     Ok(tx.connection.on().execute(statement).await?)
 }

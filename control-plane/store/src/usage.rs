@@ -1,4 +1,4 @@
-//! What tenants used, day by day. The counters are written in the transactions that they count, so they agree with the jobs whatever happens.
+//! What tenants used, day by day. The counters are written in the transactions that they count, once a batch, so they agree with the jobs whatever happens.
 
 use control_core::authorize::TenantScope;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use crate::dialect::{rows, uuid};
 use crate::error::StoreError;
 use crate::row::{self, Row, RowError};
 use crate::statement::Statement;
-use crate::tx::{self, Read, Tx};
+use crate::tx::{self, Reader, Tx};
 
 /// What was used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -48,21 +48,22 @@ pub struct UsageRow {
 }
 
 /// What the tenant used on each of some days, the first and the last included; days without anything are left out.
-pub async fn days(on: &mut impl Read, scope: TenantScope, first: i64, last: i64) -> Result<Vec<UsageRow>, StoreError> {
+pub async fn days(on: &mut Reader, scope: TenantScope, first: i64, last: i64) -> Result<Vec<UsageRow>, StoreError> {
     let statement = Statement::of(scope, DAYS).bind(scope.tenant().uuid()).bind(first).bind(last);
     tx::all(on, statement, usage_row).await
 }
 
-/// Adds to what tenants used on a day.
-pub(crate) async fn add(tx: &mut Tx, day: i64, of: &[(TenantId, Used)]) -> Result<(), StoreError> {
+/// Adds to what tenants used on days.
+pub(crate) async fn add(tx: &mut Tx, of: &[(i64, TenantId, Used)]) -> Result<(), StoreError> {
     #[derive(Serialize)]
     struct Row {
         tenant: TenantId,
+        day: i64,
         #[serde(flatten)]
         used: Used,
     }
-    let batch: Vec<_> = of.iter().map(|&(tenant, used)| Row { tenant, used }).collect();
-    tx::execute(tx, Statement::own(ADD).bind(row::json(&batch)?).bind(day)).await?;
+    let batch: Vec<_> = of.iter().map(|&(day, tenant, used)| Row { tenant, day, used }).collect();
+    tx::execute(tx, Statement::own(ADD).bind(row::json(&batch)?)).await?;
     Ok(())
 }
 
@@ -124,7 +125,7 @@ FROM tenant_usage WHERE tenant = $1 AND day >= $2 AND day <= $3 ORDER BY day";
 const ADD: &str = concat!(
     "INSERT INTO tenant_usage (tenant, day, measurements, jobs, cached_jobs, cost, completed, failed, expired, cancelled, refused, agent_us, report_bytes) SELECT ",
     uuid!("value ->> 'tenant'"),
-    ", $2, CAST(value ->> 'measurements' AS BIGINT), CAST(value ->> 'jobs' AS BIGINT), CAST(value ->> 'cached_jobs' AS BIGINT),
+    ", CAST(value ->> 'day' AS BIGINT), CAST(value ->> 'measurements' AS BIGINT), CAST(value ->> 'jobs' AS BIGINT), CAST(value ->> 'cached_jobs' AS BIGINT),
 CAST(value ->> 'cost' AS BIGINT), CAST(value ->> 'completed' AS BIGINT), CAST(value ->> 'failed' AS BIGINT), CAST(value ->> 'expired' AS BIGINT),
 CAST(value ->> 'cancelled' AS BIGINT), CAST(value ->> 'refused' AS BIGINT), CAST(value ->> 'agent_us' AS BIGINT), CAST(value ->> 'report_bytes' AS BIGINT)
 FROM ",

@@ -1,13 +1,13 @@
 //! A session's beginning: what an agent's `hello` means for older sessions, for the jobs it has and has not in hand, and for what it is answered.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use control_core::authorize::SystemScope;
 use control_core::board::Returned;
 use control_core::retry::{Loss, Return, returned};
 use control_store::agents::{AgentRow, HelloFacts};
-use control_store::jobs::{EndedJob, OpenState};
+use control_store::jobs::{EndedJob, OpenState, Requeue};
 use control_store::{StoreError, Tx};
 use shared_protocol::close::CloseReason;
 use shared_protocol::end::End;
@@ -144,7 +144,7 @@ async fn settle(tx: &mut Tx, agent: AgentId, hello: Hello, at: UnixMicros) -> Re
     let Some(adopted) = control_store::jobs::readopt(tx, system, agent, epoch, &hello.in_hand, at).await? else {
         return Ok(None);
     };
-    let (mut again, mut lost) = (BTreeMap::<Option<UnixMicros>, Vec<(JobRef, Returned)>>::new(), Vec::new());
+    let (mut waiting, mut lost) = (Vec::new(), Vec::new());
     for job in adopted.lost {
         let reference = JobRef {
             job: job.job,
@@ -153,17 +153,20 @@ async fn settle(tx: &mut Tx, agent: AgentId, hello: Hello, at: UnixMicros) -> Re
         match returned(job.retry, job.attempt, loss(job.state), job.deadline_at.since(at), clock::random_jitter()) {
             Return::Queue { after } => {
                 let way = Returned::after(after, loss(job.state), at);
-                again.entry(way.not_before()).or_default().push((reference, way));
+                waiting.push((reference, way));
             }
             Return::End => lost.push(job.job),
         }
     }
-    let mut waiting = Vec::new();
-    for (not_before, jobs) in again {
-        let references: Vec<JobRef> = jobs.iter().map(|(job, _)| *job).collect();
-        let queued = control_store::jobs::requeue(tx, system, agent, &references, not_before).await?;
-        waiting.extend(jobs.into_iter().filter(|(job, _)| queued.iter().any(|queued| queued.job == job.job)));
-    }
+    let again = |&(job, way): &(JobRef, Returned)| Requeue {
+        agent,
+        job,
+        not_before: way.not_before(),
+    };
+    let again: Vec<Requeue> = waiting.iter().map(again).collect();
+    let queued = control_store::jobs::requeue(tx, system, &again).await?;
+    let queued: HashSet<JobId> = queued.iter().map(|job| job.job).collect();
+    waiting.retain(|(job, _)| queued.contains(&job.job));
     let mut ended = control_store::jobs::end_all(tx, system, &lost, End::Failed, Some("agent_lost"), at).await?;
     ended.extend(adopted.cancelled);
     Ok(Some(Opened {

@@ -1,12 +1,14 @@
 //! One live session as the services see it: what each thing the agent says leads to.
 
+use std::sync::Arc;
+
 use control_api::stream::{Finding, StreamEvent};
 use control_core::authorize::SystemScope;
 use control_core::board::Returned;
 use control_core::host_load;
 use control_core::retry::{Loss, Return, returned};
 use control_store::StoreError;
-use control_store::jobs::EndedJob;
+use control_store::jobs::{EndedJob, Requeue, Running};
 use shared_protocol::close::CloseReason;
 use shared_protocol::event::ProbeEvent;
 use shared_protocol::frame::{Ack, AgentKeepalive, Refuse};
@@ -18,7 +20,7 @@ use super::{Fleet, Presence};
 use crate::clock;
 use crate::jobs::Lifecycle;
 use crate::metrics::ReasonLabel;
-use crate::reports::{Ingested, Ingestion};
+use crate::reports::{Ingested, Intake};
 use crate::series::HostSample;
 
 /// A session that counts.
@@ -29,11 +31,13 @@ pub struct Session {
     epoch: Epoch,
     incarnation: IncarnationId,
     commands: Outlet,
+    intake: Arc<Intake>,
 }
 
 impl Session {
-    pub(super) const fn new(fleet: Fleet, tenant: TenantId, agent: AgentId, epoch: Epoch, incarnation: IncarnationId, commands: Outlet) -> Self {
+    pub(super) fn new(fleet: Fleet, tenant: TenantId, agent: AgentId, epoch: Epoch, incarnation: IncarnationId, commands: Outlet) -> Self {
         Self {
+            intake: Intake::new(fleet.lifecycle().clone(), agent, epoch, incarnation),
             fleet,
             tenant,
             agent,
@@ -120,9 +124,12 @@ impl Session {
         let agent = self.agent;
         // Only people read this state; what an agent has in hand it says itself at its next hello.
         self.lifecycle().tasks.spawn(async move {
-            let written = store
-                .write(move |tx| Box::pin(async move { control_store::jobs::running(tx, SystemScope::for_own_work(), agent, &[job]).await }))
-                .await;
+            let running = Running {
+                scope: SystemScope::for_own_work(),
+                agent,
+                jobs: vec![job],
+            };
+            let written = store.submit(running).await;
             if let Err(error) = written {
                 tracing::warn!(%error, job_id = %job.job, "a job's running state could not be written");
             }
@@ -151,7 +158,11 @@ impl Session {
                     let loss = Loss::Refused(reason);
                     if let Return::Queue { after } = returned(open.retry, job.attempt, loss, left, jitter) {
                         let again = Returned::after(after, loss, at);
-                        if !control_store::jobs::requeue(tx, system, agent, &[job], again.not_before()).await?.is_empty() {
+                        let not_before = again.not_before();
+                        if !control_store::jobs::requeue(tx, system, &[Requeue { agent, job, not_before }])
+                            .await?
+                            .is_empty()
+                        {
                             return Ok(Settled::Queued(again));
                         }
                     }
@@ -165,7 +176,7 @@ impl Session {
             Ok(Settled::Ended(ended)) => self.lifecycle().ended(&ended, None).await,
             Ok(Settled::Queued(returned)) => self.lifecycle().dispatch.returned(agent, job, returned).await,
             Ok(Settled::Nothing) => {}
-            Err(error) => self.store_failed(&error),
+            Err(error) => self.tell(store_failed(agent, &error)),
         }
     }
 
@@ -185,36 +196,34 @@ impl Session {
     }
 
     async fn report(&self, seq: Sequence, job: JobRef, body: String) {
-        let ingestion = Ingestion {
-            agent: self.agent,
-            epoch: self.epoch,
-            incarnation: self.incarnation,
-            seq,
-            job,
-            body,
+        let (agent, incarnation, commands) = (self.agent, self.incarnation, self.commands.clone());
+        let told = move |ingested| {
+            let command = match ingested {
+                Ingested::UpTo(up_to) => SessionCommand::Ack(Ack { incarnation, up_to }),
+                Ingested::Fenced => SessionCommand::Close(CloseReason::Replaced),
+                Ingested::Failed(error) => store_failed(agent, &error),
+            };
+            tell(agent, &commands, command);
         };
-        match ingestion.run(self.lifecycle()).await {
-            Ok(Ingested::UpTo(up_to)) => self.tell(SessionCommand::Ack(Ack {
-                incarnation: self.incarnation,
-                up_to,
-            })),
-            Ok(Ingested::Fenced) => self.tell(SessionCommand::Close(CloseReason::Replaced)),
-            Err(error) => self.store_failed(&error),
-        }
-    }
-
-    /// Nothing is acknowledged that is not on disk: the session ends, and the agent sends again when it comes back.
-    fn store_failed(&self, error: &StoreError) {
-        tracing::warn!(%error, agent = %self.agent, "the store is not available to a session");
-        self.tell(SessionCommand::Close(CloseReason::Busy {
-            retry_after_ms: Some(STORE_RETRY_MS),
-        }));
+        self.intake.take(seq, job, body, told).await;
     }
 
     fn tell(&self, command: SessionCommand) {
-        if self.commands.tell(command).is_err() {
-            tracing::warn!(agent = %self.agent, "the session does not keep up, and is cut");
-        }
+        tell(self.agent, &self.commands, command);
+    }
+}
+
+/// Nothing is acknowledged that is not on disk: the session ends, and the agent sends again when it comes back.
+fn store_failed(agent: AgentId, error: &StoreError) -> SessionCommand {
+    tracing::warn!(%error, %agent, "the store is not available to a session");
+    SessionCommand::Close(CloseReason::Busy {
+        retry_after_ms: Some(STORE_RETRY_MS),
+    })
+}
+
+fn tell(agent: AgentId, commands: &Outlet, command: SessionCommand) {
+    if commands.tell(command).is_err() {
+        tracing::warn!(%agent, "the session does not keep up, and is cut");
     }
 }
 

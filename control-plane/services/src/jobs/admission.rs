@@ -15,7 +15,7 @@ use control_core::quota::{Quota, Spans};
 use control_core::rate::Wait;
 use control_core::retry::{Choice, RetryPolicy, UnknownRetryPolicy};
 use control_store::Store;
-use control_store::jobs::{CachedReport, CancelOutcome, Caps, EndedJob, Enqueued, NewIdempotency, NewJob, NewMeasurement};
+use control_store::jobs::{CachedReport, CancelOutcome, Caps, EndedJob, Enqueue, Enqueued, NewIdempotency, NewJob, NewMeasurement};
 use shared_protocol::end::End;
 use shared_protocol::id::{AgentId, JobId, MeasurementId};
 use shared_protocol::limits::DEADLINE_DEFAULT;
@@ -327,7 +327,12 @@ impl Jobs {
         let answered = new_jobs.len() - accepted.len();
         let enqueued = self
             .store()
-            .write(move |tx| Box::pin(async move { control_store::jobs::enqueue(tx, scope, &measurement, &new_jobs, idempotency.as_ref()).await }))
+            .submit(Enqueue {
+                scope,
+                measurement,
+                jobs: new_jobs,
+                idempotency,
+            })
             .await?;
         match enqueued {
             Enqueued::Fresh => {

@@ -6,9 +6,9 @@ use control_core::authorize::{Action, Grant, Principal, Resource, Scopes, System
 use control_core::quota::Quota;
 use control_core::retry::{Choice, RetryPolicy};
 use control_core::series::{measured_at, readings};
-use control_store::jobs::{Caps, NewJob, NewMeasurement};
-use control_store::reports::{Facts, IncomingReport, IngestOutcome};
-use control_store::{Store, StoreOptions, agents, jobs, reports, sessions, tenants};
+use control_store::jobs::{Caps, Enqueue, Lease, NewJob, NewMeasurement};
+use control_store::reports::{Facts, IncomingReport, Ingest, IngestOutcome};
+use control_store::{Store, StoreOptions, agents, jobs, sessions, tenants};
 use futures_util::TryStreamExt as _;
 use serde_json::json;
 use shared_protocol::end::End;
@@ -116,13 +116,26 @@ impl World {
             not_before: None,
             cached_from: None,
         };
+        let asked = Enqueue {
+            scope,
+            measurement,
+            jobs: vec![new_job],
+            idempotency: None,
+        };
         let (agent, epoch) = (self.agent, self.epoch);
+        let lease = Lease {
+            scope: SYSTEM,
+            agent,
+            epoch,
+            jobs: vec![job],
+            at,
+        };
         let leased = self
             .store
             .write(move |tx| {
                 Box::pin(async move {
-                    jobs::enqueue(tx, scope, &measurement, &[new_job], None).await?;
-                    jobs::lease(tx, SYSTEM, agent, epoch, &[job], at).await
+                    jobs::enqueue(tx, &[asked]).await?;
+                    jobs::lease(tx, &[lease]).await
                 })
             })
             .await
@@ -130,12 +143,9 @@ impl World {
         let body = ping_report(at, loss);
         let report: Report = serde_json::from_str(&body).unwrap();
         let incoming = IncomingReport {
-            agent,
-            epoch,
-            incarnation: IncarnationId::new(at, [4; 10]),
             seq: Sequence::new(seq).unwrap(),
             job,
-            attempt: leased[0].attempt,
+            attempt: leased[0][0].attempt,
             started_at: report.started_at_us,
             at,
             end: End::Completed,
@@ -149,12 +159,15 @@ impl World {
             jitter: 0,
             duration_us: 5,
         };
-        let outcome = self
-            .store
-            .write(move |tx| Box::pin(async move { reports::ingest(tx, SYSTEM, &incoming).await }))
-            .await
-            .unwrap();
-        assert!(matches!(outcome, IngestOutcome::Stored(_)), "{outcome:?}");
+        let ingest = Ingest {
+            scope: SYSTEM,
+            agent,
+            epoch,
+            incarnation: IncarnationId::new(at, [4; 10]),
+            reports: vec![incoming],
+        };
+        let outcomes = self.store.submit(ingest).await.unwrap();
+        assert!(matches!(outcomes[..], [IngestOutcome::Stored(_)]), "{outcomes:?}");
     }
 
     fn series(&self) -> (Series, Roller) {

@@ -185,7 +185,12 @@ impl World {
         let id = measurement.id;
         let refused = self
             .store
-            .write(move |tx| Box::pin(async move { jobs::enqueue(tx, side.scope, &measurement, &new, None).await }))
+            .submit(jobs::Enqueue {
+                scope: side.scope,
+                measurement,
+                jobs: new,
+                idempotency: None,
+            })
             .await;
         let nothing = jobs::measurement(&mut self.reader().await, side.scope, id).await.unwrap().is_none();
         refused.is_err_and(|error| error.is_retryable()) && nothing

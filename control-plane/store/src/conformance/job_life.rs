@@ -1,14 +1,19 @@
 //! Jobs from acceptance to their one end.
 
 use shared_protocol::end::{End, RefuseReason};
-use shared_protocol::id::{Attempt, Epoch, InstanceId, JobId, JobRef, MeasurementId};
+use shared_protocol::id::{AgentId, Attempt, Epoch, InstanceId, JobId, JobRef, MeasurementId};
 use shared_protocol::tier::Tier;
+use shared_protocol::time::UnixMicros;
 use tokio::task::JoinSet;
 
 use super::{Side, World, at, idempotency, new_measurement, random, system};
 use crate::agents::AgentState;
-use crate::jobs::{self, CancelOutcome, Enqueued, JobFilter, JobState, NewIdempotency, OpenState};
+use crate::jobs::{self, CancelOutcome, Enqueued, JobFilter, JobState, NewIdempotency, OpenState, Requeue};
 use crate::{Page, agents, sessions};
+
+fn again(agent: AgentId, job: JobRef, not_before: Option<UnixMicros>) -> Requeue {
+    Requeue { agent, job, not_before }
+}
 
 #[tokio::test]
 async fn an_accepted_measurement_is_read_back_with_its_jobs() {
@@ -98,7 +103,12 @@ async fn enqueue(world: &World, key: NewIdempotency, created: i64) -> (Enqueued,
     measurement.created_at = at(created);
     let id = measurement.id;
     let enqueued = world
-        .write(move |tx| Box::pin(async move { jobs::enqueue(tx, side.scope, &measurement, &jobs, Some(&key)).await }))
+        .submit(jobs::Enqueue {
+            scope: side.scope,
+            measurement,
+            jobs,
+            idempotency: Some(key),
+        })
         .await;
     (enqueued, id)
 }
@@ -121,7 +131,12 @@ async fn api_07_an_idempotency_key_makes_one_measurement_for_a_day() {
     let (measurement, jobs) = new_measurement(side.agent, Tier::Free, 1);
     let key = idempotency("k", 9, at(day));
     let theirs = world
-        .write(move |tx| Box::pin(async move { jobs::enqueue(tx, side.scope, &measurement, &jobs, Some(&key)).await }))
+        .submit(jobs::Enqueue {
+            scope: side.scope,
+            measurement,
+            jobs,
+            idempotency: Some(key),
+        })
         .await;
     assert_eq!(theirs, Enqueued::Fresh, "another tenant's key is another key");
     let forgotten = world
@@ -141,7 +156,12 @@ async fn api_07_the_same_key_at_once_makes_one_measurement() {
         let key = idempotency("k", 1, at(1_000));
         racing.spawn(async move {
             store
-                .write(move |tx| Box::pin(async move { jobs::enqueue(tx, side.scope, &measurement, &jobs, Some(&key)).await }))
+                .submit(jobs::Enqueue {
+                    scope: side.scope,
+                    measurement,
+                    jobs,
+                    idempotency: Some(key),
+                })
                 .await
                 .unwrap()
         });
@@ -160,7 +180,12 @@ async fn api_09_two_thousand_creates_at_once_against_a_cap_of_a_hundred_leave_a_
         let (measurement, jobs) = new_measurement(side.agent, Tier::Free, 1);
         racing.spawn(async move {
             store
-                .write(move |tx| Box::pin(async move { jobs::enqueue(tx, side.scope, &measurement, &jobs, None).await }))
+                .submit(jobs::Enqueue {
+                    scope: side.scope,
+                    measurement,
+                    jobs,
+                    idempotency: None,
+                })
                 .await
                 .unwrap()
         });
@@ -180,7 +205,12 @@ async fn a_measurement_that_passes_the_cap_leaves_nothing_behind() {
     let side = world.ours;
     let (measurement, new) = new_measurement(side.agent, Tier::Free, 101);
     let enqueued = world
-        .write(move |tx| Box::pin(async move { jobs::enqueue(tx, side.scope, &measurement, &new, None).await }))
+        .submit(jobs::Enqueue {
+            scope: side.scope,
+            measurement,
+            jobs: new,
+            idempotency: None,
+        })
         .await;
     assert_eq!(enqueued, Enqueued::TooManyOpen);
     assert_eq!(jobs::measurements(&mut world.reader().await, side.scope, &Page::first(9)).await.unwrap(), []);
@@ -218,11 +248,11 @@ async fn a_job_queued_again_is_leased_with_the_next_attempt() {
     let (_, first) = world.start(side).await;
     let foreign = world.theirs.agent;
     let stolen = world
-        .write(move |tx| Box::pin(async move { jobs::requeue(tx, system(), foreign, &[first], None).await }))
+        .write(move |tx| Box::pin(async move { jobs::requeue(tx, system(), &[again(foreign, first, None)]).await }))
         .await;
     assert_eq!(stolen, []);
     let requeued = world
-        .write(move |tx| Box::pin(async move { jobs::requeue(tx, system(), side.agent, &[first], Some(at(90))).await }))
+        .write(move |tx| Box::pin(async move { jobs::requeue(tx, system(), &[again(side.agent, first, Some(at(90)))]).await }))
         .await;
     assert_eq!(
         (requeued.len(), requeued[0].state, requeued[0].not_before),
@@ -318,7 +348,7 @@ async fn job_22_cancelling_is_idempotent_wherever_the_job_stands() {
         assert!(matches!(cancel(&world, side, running.job).await, CancelOutcome::Requested(open) if open.agent == side.agent));
     }
     let requeued = world
-        .write(move |tx| Box::pin(async move { jobs::requeue(tx, system(), side.agent, &[running], None).await }))
+        .write(move |tx| Box::pin(async move { jobs::requeue(tx, system(), &[again(side.agent, running, None)]).await }))
         .await;
     assert_eq!(requeued, [], "what was taken back is not queued again");
     world.end(running.job, Some(running.attempt), End::Cancelled, None).await.unwrap();
@@ -333,7 +363,12 @@ async fn cancelling_a_measurement_ends_what_is_queued_and_asks_for_the_rest() {
     let (measurement, new) = new_measurement(side.agent, Tier::Free, 3);
     let (id, leased) = (measurement.id, new[1].id);
     world
-        .write(move |tx| Box::pin(async move { jobs::enqueue(tx, side.scope, &measurement, &new, None).await }))
+        .submit(jobs::Enqueue {
+            scope: side.scope,
+            measurement,
+            jobs: new,
+            idempotency: None,
+        })
         .await;
     world.lease(side, leased).await.unwrap();
     let cancelled = world

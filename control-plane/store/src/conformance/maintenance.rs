@@ -14,7 +14,7 @@ use shared_protocol::tier::Tier;
 async fn filled<D: Made>() -> World<D> {
     let world = World::<D>::new().await;
     let (_, job) = world.start(world.ours).await;
-    world.ingest(&report(world.ours, job, 1)).await;
+    world.ingest(world.ours, &report(job, 1)).await;
     let side = world.theirs;
     let (measurement, new) = new_measurement(side.agent, Tier::Enterprise, 3);
     let key = idempotency("k\\1\t\n'", 7, at(99_999));
@@ -26,11 +26,17 @@ async fn filled<D: Made>() -> World<D> {
         subject: "ä\u{1f600} \\N \\x".to_owned(),
         detail: serde_json::json!({"a": [1, null, "\u{0007}"]}),
     };
+    let asked = jobs::Enqueue {
+        scope: side.scope,
+        measurement,
+        jobs: new,
+        idempotency: Some(key),
+    };
     world
         .write(move |tx| {
             Box::pin(async move {
                 audit::append(tx, system(), &entry).await?;
-                jobs::enqueue(tx, side.scope, &measurement, &new, Some(&key)).await
+                jobs::enqueue(tx, &[asked]).await
             })
         })
         .await;

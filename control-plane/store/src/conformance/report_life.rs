@@ -5,9 +5,9 @@ use shared_protocol::id::{Attempt, Epoch, IncarnationId, JobId, JobRef, Sequence
 use shared_protocol::tier::Tier;
 use tokio::task::JoinSet;
 
-use super::{Side, World, at, new_measurement, random, report, system};
+use super::{Side, World, at, ingest, new_measurement, random, report, system};
 use crate::jobs::{self, JobState, OpenState};
-use crate::reports::{self, DiscardReason, IncomingReport, IngestOutcome};
+use crate::reports::{self, DiscardReason, IncomingReport, Ingest, IngestOutcome};
 use crate::{Page, sessions};
 
 async fn up_to(world: &World, side: Side) -> u64 {
@@ -25,7 +25,7 @@ async fn a_report_is_stored_with_the_end_of_its_job_and_read_by_its_tenant_only(
     let world = World::new().await;
     let side = world.ours;
     let (measurement, job) = world.start(side).await;
-    let outcome = world.ingest(&report(side, job, 1)).await;
+    let outcome = world.ingest(side, &report(job, 1)).await;
     assert!(
         matches!(&outcome, IngestOutcome::Stored(ended) if ended.end == End::Completed && ended.measurement == measurement),
         "{outcome:?}"
@@ -59,14 +59,14 @@ async fn frm_12_kil_02_a_report_sent_again_is_a_duplicate() {
     let world = World::new().await;
     let side = world.ours;
     let (_, job) = world.start(side).await;
-    let first = report(side, job, 1);
-    world.ingest(&first).await;
-    assert_eq!(world.ingest(&first).await, IngestOutcome::Duplicate);
+    let first = report(job, 1);
+    world.ingest(side, &first).await;
+    assert_eq!(world.ingest(side, &first).await, IngestOutcome::Duplicate);
     let other = IncomingReport {
         body: r#"{"status":"error"}"#.to_owned(),
         ..first
     };
-    assert_eq!(world.ingest(&other).await, IngestOutcome::Duplicate, "what is on disk stays");
+    assert_eq!(world.ingest(side, &other).await, IngestOutcome::Duplicate, "what is on disk stays");
     let stored = reports::of_job(&mut world.reader().await, side.scope, job.job).await.unwrap().unwrap();
     assert_eq!(stored.body.get(), r#"{"status":"ok"}"#);
 }
@@ -78,13 +78,8 @@ async fn a_report_at_once_from_many_sides_is_stored_once() {
     let (_, job) = world.start(side).await;
     let mut racing = JoinSet::new();
     for seq in 1..=10 {
-        let (store, report) = (world.store.clone(), report(side, job, seq));
-        racing.spawn(async move {
-            store
-                .write(move |tx| Box::pin(async move { reports::ingest(tx, system(), &report).await }))
-                .await
-                .unwrap()
-        });
+        let (store, report) = (world.store.clone(), report(job, seq));
+        racing.spawn(async move { store.submit(ingest(side, vec![report])).await.unwrap().remove(0) });
     }
     let stored = racing
         .join_all()
@@ -104,12 +99,12 @@ async fn frm_13_a_report_for_another_agents_job_is_discarded_and_changes_nothing
         attempt: Attempt(1),
     };
     for (seq, job) in [(1, job), (2, unknown)] {
-        let outcome = world.ingest(&report(world.theirs, job, seq)).await;
+        let outcome = world.ingest(world.theirs, &report(job, seq)).await;
         assert_eq!(outcome, IngestOutcome::Discarded(DiscardReason::UnknownJob), "the same answer for both");
     }
     assert_eq!(up_to(&world, world.theirs).await, 2, "acknowledged, so that the outbox drains");
     assert_eq!(whys(&world, world.theirs).await, ["1-1 unknown_job", "2-2 unknown_job"]);
-    assert!(matches!(world.ingest(&report(world.ours, job, 1)).await, IngestOutcome::Stored(_)));
+    assert!(matches!(world.ingest(world.ours, &report(job, 1)).await, IngestOutcome::Stored(_)));
 }
 
 #[tokio::test]
@@ -121,10 +116,10 @@ async fn frm_14_a_report_after_expired_or_agent_lost_is_kept_once_as_late() {
         let (_, job) = world.start(side).await;
         world.end(job.job, Some(job.attempt), end, reason).await.unwrap();
         seq += 1;
-        assert_eq!(world.ingest(&report(side, job, seq)).await, IngestOutcome::Late);
+        assert_eq!(world.ingest(side, &report(job, seq)).await, IngestOutcome::Late);
         seq += 1;
         assert_eq!(
-            world.ingest(&report(side, job, seq)).await,
+            world.ingest(side, &report(job, seq)).await,
             IngestOutcome::Discarded(DiscardReason::AlreadyReported)
         );
         let mut reader = world.reader().await;
@@ -147,13 +142,13 @@ async fn frm_14_reports_that_nobody_waits_for_are_discarded_with_the_reason() {
         let (_, job) = world.start(side).await;
         world.end(job.job, None, end, reason).await.unwrap();
         seq += 1;
-        assert_eq!(world.ingest(&report(side, job, seq)).await, IngestOutcome::Discarded(expected));
+        assert_eq!(world.ingest(side, &report(job, seq)).await, IngestOutcome::Discarded(expected));
         assert!(reports::of_job(&mut world.reader().await, side.scope, job.job).await.unwrap().is_none());
     }
     let (_, job) = world.start(side).await;
     let fenced = JobRef { attempt: Attempt(7), ..job };
     assert_eq!(
-        world.ingest(&report(side, fenced, 4)).await,
+        world.ingest(side, &report(fenced, 4)).await,
         IngestOutcome::Discarded(DiscardReason::FencedAttempt)
     );
     let (_, queued) = world.accept(side).await;
@@ -162,12 +157,12 @@ async fn frm_14_reports_that_nobody_waits_for_are_discarded_with_the_reason() {
         attempt: Attempt(0),
     };
     assert_eq!(
-        world.ingest(&report(side, never_leased, 5)).await,
+        world.ingest(side, &report(never_leased, 5)).await,
         IngestOutcome::Discarded(DiscardReason::FencedAttempt)
     );
     world.end(job.job, None, End::Expired, None).await.unwrap();
     assert_eq!(
-        world.ingest(&report(side, fenced, 6)).await,
+        world.ingest(side, &report(fenced, 6)).await,
         IngestOutcome::Discarded(DiscardReason::FencedAttempt),
         "late, of another attempt"
     );
@@ -181,9 +176,9 @@ async fn frm_09_a_report_that_cannot_be_read_is_set_aside_and_its_job_fails() {
     let bad = IncomingReport {
         readable: Err("status: missing".to_owned()),
         body: "{".to_owned(),
-        ..report(side, job, 1)
+        ..report(job, 1)
     };
-    let outcome = world.ingest(&bad).await;
+    let outcome = world.ingest(side, &bad).await;
     assert!(
         matches!(&outcome, IngestOutcome::Quarantined(Some(ended)) if ended.reason.as_deref() == Some("bad_report")),
         "{outcome:?}"
@@ -194,7 +189,7 @@ async fn frm_09_a_report_that_cannot_be_read_is_set_aside_and_its_job_fails() {
         seq: Sequence::new(2).unwrap(),
         ..bad
     };
-    assert_eq!(world.ingest(&again).await, IngestOutcome::Quarantined(None), "its job has its end");
+    assert_eq!(world.ingest(side, &again).await, IngestOutcome::Quarantined(None), "its job has its end");
     assert_eq!(up_to(&world, side).await, 2, "one bad report does not block the rest");
 }
 
@@ -207,7 +202,12 @@ async fn a_job_whose_report_cannot_be_read_is_queued_again_as_often_as_its_polic
     let (id, asked) = (measurement.id, measurement.retry);
     let job = new[0].id;
     world
-        .write(move |tx| Box::pin(async move { jobs::enqueue(tx, side.scope, &measurement, &new, None).await }))
+        .submit(jobs::Enqueue {
+            scope: side.scope,
+            measurement,
+            jobs: new,
+            idempotency: None,
+        })
         .await;
     let kept = jobs::measurement(&mut world.reader().await, side.scope, id).await.unwrap().unwrap();
     assert_eq!(kept.retry, asked);
@@ -216,9 +216,9 @@ async fn a_job_whose_report_cannot_be_read_is_queued_again_as_often_as_its_polic
         let attempt = world.lease(side, job).await.unwrap().attempt;
         let bad = IncomingReport {
             readable: Err("status: missing".to_owned()),
-            ..report(side, JobRef { job, attempt }, seq)
+            ..report(JobRef { job, attempt }, seq)
         };
-        outcomes.push(world.ingest(&bad).await);
+        outcomes.push(world.ingest(side, &bad).await);
     }
     assert!(
         matches!(&outcomes[0], IngestOutcome::Retried(open) if open.state == OpenState::Queued && open.not_before == Some(at(41))),
@@ -237,9 +237,9 @@ async fn a_cancelled_jobs_report_ends_it_as_cancelled() {
     let (_, job) = world.start(side).await;
     let stopped = IncomingReport {
         end: End::Cancelled,
-        ..report(side, job, 1)
+        ..report(job, 1)
     };
-    assert!(matches!(world.ingest(&stopped).await, IngestOutcome::Stored(ended) if ended.end == End::Cancelled));
+    assert!(matches!(world.ingest(side, &stopped).await, IngestOutcome::Stored(ended) if ended.end == End::Cancelled));
 }
 
 #[tokio::test]
@@ -248,14 +248,14 @@ async fn a_gap_in_the_numbers_is_recorded_and_a_new_outbox_counts_from_one_again
     let side = world.ours;
     let (_, first) = world.start(side).await;
     let (_, second) = world.start(side).await;
-    assert!(matches!(world.ingest(&report(side, first, 4)).await, IngestOutcome::Stored(_)));
+    assert!(matches!(world.ingest(side, &report(first, 4)).await, IngestOutcome::Stored(_)));
     assert_eq!(whys(&world, side).await, ["1-3 gap"]);
     let incarnation = IncarnationId::from_uuid(uuid::Uuid::from_u128(2));
-    let fresh = IncomingReport {
+    let fresh = Ingest {
         incarnation,
-        ..report(side, second, 1)
+        ..ingest(side, vec![report(second, 1)])
     };
-    assert!(matches!(world.ingest(&fresh).await, IngestOutcome::Stored(_)));
+    assert!(matches!(world.submit(fresh).await[..], [IngestOutcome::Stored(_)]));
     let outbox = sessions::outbox(&mut world.reader().await, system(), side.agent).await.unwrap();
     assert_eq!(outbox, Some((incarnation, Sequence::new(1).unwrap())));
 }
@@ -265,14 +265,11 @@ async fn a_session_that_was_replaced_stores_nothing() {
     let world = World::new().await;
     let side = world.ours;
     let (_, job) = world.start(side).await;
-    let stale = IncomingReport {
-        epoch: Epoch(0),
-        ..report(side, job, 1)
-    };
-    assert_eq!(world.ingest(&stale).await, IngestOutcome::Fenced);
+    let replaced = Side { epoch: Epoch(0), ..side };
+    assert_eq!(world.ingest(replaced, &report(job, 1)).await, IngestOutcome::Fenced);
     world
         .write(move |tx| Box::pin(async move { crate::agents::suspend(tx, system(), side.agent, at(41)).await }))
         .await;
-    assert_eq!(world.ingest(&report(side, job, 1)).await, IngestOutcome::Fenced, "an agent that may not work");
+    assert_eq!(world.ingest(side, &report(job, 1)).await, IngestOutcome::Fenced, "an agent that may not work");
     assert_eq!(up_to(&world, side).await, 0);
 }

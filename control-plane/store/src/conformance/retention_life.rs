@@ -26,16 +26,21 @@ async fn reported(world: &World, side: Side, seq: u64, created_at: UnixMicros, t
     };
     let ids = (measurement.id, job.id);
     world
-        .write(move |tx| Box::pin(async move { jobs::enqueue(tx, side.scope, &measurement, &[job], None).await }))
+        .submit(jobs::Enqueue {
+            scope: side.scope,
+            measurement,
+            jobs: vec![job],
+            idempotency: None,
+        })
         .await;
     let leased = world.lease(side, ids.1).await.unwrap();
     let reference = shared_protocol::id::JobRef {
         job: ids.1,
         attempt: leased.attempt,
     };
-    let mut incoming = report(side, reference, seq);
+    let mut incoming = report(reference, seq);
     incoming.readable = Ok(facts);
-    world.ingest(&incoming).await;
+    world.ingest(side, &incoming).await;
     ids
 }
 

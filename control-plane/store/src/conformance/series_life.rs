@@ -57,7 +57,7 @@ async fn register(world: &World, wanted: Vec<Identity>) -> Registered {
 /// Runs a job and takes its report in, which counts at an instant and says so much.
 async fn measured(world: &World, side: Side, seq: u64, measured_at: UnixMicros, loss: f64) -> JobId {
     let (_, job) = world.start(side).await;
-    let mut incoming = report(side, job, seq);
+    let mut incoming = report(job, seq);
     incoming.readable = Ok(Facts {
         readings: vec![Reading {
             name: "loss".into(),
@@ -65,7 +65,7 @@ async fn measured(world: &World, side: Side, seq: u64, measured_at: UnixMicros, 
         }],
         ..facts(measured_at)
     });
-    world.ingest(&incoming).await;
+    world.ingest(side, &incoming).await;
     job.job
 }
 

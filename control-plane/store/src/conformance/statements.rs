@@ -5,7 +5,8 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqlSafeStr as _, Sqlit
 use super::{Made, OnPostgres, OnSqlite, World};
 use crate::connection::Connection;
 use crate::{
-    agents, audit, certificates, dialect, idempotency, jobs, join_tokens, keys, maintenance, quota, reports, retention, series, sessions, tenants, tiers, usage,
+    agents, audit, certificates, dialect, idempotency, jobs, join_tokens, keys, maintenance, quota, reports, retention, series, sessions, tally, tenants,
+    tiers, usage,
 };
 
 fn statements() -> Vec<&'static str> {
@@ -20,12 +21,14 @@ fn statements() -> Vec<&'static str> {
         sessions::STATEMENTS,
         audit::STATEMENTS,
         idempotency::STATEMENTS,
+        tally::STATEMENTS,
         retention::STATEMENTS,
     ]
     .concat();
     statements.extend(agents::STATEMENTS.concat());
     statements.extend(jobs::STATEMENTS.concat());
     statements.extend(reports::STATEMENTS.concat());
+    statements.extend(reports::INGEST.concat());
     statements.extend(maintenance::STATEMENTS);
     statements.extend(series::STATEMENTS.concat());
     statements

@@ -5,14 +5,19 @@ use control_core::quota::{Counted, Quota, Span, Spans};
 use super::*;
 use crate::jobs::{CachedReport, JobState};
 use crate::usage::Used;
-use crate::{Page, quota, usage};
+use crate::{Page, quota, reports, usage};
 
 async fn ask(world: &World, side: Side, seconds: i64, limits: Quota) -> Enqueued {
     let (mut measurement, jobs) = new_measurement(side.agent, Tier::Standard, 1);
     measurement.created_at = at(seconds);
     measurement.caps.quota = limits;
     world
-        .write(move |tx| Box::pin(async move { jobs::enqueue(tx, side.scope, &measurement, &jobs, None).await }))
+        .submit(jobs::Enqueue {
+            scope: side.scope,
+            measurement,
+            jobs,
+            idempotency: None,
+        })
         .await
 }
 
@@ -58,17 +63,17 @@ async fn i5_the_usage_counters_are_the_counts_of_the_jobs_whatever_became_of_the
     let world = World::new().await;
     let side = world.ours;
     let (_, completed) = world.start(side).await;
-    world.ingest(&report(side, completed, 1)).await;
-    world.ingest(&report(side, completed, 1)).await;
+    world.ingest(side, &report(completed, 1)).await;
+    world.ingest(side, &report(completed, 1)).await;
     let (_, late) = world.start(side).await;
     world.end(late.job, None, End::Expired, Some("no_answer")).await;
-    world.ingest(&report(side, late, 2)).await;
+    world.ingest(side, &report(late, 2)).await;
     let (_, bad) = world.start(side).await;
     let unreadable = IncomingReport {
         readable: Err("not a report".to_owned()),
-        ..report(side, bad, 3)
+        ..report(bad, 3)
     };
-    world.ingest(&unreadable).await;
+    world.ingest(side, &unreadable).await;
     let (_, queued) = world.accept(side).await;
     let cancelled = world
         .write(move |tx| Box::pin(async move { jobs::request_cancel(tx, side.scope, queued, at(60)).await }))
@@ -88,7 +93,7 @@ async fn i5_the_usage_counters_are_the_counts_of_the_jobs_whatever_became_of_the
     let ended = |end: End| u64::try_from(all.iter().filter(|job| job.state == JobState::Ended(end)).count()).unwrap();
     let of_others = used(&world, world.theirs).await;
     let used = used(&world, side).await;
-    let bytes = u64::try_from(report(side, completed, 1).body.len()).unwrap();
+    let bytes = u64::try_from(report(completed, 1).body.len()).unwrap();
     assert_eq!(
         used,
         Used {
@@ -117,7 +122,7 @@ async fn an_equal_question_of_the_same_tenant_and_agent_is_answered_from_its_las
     let find =
         async |scope, hash: u8, agent: AgentId, since: i64| jobs::cached(&mut world.reader().await, scope, [hash; 32], &[agent], at(since)).await.unwrap();
     assert_eq!(find(side.scope, 1, side.agent, 0).await, [], "nothing is reported yet");
-    world.ingest(&report(side, first, 1)).await;
+    world.ingest(side, &report(first, 1)).await;
     let found = find(side.scope, 1, side.agent, 40).await;
     assert_eq!(
         found,
@@ -137,7 +142,12 @@ async fn an_equal_question_of_the_same_tenant_and_agent_is_answered_from_its_las
     new[0].cached_from = found.first().copied();
     let (id, job) = (measurement.id, new[0].id);
     world
-        .write(move |tx| Box::pin(async move { jobs::enqueue(tx, side.scope, &measurement, &new, None).await }))
+        .submit(jobs::Enqueue {
+            scope: side.scope,
+            measurement,
+            jobs: new,
+            idempotency: None,
+        })
         .await;
     let row = jobs::job(&mut world.reader().await, side.scope, job).await.unwrap().unwrap();
     assert_eq!((row.state, row.cached, row.ended_at), (JobState::Ended(End::Completed), true, Some(at(45))));

@@ -24,7 +24,7 @@ const FORGETFUL: [&str; 10] = [
 async fn aut_22_a_query_without_its_tenant_shows_no_other_tenants_rows() {
     let world = World::<OnPostgres>::new().await;
     let (_, job) = world.start(world.ours).await;
-    world.ingest(&report(world.ours, job, 1)).await;
+    world.ingest(world.ours, &report(job, 1)).await;
     world.accept(world.ours).await;
     let mut reader = world.reader().await;
     let mut rows_of_ours = 0;

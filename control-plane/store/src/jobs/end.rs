@@ -1,7 +1,5 @@
 //! The one place where a job gets its end.
 
-use std::collections::BTreeMap;
-
 use control_core::authorize::SystemScope;
 use control_core::quota::Spans;
 use serde::Serialize;
@@ -16,7 +14,7 @@ use crate::error::StoreError;
 use crate::row;
 use crate::statement::Statement;
 use crate::tx::{self, Tx};
-use crate::usage::{self, Used};
+use crate::usage::Used;
 
 /// A job that was just given its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +50,7 @@ pub async fn end(
     job: JobId,
     attempt: Option<Attempt>,
     end: End,
-    reason: Option<&str>,
+    reason: Option<&'static str>,
     at: UnixMicros,
 ) -> Result<Option<EndedJob>, StoreError> {
     let statement = Statement::own(OPEN_ONE).bind(job.uuid()).bind(attempt.map(|attempt| attempt.0));
@@ -61,7 +59,7 @@ pub async fn end(
 }
 
 /// Ends jobs, whatever their attempt; those that have an end already are left out.
-pub async fn end_all(tx: &mut Tx, _: SystemScope, jobs: &[JobId], end: End, reason: Option<&str>, at: UnixMicros) -> Result<Vec<EndedJob>, StoreError> {
+pub async fn end_all(tx: &mut Tx, _: SystemScope, jobs: &[JobId], end: End, reason: Option<&'static str>, at: UnixMicros) -> Result<Vec<EndedJob>, StoreError> {
     let gone = tx::all(tx, Statement::own(OPEN_MANY).bind(row::json(jobs)?), open_job).await?;
     close(tx, gone, end, reason, at).await
 }
@@ -73,7 +71,7 @@ pub async fn end_of_agent(
     agent: AgentId,
     limit: u32,
     end: End,
-    reason: &str,
+    reason: &'static str,
     at: UnixMicros,
 ) -> Result<Vec<EndedJob>, StoreError> {
     let gone = tx::all(tx, Statement::own(OPEN_OF_AGENT).bind(agent.uuid()).bind(limit), open_job).await?;
@@ -87,69 +85,86 @@ pub async fn refuse(tx: &mut Tx, _: SystemScope, agent: AgentId, job: JobRef, re
     Ok(close(tx, gone, End::Refused, Some(reason.as_str()), at).await?.into_iter().next())
 }
 
-/// Takes a job out of `job_open` that stands with this agent in this attempt; the caller closes it.
-pub(crate) async fn take_handed_out(tx: &mut Tx, agent: AgentId, job: JobId, attempt: Attempt) -> Result<Vec<OpenJob>, StoreError> {
-    let statement = Statement::own(OPEN_HANDED_OUT).bind(job.uuid()).bind(attempt.0).bind(agent.uuid());
-    tx::all(tx, statement, open_job).await
+/// Takes jobs out of `job_open` that stand with these agents in these attempts; the caller closes them.
+pub(crate) async fn take_handed_out(tx: &mut Tx, of: impl Iterator<Item = (AgentId, JobRef)>) -> Result<Vec<OpenJob>, StoreError> {
+    #[derive(Serialize)]
+    struct Meant {
+        agent: AgentId,
+        job: JobId,
+        attempt: Attempt,
+    }
+    let meant: Vec<Meant> = of.map(|(agent, JobRef { job, attempt })| Meant { agent, job, attempt }).collect();
+    if meant.is_empty() {
+        return Ok(Vec::new());
+    }
+    tx::all(tx, Statement::own(OPEN_HANDED_OUT).bind(row::json(&meant)?), open_job).await
+}
+
+/// A job whose row was just taken out of `job_open`, and the end that it gets.
+pub(crate) struct Closing {
+    pub(crate) gone: OpenJob,
+    pub(crate) end: End,
+    pub(crate) reason: Option<&'static str>,
+    pub(crate) at: UnixMicros,
+    /// What it used besides its end.
+    pub(crate) spent: Used,
 }
 
 /// Writes the end of jobs whose rows were just taken out of `job_open`: only who took a row out may call this.
-pub(crate) async fn close(tx: &mut Tx, gone: Vec<OpenJob>, end: End, reason: Option<&str>, at: UnixMicros) -> Result<Vec<EndedJob>, StoreError> {
-    close_with(tx, gone, end, reason, at, Used::default()).await
+pub(crate) async fn close(tx: &mut Tx, gone: Vec<OpenJob>, end: End, reason: Option<&'static str>, at: UnixMicros) -> Result<Vec<EndedJob>, StoreError> {
+    let closing = |gone| Closing {
+        gone,
+        end,
+        reason,
+        at,
+        spent: Used::default(),
+    };
+    close_each(tx, gone.into_iter().map(closing).collect()).await
 }
 
-/// [`close`], and counts what else each of the jobs used.
-pub(crate) async fn close_with(
-    tx: &mut Tx,
-    gone: Vec<OpenJob>,
-    end: End,
-    reason: Option<&str>,
-    at: UnixMicros,
-    spent: Used,
-) -> Result<Vec<EndedJob>, StoreError> {
+/// [`close`], each with an end of its own.
+pub(crate) async fn close_each(tx: &mut Tx, closing: Vec<Closing>) -> Result<Vec<EndedJob>, StoreError> {
     #[derive(Serialize)]
     struct Closed {
         id: JobId,
+        outcome: &'static str,
+        reason: Option<&'static str>,
+        ended_at: i64,
         attempt: u32,
         cancel_requested_at: Option<i64>,
     }
-    if gone.is_empty() {
+    if closing.is_empty() {
         return Ok(Vec::new());
     }
-    let batch: Vec<_> = gone
-        .iter()
-        .map(|job| Closed {
-            id: job.job,
-            attempt: job.attempt.0,
-            cancel_requested_at: job.cancel_requested_at.map(UnixMicros::micros),
-        })
-        .collect();
-    let statement = Statement::own(WRITE_END)
-        .bind(row::json(&batch)?)
-        .bind(end.as_str())
-        .bind(reason.map(str::to_owned))
-        .bind(at.micros());
-    tx::execute(tx, statement).await?;
-    let mut used = BTreeMap::<TenantId, Used>::new();
-    for job in &gone {
-        let of_tenant = used.entry(job.tenant).or_default();
-        *of_tenant = of_tenant.plus(Used::ends(end, 1)).plus(spent);
+    let closed = |one: &Closing| Closed {
+        id: one.gone.job,
+        outcome: one.end.as_str(),
+        reason: one.reason,
+        ended_at: one.at.micros(),
+        attempt: one.gone.attempt.0,
+        cancel_requested_at: one.gone.cancel_requested_at.map(UnixMicros::micros),
+    };
+    let batch: Vec<Closed> = closing.iter().map(closed).collect();
+    tx::execute(tx, Statement::own(WRITE_END).bind(row::json(&batch)?)).await?;
+    for one in &closing {
+        let tenant = one.gone.tenant;
+        tx.tally.closed(tenant);
+        tx.tally.used(Spans::of(one.at).day, tenant, Used::ends(one.end, 1).plus(one.spent));
     }
-    let used: Vec<(TenantId, Used)> = used.into_iter().collect();
-    usage::add(tx, Spans::of(at).day, &used).await?;
-    Ok(gone.iter().map(|job| ended(job, end, reason, at)).collect())
+    Ok(closing.into_iter().map(ended).collect())
 }
 
-fn ended(job: &OpenJob, end: End, reason: Option<&str>, at: UnixMicros) -> EndedJob {
+fn ended(closing: Closing) -> EndedJob {
+    let Closing { gone, end, reason, at, .. } = closing;
     EndedJob {
-        job: job.job,
-        measurement: job.measurement,
-        agent: job.agent,
-        tenant: job.tenant,
-        tier: job.tier,
-        cost: job.cost,
-        was: job.state,
-        attempt: job.attempt,
+        job: gone.job,
+        measurement: gone.measurement,
+        agent: gone.agent,
+        tenant: gone.tenant,
+        tier: gone.tier,
+        cost: gone.cost,
+        was: gone.state,
+        attempt: gone.attempt,
         end,
         reason: reason.map(str::to_owned),
         ended_at: at,
@@ -178,13 +193,21 @@ const OPEN_LEASED: &str = concat!(
 );
 /// Also where it was queued again meanwhile: a report of its latest attempt is as good as any.
 const OPEN_HANDED_OUT: &str = concat!(
-    "DELETE FROM job_open WHERE id = $1 AND attempt = $2 AND attempt > 0 AND agent = $3 RETURNING ",
+    "DELETE FROM job_open WHERE id IN (SELECT o.id FROM (SELECT ",
+    uuid!("value ->> 'job'"),
+    " AS job, ",
+    uuid!("value ->> 'agent'"),
+    " AS agent, CAST(value ->> 'attempt' AS BIGINT) AS attempt FROM ",
+    rows!("$1"),
+    ") AS meant JOIN job_open o ON o.id = meant.job WHERE o.attempt = meant.attempt AND o.attempt > 0 AND o.agent = meant.agent) RETURNING ",
     open_columns!()
 );
 const WRITE_END: &str = concat!(
-    "UPDATE job SET outcome = $2, reason = $3, ended_at = $4, attempt = gone.attempt, cancel_requested_at = gone.cancel_requested_at FROM (SELECT ",
+    "UPDATE job SET outcome = gone.outcome, reason = gone.reason, ended_at = gone.ended_at, attempt = gone.attempt, cancel_requested_at = gone.cancel_requested_at
+FROM (SELECT ",
     uuid!("value ->> 'id'"),
-    " AS id, CAST(value ->> 'attempt' AS BIGINT) AS attempt, CAST(value ->> 'cancel_requested_at' AS BIGINT) AS cancel_requested_at FROM ",
+    " AS id, value ->> 'outcome' AS outcome, value ->> 'reason' AS reason, CAST(value ->> 'ended_at' AS BIGINT) AS ended_at,
+CAST(value ->> 'attempt' AS BIGINT) AS attempt, CAST(value ->> 'cancel_requested_at' AS BIGINT) AS cancel_requested_at FROM ",
     rows!("$1"),
     ") AS gone WHERE job.id = gone.id"
 );

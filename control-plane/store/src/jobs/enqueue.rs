@@ -1,24 +1,26 @@
 //! Accepting a measurement: all its jobs in one durable step, or none.
 
+use std::iter;
+
 use control_core::authorize::{SystemScope, TenantScope};
 use control_core::quota::{Quota, Span, Spans};
 use control_core::retry::{Choice, RetryPolicy};
 use serde::Serialize;
 use serde_json::Value;
 use shared_protocol::end::End;
-use shared_protocol::id::{AgentId, JobId, MeasurementId};
+use shared_protocol::id::{AgentId, JobId, MeasurementId, TenantId};
 use shared_protocol::tier::Tier;
 use shared_protocol::time::UnixMicros;
 
 use super::CachedReport;
-use crate::dialect::{rows, uuid};
+use crate::dialect::{bytes, rows, uuid};
 use crate::error::StoreError;
-use crate::idempotency::{self, NewIdempotency};
+use crate::idempotency::{self, Keys, NewIdempotency};
 use crate::row;
 use crate::statement::Statement;
+use crate::tally::{self, Tally};
 use crate::tx::{self, Read, Tx};
 use crate::usage::Used;
-use crate::{quota, usage};
 
 /// A measurement to be accepted.
 #[derive(Debug, Clone)]
@@ -54,6 +56,19 @@ pub struct Caps {
     pub quota: Quota,
 }
 
+/// A measurement to be accepted with its jobs, unless its idempotency key or a limit forbids it.
+#[derive(Debug, Clone)]
+pub struct Enqueue {
+    /// Whose it is.
+    pub scope: TenantScope,
+    /// The measurement.
+    pub measurement: NewMeasurement,
+    /// Its jobs.
+    pub jobs: Vec<NewJob>,
+    /// The key that came with the request.
+    pub idempotency: Option<NewIdempotency>,
+}
+
 /// One of its jobs.
 #[derive(Debug, Clone)]
 pub struct NewJob {
@@ -84,46 +99,28 @@ pub enum Enqueued {
     OverQuota(Span),
 }
 
-/// Stores a measurement with its jobs, unless its idempotency key or the cap on open jobs forbids it.
-pub async fn enqueue(
-    tx: &mut Tx,
-    scope: TenantScope,
-    measurement: &NewMeasurement,
-    jobs: &[NewJob],
-    idempotency: Option<&NewIdempotency>,
-) -> Result<Enqueued, StoreError> {
-    if let Some(key) = idempotency
-        && let Some(earlier) = earlier(tx, scope, key, measurement.created_at).await?
-    {
-        return Ok(earlier);
+/// Stores measurements with their jobs: each whole or not at all, as if they came one after the other.
+pub async fn enqueue(tx: &mut Tx, all: &[Enqueue]) -> Result<Vec<Enqueued>, StoreError> {
+    let asked = all.iter().filter_map(|one| Some((one.scope.tenant(), one.idempotency.as_ref()?.key.as_str())));
+    let mut keys = idempotency::find(tx, asked).await?;
+    tally::load(tx, all.iter().map(|one| one.scope.tenant())).await?;
+    let mut fresh = Vec::with_capacity(all.len());
+    let mut answers = Vec::with_capacity(all.len());
+    for one in all {
+        let answer = decide(&mut tx.tally, &mut keys, one);
+        if answer == Enqueued::Fresh {
+            fresh.push(one);
+        }
+        answers.push(answer);
     }
-    let cap = u64::from(measurement.caps.open_jobs);
-    let new = count(jobs.iter().filter(|job| job.cached_from.is_none()));
-    if count_open(tx, scope).await?.saturating_add(new) > cap {
-        return Ok(Enqueued::TooManyOpen);
-    }
-    let spans = Spans::of(measurement.created_at);
-    if let Err(counted) = quota::count(tx, scope, spans, measurement.caps.quota).await? {
-        return Ok(Enqueued::OverQuota(measurement.caps.quota.used_up(counted).unwrap_or(Span::Hour)));
-    }
-    usage::add(tx, spans.day, &[(scope.tenant(), accepted(jobs))]).await?;
-    insert(tx, scope, measurement, jobs).await?;
-    if let Some(key) = idempotency {
-        idempotency::keep(tx, scope.tenant(), key, measurement.id).await?;
-    }
-    Ok(Enqueued::Fresh)
+    insert(tx, &fresh).await?;
+    Ok(answers)
 }
 
 /// What an idempotency key stands for already: the measurement it made, or that it came with another body.
 pub async fn earlier(on: &mut impl Read, scope: TenantScope, key: &NewIdempotency, at: UnixMicros) -> Result<Option<Enqueued>, StoreError> {
-    let kept = idempotency::find(on, scope.tenant(), &key.key, at).await?;
-    Ok(kept.map(|kept| {
-        if kept.body_sha256 == key.body_sha256 {
-            Enqueued::Replayed(kept.measurement)
-        } else {
-            Enqueued::Mismatch
-        }
-    }))
+    let kept = idempotency::find(on, iter::once((scope.tenant(), key.key.as_str()))).await?;
+    Ok(kept.earlier(scope.tenant(), key, at))
 }
 
 /// Removes at most `limit` idempotency keys that are past their time; says how many.
@@ -138,6 +135,36 @@ pub async fn count_open(on: &mut impl Read, scope: TenantScope) -> Result<u64, S
     })
     .await?;
     Ok(counted.and_then(|open| u64::try_from(open).ok()).unwrap_or(0))
+}
+
+/// Whether it is accepted; if it is, it is counted already.
+fn decide(tally: &mut Tally, keys: &mut Keys, one: &Enqueue) -> Enqueued {
+    let Enqueue {
+        scope,
+        measurement,
+        jobs,
+        idempotency,
+    } = one;
+    let tenant = scope.tenant();
+    if let Some(earlier) = idempotency.as_ref().and_then(|key| keys.earlier(tenant, key, measurement.created_at)) {
+        return earlier;
+    }
+    let used = accepted(jobs);
+    let new = used.jobs - used.cached_jobs;
+    let open = tally.open_jobs(tenant).unwrap_or(u64::MAX);
+    if open.saturating_add(new) > u64::from(measurement.caps.open_jobs) {
+        return Enqueued::TooManyOpen;
+    }
+    let spans = Spans::of(measurement.created_at);
+    if let Err(span) = tally.count(tenant, spans, measurement.caps.quota) {
+        return Enqueued::OverQuota(span);
+    }
+    tally.opened(tenant, new);
+    tally.used(spans.day, tenant, used);
+    if let Some(key) = idempotency {
+        keys.made(tenant, key, measurement.id);
+    }
+    Enqueued::Fresh
 }
 
 fn accepted(jobs: &[NewJob]) -> Used {
@@ -157,64 +184,96 @@ fn count(of: impl Iterator) -> u64 {
     u64::try_from(of.count()).unwrap_or(u64::MAX)
 }
 
-async fn insert(tx: &mut Tx, scope: TenantScope, measurement: &NewMeasurement, jobs: &[NewJob]) -> Result<(), StoreError> {
-    #[derive(Serialize)]
-    struct Job {
-        id: JobId,
-        agent: AgentId,
-        cost: u32,
-        not_before: Option<i64>,
-        outcome: Option<&'static str>,
-        attempt: Option<u32>,
-        ended_at: Option<i64>,
-        cached_from: Option<JobId>,
-        cached_class: Option<&'static str>,
+async fn insert(tx: &mut Tx, fresh: &[&Enqueue]) -> Result<(), StoreError> {
+    if fresh.is_empty() {
+        return Ok(());
     }
-    let row_of = |job: &NewJob| Job {
+    let measurements = fresh.iter().map(|one| measurement_row(one)).collect::<Result<Vec<_>, _>>()?;
+    let statement = Statement::own(INSERT_MEASUREMENTS).bind(row::json(&measurements)?);
+    tx::execute(tx, statement).await?;
+    let jobs: Vec<_> = fresh.iter().flat_map(|one| one.jobs.iter().map(|job| job_row(one, job))).collect();
+    let jobs = row::json(&jobs)?;
+    tx::execute(tx, Statement::own(INSERT_JOBS).bind(jobs.clone())).await?;
+    tx::execute(tx, Statement::own(INSERT_OPEN).bind(jobs)).await?;
+    idempotency::keep(
+        tx,
+        fresh
+            .iter()
+            .filter_map(|one| Some((one.scope.tenant(), one.idempotency.as_ref()?, one.measurement.id))),
+    )
+    .await
+}
+
+#[derive(Serialize)]
+struct MeasurementRow {
+    id: MeasurementId,
+    tenant: TenantId,
+    spec: String,
+    selection: String,
+    created_at: i64,
+    deadline_at: i64,
+    retry: String,
+    spec_sha256: String,
+    probe: String,
+    target: String,
+}
+
+#[derive(Serialize)]
+struct JobRow {
+    id: JobId,
+    tenant: TenantId,
+    agent: AgentId,
+    measurement: MeasurementId,
+    tier: &'static str,
+    cost: u32,
+    created_at: i64,
+    deadline_at: i64,
+    not_before: Option<i64>,
+    retry: String,
+    choice: &'static str,
+    outcome: Option<&'static str>,
+    attempt: Option<u32>,
+    ended_at: Option<i64>,
+    cached_from: Option<JobId>,
+    cached_class: Option<&'static str>,
+}
+
+fn measurement_row(one: &Enqueue) -> Result<MeasurementRow, StoreError> {
+    let measurement = &one.measurement;
+    Ok(MeasurementRow {
+        id: measurement.id,
+        tenant: one.scope.tenant(),
+        spec: row::json(&measurement.spec)?,
+        selection: row::json(&measurement.selection)?,
+        created_at: measurement.created_at.micros(),
+        deadline_at: measurement.deadline_at.micros(),
+        retry: measurement.retry.to_string(),
+        spec_sha256: row::hexadecimal(&measurement.spec_sha256),
+        probe: measurement.spec.get("probe").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        target: row::without_nul(&target(&measurement.spec)),
+    })
+}
+
+fn job_row(one: &Enqueue, job: &NewJob) -> JobRow {
+    let measurement = &one.measurement;
+    JobRow {
         id: job.id,
+        tenant: one.scope.tenant(),
         agent: job.agent,
+        measurement: measurement.id,
+        tier: measurement.tier.as_str(),
         cost: job.cost,
+        created_at: measurement.created_at.micros(),
+        deadline_at: measurement.deadline_at.micros(),
         not_before: job.not_before.map(UnixMicros::micros),
+        retry: measurement.retry.to_string(),
+        choice: measurement.choice.as_str(),
         outcome: job.cached_from.map(|_| End::Completed.as_str()),
         attempt: job.cached_from.map(|_| 0),
         ended_at: job.cached_from.map(|_| measurement.created_at.micros()),
         cached_from: job.cached_from.map(|cached| cached.job),
         cached_class: job.cached_from.map(|cached| cached.retention_class.as_str()),
-    };
-    let (open, cached): (Vec<Job>, Vec<Job>) = jobs.iter().map(row_of).partition(|job| job.cached_from.is_none());
-    let tenant = scope.tenant().uuid();
-    let statement = Statement::of(scope, INSERT_MEASUREMENT)
-        .bind(measurement.id.uuid())
-        .bind(tenant)
-        .bind(row::json(&measurement.spec)?)
-        .bind(row::json(&measurement.selection)?)
-        .bind(measurement.created_at.micros())
-        .bind(measurement.deadline_at.micros())
-        .bind(measurement.retry.to_string())
-        .bind(measurement.spec_sha256.to_vec())
-        .bind(measurement.spec.get("probe").and_then(Value::as_str).unwrap_or_default().to_owned())
-        .bind(target(&measurement.spec));
-    tx::execute(tx, statement).await?;
-    let open = row::json(&open)?;
-    for batch in [open.clone(), row::json(&cached)?].into_iter().filter(|batch| batch != NO_ROWS) {
-        let statement = Statement::of(scope, INSERT_JOBS)
-            .bind(batch)
-            .bind(tenant)
-            .bind(measurement.id.uuid())
-            .bind(measurement.tier.as_str())
-            .bind(measurement.created_at.micros())
-            .bind(measurement.deadline_at.micros());
-        tx::execute(tx, statement).await?;
     }
-    let statement = Statement::of(scope, INSERT_OPEN)
-        .bind(open)
-        .bind(tenant)
-        .bind(measurement.tier.as_str())
-        .bind(measurement.deadline_at.micros())
-        .bind(measurement.retry.to_string())
-        .bind(measurement.choice.as_str());
-    tx::execute(tx, statement).await?;
-    Ok(())
 }
 
 /// What a spec is aimed at, as reports and series are found by it: the target, with its port where there is one.
@@ -229,31 +288,46 @@ fn target(spec: &Value) -> String {
     }
 }
 
-/// What a batch without rows looks like.
-const NO_ROWS: &str = "[]";
-
 const COUNT_OPEN: &str = "SELECT COUNT(*) AS open FROM job_open WHERE tenant = $1";
-const INSERT_MEASUREMENT: &str = "INSERT INTO measurement (id, tenant, spec, selection, created_at, deadline_at, retry, spec_sha256, probe, target)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+const INSERT_MEASUREMENTS: &str = concat!(
+    "INSERT INTO measurement (id, tenant, spec, selection, created_at, deadline_at, retry, spec_sha256, probe, target) SELECT ",
+    uuid!("value ->> 'id'"),
+    ", ",
+    uuid!("value ->> 'tenant'"),
+    ", value ->> 'spec', value ->> 'selection', CAST(value ->> 'created_at' AS BIGINT), CAST(value ->> 'deadline_at' AS BIGINT), value ->> 'retry', ",
+    bytes!("value ->> 'spec_sha256'"),
+    ", value ->> 'probe', value ->> 'target' FROM ",
+    rows!("$1")
+);
 const INSERT_JOBS: &str = concat!(
     "INSERT INTO job (id, tenant, agent, measurement, tier, cost, retention_class, created_at, deadline_at, outcome, attempt, ended_at, cached_from, cached_class)
 SELECT ",
     uuid!("value ->> 'id'"),
-    ", $2, ",
+    ", ",
+    uuid!("value ->> 'tenant'"),
+    ", ",
     uuid!("value ->> 'agent'"),
-    ", $3, $4, CAST(value ->> 'cost' AS BIGINT), $4, $5, $6, value ->> 'outcome', CAST(value ->> 'attempt' AS BIGINT), CAST(value ->> 'ended_at' AS BIGINT), ",
+    ", ",
+    uuid!("value ->> 'measurement'"),
+    ", value ->> 'tier', CAST(value ->> 'cost' AS BIGINT), value ->> 'tier', CAST(value ->> 'created_at' AS BIGINT), CAST(value ->> 'deadline_at' AS BIGINT),
+value ->> 'outcome', CAST(value ->> 'attempt' AS BIGINT), CAST(value ->> 'ended_at' AS BIGINT), ",
     uuid!("value ->> 'cached_from'"),
     ", value ->> 'cached_class' FROM ",
     rows!("$1")
 );
+/// A job that was answered from an earlier report has its end already.
 const INSERT_OPEN: &str = concat!(
     "INSERT INTO job_open (id, agent, tenant, tier, cost, state, attempt, deadline_at, not_before, retry, choice) SELECT ",
     uuid!("value ->> 'id'"),
     ", ",
     uuid!("value ->> 'agent'"),
-    ", $2, $3, CAST(value ->> 'cost' AS BIGINT), 'queued', 0, $4, CAST(value ->> 'not_before' AS BIGINT), $5, $6 FROM ",
-    rows!("$1")
+    ", ",
+    uuid!("value ->> 'tenant'"),
+    ", value ->> 'tier', CAST(value ->> 'cost' AS BIGINT), 'queued', 0, CAST(value ->> 'deadline_at' AS BIGINT), CAST(value ->> 'not_before' AS BIGINT),
+value ->> 'retry', value ->> 'choice' FROM ",
+    rows!("$1"),
+    " WHERE value ->> 'outcome' IS NULL"
 );
 
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[COUNT_OPEN, INSERT_MEASUREMENT, INSERT_JOBS, INSERT_OPEN];
+pub(super) const STATEMENTS: &[&str] = &[COUNT_OPEN, INSERT_MEASUREMENTS, INSERT_JOBS, INSERT_OPEN];

@@ -1,6 +1,10 @@
 //! Handing jobs to a session, and taking them back into the queue.
 
+use std::collections::HashMap;
+use std::iter;
+
 use control_core::authorize::SystemScope;
+use serde::Serialize;
 use serde_json::Value;
 use shared_protocol::id::{AgentId, Attempt, Epoch, JobId, JobRef};
 use shared_protocol::tier::Tier;
@@ -30,30 +34,112 @@ pub struct LeasedJob {
     pub deadline_at: UnixMicros,
 }
 
-/// Leases queued jobs of an active agent to its session; those left out are not queued any more, or the session is not the agent's latest.
-pub async fn lease(tx: &mut Tx, _: SystemScope, agent: AgentId, epoch: Epoch, jobs: &[JobId], at: UnixMicros) -> Result<Vec<LeasedJob>, StoreError> {
-    let statement = Statement::own(LEASE).bind(row::json(jobs)?).bind(agent.uuid()).bind(epoch.0).bind(at.micros());
-    tx::all(tx, statement, leased).await
+/// Queued jobs of an active agent, to be leased to its session.
+#[derive(Debug, Clone)]
+pub struct Lease {
+    /// On whose behalf.
+    pub scope: SystemScope,
+    /// The agent.
+    pub agent: AgentId,
+    /// Its session.
+    pub epoch: Epoch,
+    /// The jobs.
+    pub jobs: Vec<JobId>,
+    /// Now.
+    pub at: UnixMicros,
 }
 
-/// Notes that an agent accepted jobs that were leased to it; says how many.
-pub async fn running(tx: &mut Tx, _: SystemScope, agent: AgentId, jobs: &[JobRef]) -> Result<u64, StoreError> {
-    tx::execute(tx, Statement::own(RUNNING).bind(row::json(jobs)?).bind(agent.uuid())).await
+/// Jobs that an agent accepted of those that were leased to it.
+#[derive(Debug, Clone)]
+pub struct Running {
+    /// On whose behalf.
+    pub scope: SystemScope,
+    /// The agent.
+    pub agent: AgentId,
+    /// The jobs.
+    pub jobs: Vec<JobRef>,
+}
+
+/// Leases jobs; those left out are not queued any more, or the session is not the agent's latest.
+pub async fn lease(tx: &mut Tx, all: &[Lease]) -> Result<Vec<Vec<LeasedJob>>, StoreError> {
+    #[derive(Serialize)]
+    struct Asked {
+        job: JobId,
+        agent: AgentId,
+        epoch: Epoch,
+        at: i64,
+    }
+    let asked = |lease: &Lease, job| Asked {
+        job,
+        agent: lease.agent,
+        epoch: lease.epoch,
+        at: lease.at.micros(),
+    };
+    let batch: Vec<Asked> = all.iter().flat_map(|lease| lease.jobs.iter().map(|job| asked(lease, *job))).collect();
+    let leased = tx::all(tx, Statement::own(LEASE).bind(row::json(&batch)?), leased).await?;
+    let mut leased: HashMap<JobId, LeasedJob> = leased.into_iter().map(|job| (job.job, job)).collect();
+    let of = |lease: &Lease| lease.jobs.iter().filter_map(|job| leased.remove(job)).collect();
+    Ok(all.iter().map(of).collect())
+}
+
+/// Notes that agents accepted jobs; of those that are not leased to them, nothing is noted.
+pub async fn running(tx: &mut Tx, all: &[Running]) -> Result<Vec<()>, StoreError> {
+    #[derive(Serialize)]
+    struct Accepted {
+        job: JobId,
+        attempt: Attempt,
+        agent: AgentId,
+    }
+    let accepted = |running: &Running, JobRef { job, attempt }| Accepted {
+        job,
+        attempt,
+        agent: running.agent,
+    };
+    let batch: Vec<Accepted> = all.iter().flat_map(|running| running.jobs.iter().map(|job| accepted(running, *job))).collect();
+    tx::execute(tx, Statement::own(RUNNING).bind(row::json(&batch)?)).await?;
+    Ok(vec![(); all.len()])
+}
+
+/// A job that goes back into its agent's queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Requeue {
+    /// The agent that was handed it.
+    pub agent: AgentId,
+    /// The job, in the attempt that is over.
+    #[serde(flatten)]
+    pub job: JobRef,
+    /// Not to be handed out before this.
+    pub not_before: Option<UnixMicros>,
 }
 
 /// Puts jobs that were handed out back into the queue, unless they ended, were handed out again, or somebody took them back.
-pub async fn requeue(tx: &mut Tx, _: SystemScope, agent: AgentId, jobs: &[JobRef], not_before: Option<UnixMicros>) -> Result<Vec<OpenJob>, StoreError> {
-    let statement = Statement::own(REQUEUE)
-        .bind(row::json(jobs)?)
-        .bind(agent.uuid())
-        .bind(not_before.map(UnixMicros::micros));
-    tx::all(tx, statement, open_job).await
+pub async fn requeue(tx: &mut Tx, _: SystemScope, jobs: &[Requeue]) -> Result<Vec<OpenJob>, StoreError> {
+    queue_again(tx, jobs).await
+}
+
+/// [`requeue`], for what was decided in here.
+pub(crate) async fn queue_again(tx: &mut Tx, jobs: &[Requeue]) -> Result<Vec<OpenJob>, StoreError> {
+    if jobs.is_empty() {
+        return Ok(Vec::new());
+    }
+    tx::all(tx, Statement::own(REQUEUE).bind(row::json(jobs)?), open_job).await
 }
 
 /// The job as it stands with its agent in this attempt; none where it ended or was taken from it.
 pub async fn handed_out(on: &mut impl Read, _: SystemScope, agent: AgentId, job: JobRef) -> Result<Option<OpenJob>, StoreError> {
-    let statement = Statement::own(HANDED_OUT).bind(job.job.uuid()).bind(job.attempt.0).bind(agent.uuid());
-    tx::optional(on, statement, open_job).await
+    Ok(standing_with(on, iter::once((agent, job))).await?.into_iter().next())
+}
+
+/// Those of some jobs that stand with these agents in these attempts.
+pub(crate) async fn standing_with(on: &mut impl Read, of: impl Iterator<Item = (AgentId, JobRef)>) -> Result<Vec<OpenJob>, StoreError> {
+    #[derive(Serialize)]
+    struct Meant {
+        agent: AgentId,
+        #[serde(flatten)]
+        job: JobRef,
+    }
+    let meant: Vec<Meant> = of.map(|(agent, job)| Meant { agent, job }).collect();
+    tx::all(on, Statement::own(HANDED_OUT).bind(row::json(&meant)?), open_job).await
 }
 
 fn leased(row: &Row) -> Result<LeasedJob, RowError> {
@@ -68,35 +154,47 @@ fn leased(row: &Row) -> Result<LeasedJob, RowError> {
 }
 
 const LEASE: &str = concat!(
-    "UPDATE job_open SET state = 'leased', attempt = attempt + 1, lease_epoch = $3, leased_at = $4 WHERE id IN (SELECT ",
-    uuid!("value"),
-    " FROM ",
+    "UPDATE job_open SET state = 'leased', attempt = attempt + 1, lease_epoch = asked.epoch, leased_at = asked.at FROM (SELECT ",
+    uuid!("value ->> 'job'"),
+    " AS job, ",
+    uuid!("value ->> 'agent'"),
+    " AS agent, CAST(value ->> 'epoch' AS BIGINT) AS epoch, CAST(value ->> 'at' AS BIGINT) AS at FROM ",
     rows!("$1"),
-    ") AND agent = $2 AND state = 'queued' AND cancel_requested_at IS NULL
-AND EXISTS (SELECT 1 FROM agent_session s JOIN agent a ON a.id = s.agent WHERE s.agent = $2 AND s.epoch = $3 AND a.state = 'active')
+    ") AS asked WHERE job_open.id = asked.job AND job_open.agent = asked.agent AND job_open.state = 'queued' AND job_open.cancel_requested_at IS NULL
+AND EXISTS (SELECT 1 FROM agent_session s JOIN agent a ON a.id = s.agent WHERE s.agent = asked.agent AND s.epoch = asked.epoch AND a.state = 'active')
 RETURNING id, attempt, tier, cost, deadline_at,
 (SELECT m.spec FROM job j JOIN measurement m ON m.id = j.measurement WHERE j.id = job_open.id) AS spec"
 );
 const RUNNING: &str = concat!(
-    "UPDATE job_open SET state = 'running' WHERE (id, attempt) IN (SELECT ",
+    "UPDATE job_open SET state = 'running' FROM (SELECT ",
     uuid!("value ->> 'job'"),
-    ", CAST(value ->> 'attempt' AS BIGINT) FROM ",
+    " AS job, ",
+    uuid!("value ->> 'agent'"),
+    " AS agent, CAST(value ->> 'attempt' AS BIGINT) AS attempt FROM ",
     rows!("$1"),
-    ") AND agent = $2 AND state = 'leased'"
+    ") AS accepted WHERE job_open.id = accepted.job AND job_open.attempt = accepted.attempt AND job_open.agent = accepted.agent AND job_open.state = 'leased'"
 );
 const REQUEUE: &str = concat!(
-    "UPDATE job_open SET state = 'queued', lease_epoch = NULL, leased_at = NULL, not_before = $3 WHERE (id, attempt) IN (SELECT ",
+    "UPDATE job_open SET state = 'queued', lease_epoch = NULL, leased_at = NULL, not_before = back.not_before FROM (SELECT ",
     uuid!("value ->> 'job'"),
-    ", CAST(value ->> 'attempt' AS BIGINT) FROM ",
+    " AS job, ",
+    uuid!("value ->> 'agent'"),
+    " AS agent, CAST(value ->> 'attempt' AS BIGINT) AS attempt, CAST(value ->> 'not_before' AS BIGINT) AS not_before FROM ",
     rows!("$1"),
-    ") AND agent = $2 AND state IN ('leased', 'running') AND cancel_requested_at IS NULL RETURNING ",
+    ") AS back WHERE job_open.id = back.job AND job_open.attempt = back.attempt AND job_open.agent = back.agent
+AND job_open.state IN ('leased', 'running') AND job_open.cancel_requested_at IS NULL RETURNING ",
     open_columns!()
 );
-
 const HANDED_OUT: &str = concat!(
     "SELECT ",
     open_columns!(),
-    " FROM job_open WHERE id = $1 AND attempt = $2 AND agent = $3 AND state IN ('leased', 'running')"
+    " FROM ",
+    rows!("$1"),
+    " AS meant JOIN job_open ON job_open.id = ",
+    uuid!("meant.value ->> 'job'"),
+    " AND job_open.attempt = CAST(meant.value ->> 'attempt' AS BIGINT) AND job_open.agent = ",
+    uuid!("meant.value ->> 'agent'"),
+    " WHERE job_open.state IN ('leased', 'running')"
 );
 
 #[cfg(test)]

@@ -1,32 +1,47 @@
-//! Taking a report in. One transaction stores it, ends its job and moves the outbox on, so that what is acknowledged is on disk.
+//! Taking reports in. One transaction stores them, ends their jobs and moves the outboxes on, so that what is acknowledged is on disk.
+
+use std::collections::{HashMap, HashSet};
 
 use control_core::authorize::SystemScope;
-use control_core::quota::Spans;
-use control_core::retry::{Loss, Return, returned};
-use control_core::series::{Good, Measured, Reading, Trust};
+use control_core::series::{Good, Measured, Reading};
 use shared_protocol::end::End;
 use shared_protocol::fault::{Fault, Status};
-use shared_protocol::id::{AgentId, Attempt, Epoch, IncarnationId, JobId, JobRef, Sequence, TenantId};
-use shared_protocol::tier::Tier;
+use shared_protocol::id::{AgentId, Attempt, Epoch, IncarnationId, JobId, JobRef, Sequence};
 use shared_protocol::time::UnixMicros;
 
 use crate::error::StoreError;
-use crate::jobs::{self, EndedJob, OpenJob};
-use crate::row::{self, Row, RowError};
-use crate::statement::Statement;
-use crate::tx::{self, Tx};
-use crate::usage::{self, Used};
+use crate::jobs::{EndedJob, OpenJob};
+use crate::tx::Tx;
+use crate::usage::Used;
+
+mod aside;
+mod discarded;
+mod in_time;
+mod insert;
+mod late;
+mod outbox;
+
+use outbox::Taken;
+
+/// Reports that came over one session, in their order. They are taken in together or not at all.
+#[derive(Debug, Clone)]
+pub struct Ingest {
+    /// On whose behalf.
+    pub scope: SystemScope,
+    /// The agent.
+    pub agent: AgentId,
+    /// Its session.
+    pub epoch: Epoch,
+    /// The life of the outbox that they come from.
+    pub incarnation: IncarnationId,
+    /// The reports.
+    pub reports: Vec<IncomingReport>,
+}
 
 /// A whole report as it came from an agent.
 #[derive(Debug, Clone)]
 pub struct IncomingReport {
-    /// The agent whose session it came over.
-    pub agent: AgentId,
-    /// That session.
-    pub epoch: Epoch,
-    /// The life of the outbox that it comes from.
-    pub incarnation: IncarnationId,
-    /// Its number there.
+    /// Its number in its outbox.
     pub seq: Sequence,
     /// The job it answers.
     pub job: JobId,
@@ -108,198 +123,75 @@ impl DiscardReason {
     }
 }
 
-/// Takes a report in.
-pub async fn ingest(tx: &mut Tx, system: SystemScope, report: &IncomingReport) -> Result<IngestOutcome, StoreError> {
-    let statement = Statement::own(SESSION).bind(report.agent.uuid()).bind(report.epoch.0);
-    let Some(outbox) = tx::optional(tx, statement, outbox).await? else {
-        return Ok(IngestOutcome::Fenced);
-    };
-    let taken_up_to = outbox
-        .filter(|(incarnation, _)| *incarnation == report.incarnation)
-        .map_or(0, |(_, up_to)| up_to);
-    if report.seq.value() <= taken_up_to {
-        return Ok(IngestOutcome::Duplicate);
-    }
-    if report.seq.value() > taken_up_to + 1 {
-        record_gap(tx, report, taken_up_to + 1).await?;
-    }
-    move_outbox(tx, report).await?;
-    match &report.readable {
-        Ok(facts) => store(tx, report, facts).await,
-        Err(why) => quarantine(tx, system, report, why).await,
-    }
+/// A report, and where it came from.
+#[derive(Debug, Clone, Copy)]
+struct Arrived<'a> {
+    from: &'a Ingest,
+    report: &'a IncomingReport,
 }
 
-async fn store(tx: &mut Tx, report: &IncomingReport, facts: &Facts) -> Result<IngestOutcome, StoreError> {
-    if let Some(ended) = end(tx, report, report.end, None).await? {
-        insert(tx, report, facts, ended.tier, Timing::InTime).await?;
-        return Ok(IngestOutcome::Stored(ended));
+/// Takes reports in, as if they came one after the other.
+pub async fn ingest(tx: &mut Tx, all: &[Ingest]) -> Result<Vec<Vec<IngestOutcome>>, StoreError> {
+    let taken = outbox::take(tx, all).await?;
+    let fresh: Vec<Arrived<'_>> = taken.iter().filter_map(Taken::fresh).collect();
+    let mut settled = Vec::with_capacity(fresh.len());
+    let mut rest = fresh.as_slice();
+    while !rest.is_empty() {
+        let (wave, later) = rest.split_at(wave(rest));
+        settled.append(&mut settle(tx, wave).await?);
+        rest = later;
     }
-    let statement = Statement::own(STANDING).bind(report.job.uuid()).bind(report.agent.uuid());
-    match judge(tx::optional(tx, statement, standing).await?, report.attempt) {
-        Ok((tenant, retention_class)) => {
-            if insert(tx, report, facts, retention_class, Timing::Late).await? {
-                usage::add(tx, Spans::of(report.at).day, &[(tenant, spent(report))]).await?;
-                Ok(IngestOutcome::Late)
-            } else {
-                discard(tx, report, DiscardReason::AlreadyReported).await
-            }
+    let (mut taken, mut settled) = (taken.into_iter(), settled.into_iter());
+    let mut next = |_: &IncomingReport| match taken.next()? {
+        Taken::Known(outcome) => Some(outcome),
+        Taken::Fresh(_) => settled.next(),
+    };
+    Ok(all.iter().map(|from| from.reports.iter().filter_map(&mut next).collect()).collect())
+}
+
+/// How many of these reports are settled at once: none of them is of the same job as another, and their bytes have a bound.
+fn wave(of: &[Arrived<'_>]) -> usize {
+    let (mut jobs, mut bytes) = (HashSet::with_capacity(of.len()), 0_usize);
+    let mut fits = |arrived: &Arrived<'_>| {
+        bytes += arrived.report.body.len();
+        jobs.insert(arrived.report.job) && bytes <= WAVE_BYTES
+    };
+    of.iter().take_while(|arrived| fits(arrived)).count().max(1)
+}
+
+/// Settles reports of as many jobs; one outcome for each, in their order.
+async fn settle(tx: &mut Tx, wave: &[Arrived<'_>]) -> Result<Vec<IngestOutcome>, StoreError> {
+    let (mut readable, mut unreadable) = (Vec::with_capacity(wave.len()), Vec::new());
+    for &arrived in wave {
+        match &arrived.report.readable {
+            Ok(facts) => readable.push((arrived, facts)),
+            Err(why) => unreadable.push((arrived, why.as_str())),
         }
-        Err(reason) => discard(tx, report, reason).await,
     }
+    let mut outcomes = HashMap::with_capacity(wave.len());
+    let untimely = in_time::store(tx, readable, &mut outcomes).await?;
+    late::judge(tx, untimely, &mut outcomes).await?;
+    aside::set(tx, unreadable, &mut outcomes).await?;
+    Ok(wave.iter().filter_map(|arrived| outcomes.remove(&arrived.report.job)).collect())
 }
 
-/// The gate: whoever takes the row out of `job_open` writes the end.
-async fn end(tx: &mut Tx, report: &IncomingReport, end: End, reason: Option<&str>) -> Result<Option<EndedJob>, StoreError> {
-    let gone = jobs::take_handed_out(tx, report.agent, report.job, report.attempt).await?;
-    Ok(jobs::close_with(tx, gone, end, reason, report.at, spent(report)).await?.into_iter().next())
-}
-
-/// What the report stands for in the tenant's usage, whether it can be understood or not.
-fn spent(report: &IncomingReport) -> Used {
-    Used {
-        agent_us: report.duration_us.min(DURATION_MAX_US),
-        report_bytes: u64::try_from(report.body.len()).unwrap_or(u64::MAX),
-        ..Used::default()
-    }
-}
-
-/// Where the job of a report stands that did not pass the gate.
-struct Standing {
-    tenant: TenantId,
-    outcome: Option<End>,
-    reason: Option<String>,
-    attempt: Attempt,
-    retention_class: Tier,
-}
-
-/// Whether a report that did not end its job is kept beside the end, for whom, and in which retention class.
-fn judge(standing: Option<Standing>, attempt: Attempt) -> Result<(TenantId, Tier), DiscardReason> {
-    let standing = standing.ok_or(DiscardReason::UnknownJob)?;
-    let outcome = standing.outcome.ok_or(DiscardReason::FencedAttempt)?;
-    if standing.attempt != attempt {
-        return Err(DiscardReason::FencedAttempt);
-    }
-    match outcome {
-        End::Expired => Ok((standing.tenant, standing.retention_class)),
-        End::Failed if standing.reason.as_deref() == Some(AGENT_LOST) => Ok((standing.tenant, standing.retention_class)),
-        End::Cancelled => Err(DiscardReason::Cancelled),
-        End::Completed | End::Failed | End::Refused => Err(DiscardReason::AlreadyEnded),
-    }
-}
-
-async fn quarantine(tx: &mut Tx, system: SystemScope, report: &IncomingReport, why: &str) -> Result<IngestOutcome, StoreError> {
-    let statement = Statement::own(QUARANTINE)
-        .bind(report.agent.uuid())
-        .bind(report.incarnation.uuid())
-        .bind(sequence(report.seq.value()))
-        .bind(report.job.uuid())
-        .bind(report.attempt.0)
-        .bind(why.to_owned())
-        .bind(report.body.clone())
-        .bind(report.at.micros());
-    tx::execute(tx, statement).await?;
-    if let Some(again) = retry(tx, system, report).await? {
-        return Ok(IngestOutcome::Retried(Box::new(again)));
-    }
-    Ok(IngestOutcome::Quarantined(end(tx, report, End::Failed, Some(BAD_REPORT)).await?))
-}
-
-/// Queues the job of a report that could not be understood again, if its policy says so.
-async fn retry(tx: &mut Tx, system: SystemScope, report: &IncomingReport) -> Result<Option<OpenJob>, StoreError> {
-    let job = JobRef {
-        job: report.job,
-        attempt: report.attempt,
-    };
-    let Some(open) = jobs::handed_out(tx, system, report.agent, job).await? else {
-        return Ok(None);
-    };
-    let left = open.deadline_at.since(report.at);
-    match returned(open.retry, report.attempt, Loss::BadReport, left, report.jitter) {
-        Return::Queue { after } => {
-            let again = jobs::requeue(tx, system, report.agent, &[job], Some(report.at.plus(after))).await?;
-            Ok(again.into_iter().next())
+impl Arrived<'_> {
+    /// The job, as the agent was handed it.
+    const fn job(&self) -> JobRef {
+        JobRef {
+            job: self.report.job,
+            attempt: self.report.attempt,
         }
-        Return::End => Ok(None),
     }
-}
 
-async fn discard(tx: &mut Tx, report: &IncomingReport, reason: DiscardReason) -> Result<IngestOutcome, StoreError> {
-    let seq = sequence(report.seq.value());
-    record(tx, report, (seq, seq), Some(report.job), reason.as_str()).await?;
-    Ok(IngestOutcome::Discarded(reason))
-}
-
-/// Reports that the agent gave up leave a gap in the numbers; that is noted, not an error.
-async fn record_gap(tx: &mut Tx, report: &IncomingReport, first: u64) -> Result<(), StoreError> {
-    let last = report.seq.value() - 1;
-    record(tx, report, (sequence(first), sequence(last)), None, GAP).await
-}
-
-async fn record(tx: &mut Tx, report: &IncomingReport, (first, last): (i64, i64), job: Option<JobId>, why: &'static str) -> Result<(), StoreError> {
-    let statement = Statement::own(DISCARD)
-        .bind(report.agent.uuid())
-        .bind(report.incarnation.uuid())
-        .bind(first)
-        .bind(last)
-        .bind(job.map(JobId::uuid))
-        .bind(why)
-        .bind(report.at.micros());
-    tx::execute(tx, statement).await?;
-    Ok(())
-}
-
-async fn move_outbox(tx: &mut Tx, report: &IncomingReport) -> Result<(), StoreError> {
-    let statement = Statement::own(MOVE_OUTBOX)
-        .bind(report.agent.uuid())
-        .bind(report.incarnation.uuid())
-        .bind(sequence(report.seq.value()));
-    tx::execute(tx, statement).await?;
-    Ok(())
-}
-
-#[derive(Clone, Copy)]
-enum Timing {
-    InTime,
-    Late,
-}
-
-/// Stores the report, and that its numbers are to go into series; says whether there was none of this job yet.
-async fn insert(tx: &mut Tx, report: &IncomingReport, facts: &Facts, retention_class: Tier, timing: Timing) -> Result<bool, StoreError> {
-    let late = match timing {
-        Timing::InTime => 0_i64,
-        Timing::Late => 1,
-    };
-    let skewed = match facts.measured.trust {
-        Trust::Plausible => 0_i64,
-        Trust::Skewed => 1,
-    };
-    let statement = Statement::own(INSERT)
-        .bind(retention_class.as_str())
-        .bind(report.job.uuid())
-        .bind(report.attempt.0)
-        .bind(late)
-        .bind(facts.status.as_str())
-        .bind(facts.fault.as_str())
-        .bind(report.started_at.micros())
-        .bind(facts.measured.at.micros())
-        .bind(skewed)
-        .bind(report.at.micros())
-        .bind(report.body.clone());
-    let fresh = tx::execute(tx, statement).await? > 0;
-    if fresh && !facts.readings.is_empty() {
-        let good = match facts.good() {
-            Good::Yes => 1_i64,
-            Good::No => 0,
-        };
-        let statement = Statement::own(INSERT_DUE)
-            .bind(report.job.uuid())
-            .bind(facts.measured.at.micros())
-            .bind(good)
-            .bind(row::json(&facts.readings)?);
-        tx::execute(tx, statement).await?;
+    /// What the report stands for in the tenant's usage, whether it can be understood or not.
+    fn spent(&self) -> Used {
+        Used {
+            agent_us: self.report.duration_us.min(DURATION_MAX_US),
+            report_bytes: u64::try_from(self.report.body.len()).unwrap_or(u64::MAX),
+            ..Used::default()
+        }
     }
-    Ok(fresh)
 }
 
 impl Facts {
@@ -316,45 +208,16 @@ fn sequence(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-fn outbox(row: &Row) -> Result<Option<(IncarnationId, u64)>, RowError> {
-    let incarnation = row.uuid_or_none("incarnation")?.map(IncarnationId::from_uuid);
-    Ok(incarnation.zip(row.number_or_none("up_to")?))
-}
-
-fn standing(row: &Row) -> Result<Standing, RowError> {
-    Ok(Standing {
-        tenant: TenantId::from_uuid(row.uuid("tenant")?),
-        outcome: row.known_or_none("outcome")?,
-        reason: row.text_or_none("reason")?,
-        attempt: Attempt(row.number_or_none("attempt")?.unwrap_or(0)),
-        retention_class: row.known("retention_class")?,
-    })
-}
-
+/// Most bytes of the reports that one statement carries, unless a single one is longer.
+const WAVE_BYTES: usize = 8 * 1024 * 1024;
 /// Longest run that is counted, microseconds: an agent may say anything.
 const DURATION_MAX_US: u64 = 86_400_000_000;
-/// The reason of a job whose agent lost it.
-const AGENT_LOST: &str = "agent_lost";
-/// The reason of a job whose report could not be understood.
-const BAD_REPORT: &str = "bad_report";
-/// Why numbers are missing that were never sent.
-const GAP: &str = "gap";
-
-const SESSION: &str = "SELECT o.incarnation, o.up_to FROM agent_session s JOIN agent a ON a.id = s.agent
-LEFT JOIN agent_outbox o ON o.agent = s.agent WHERE s.agent = $1 AND s.epoch = $2 AND a.state = 'active'";
-const MOVE_OUTBOX: &str = "INSERT INTO agent_outbox (agent, incarnation, up_to) VALUES ($1, $2, $3)
-ON CONFLICT (agent) DO UPDATE SET incarnation = excluded.incarnation, up_to = excluded.up_to";
-const INSERT: &str = "INSERT INTO report
-(retention_class, job, tenant, attempt, late, probe, target, status, fault, started_at, measured_at, skewed, received_at, body)
-SELECT $1, j.id, j.tenant, $3, $4, m.probe, m.target, $5, $6, $7, $8, $9, $10, $11 FROM job j JOIN measurement m ON m.id = j.measurement
-WHERE j.id = $2 ON CONFLICT (retention_class, job) DO NOTHING";
-const INSERT_DUE: &str = "INSERT INTO series_due (job, tenant, agent, probe, target, at, good, readings)
-SELECT j.id, j.tenant, j.agent, m.probe, m.target, $2, $3, $4 FROM job j JOIN measurement m ON m.id = j.measurement WHERE j.id = $1";
-const STANDING: &str = "SELECT tenant, outcome, reason, attempt, retention_class FROM job WHERE id = $1 AND agent = $2";
-const DISCARD: &str = "INSERT INTO report_discarded (agent, incarnation, seq, last_seq, job, why, at) VALUES ($1, $2, $3, $4, $5, $6, $7)
-ON CONFLICT (agent, incarnation, seq) DO NOTHING";
-const QUARANTINE: &str = "INSERT INTO report_quarantine (agent, incarnation, seq, job, attempt, why, body, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-ON CONFLICT (agent, incarnation, seq) DO NOTHING";
 
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[SESSION, MOVE_OUTBOX, INSERT, INSERT_DUE, STANDING, DISCARD, QUARANTINE];
+pub(crate) const STATEMENTS: &[&[&str]] = &[
+    aside::STATEMENTS,
+    discarded::STATEMENTS,
+    insert::STATEMENTS,
+    late::STATEMENTS,
+    outbox::STATEMENTS,
+];

@@ -9,7 +9,7 @@ use shared_protocol::id::JobId;
 use shared_protocol::time::UnixMicros;
 use uuid::Uuid;
 
-use super::{SeriesKey, agent_column, hexadecimal};
+use super::{SeriesKey, agent_column};
 use crate::dialect::{bytes, rows, uuid};
 use crate::error::StoreError;
 use crate::row::{self, Row, RowError};
@@ -163,8 +163,8 @@ async fn write(tx: &mut Tx, cells: &Cells) -> Result<(), StoreError> {
             min: cell.rollup.min,
             max: cell.rollup.max,
             sum: cell.rollup.sum,
-            sketch: hexadecimal(&cell.rollup.sketch.to_bytes()),
-            samples: (!cell.samples.is_empty()).then(|| hexadecimal(&pack(&cell.samples))),
+            sketch: row::hexadecimal(&cell.rollup.sketch.to_bytes()),
+            samples: (!cell.samples.is_empty()).then(|| row::hexadecimal(&pack(&cell.samples))),
         })
         .collect();
     tx::execute(tx, Statement::own(WRITE).bind(row::json(&batch)?)).await?;

@@ -6,7 +6,7 @@ use control_core::authorize::SystemScope;
 use control_core::series::{Day, Hour, Sample, pack, unpack};
 use serde::Serialize;
 
-use super::{SeriesKey, hexadecimal};
+use super::SeriesKey;
 use crate::dialect::{bytes, rows};
 use crate::error::StoreError;
 use crate::row::{self, RowError};
@@ -77,7 +77,7 @@ async fn write(tx: &mut Tx, days: &BTreeMap<(SeriesKey, Day), Vec<Sample>>) -> R
                 series: series.0,
                 day: day.0,
                 n: kept.len(),
-                samples: hexadecimal(&pack(kept)),
+                samples: row::hexadecimal(&pack(kept)),
             }
         })
         .collect();

@@ -1,6 +1,7 @@
 //! What the dispatcher has the store write, off its own task.
 
 use control_core::authorize::SystemScope;
+use control_store::jobs::Lease;
 use shared_protocol::id::{AgentId, Epoch, JobId};
 
 use super::Command;
@@ -9,10 +10,13 @@ use crate::jobs::lifecycle::Lifecycle;
 
 /// Leases jobs to a session, and says what came of it.
 pub(super) async fn lease(lifecycle: &Lifecycle, agent: AgentId, epoch: Epoch, asked: Vec<JobId>) {
-    let (jobs, now) = (asked.clone(), clock::now());
-    let result = lifecycle
-        .store
-        .write(move |tx| Box::pin(async move { control_store::jobs::lease(tx, SystemScope::for_own_work(), agent, epoch, &jobs, now).await }))
-        .await;
+    let lease = Lease {
+        scope: SystemScope::for_own_work(),
+        agent,
+        epoch,
+        jobs: asked.clone(),
+        at: clock::now(),
+    };
+    let result = lifecycle.store.submit(lease).await;
     lifecycle.dispatch.send(Command::Leased { agent, epoch, asked, result }).await;
 }

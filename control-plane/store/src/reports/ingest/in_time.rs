@@ -1,0 +1,47 @@
+//! Reports that somebody waits for: each ends its job.
+
+use std::collections::HashMap;
+
+use shared_protocol::id::JobId;
+
+use super::insert::{Stored, Timing, insert};
+use super::{Arrived, Facts, IngestOutcome};
+use crate::error::StoreError;
+use crate::jobs::{self, Closing, OpenJob};
+use crate::tx::Tx;
+
+/// Stores the reports whose jobs are open; gives the others back. The gate: whoever takes a row out of `job_open` writes the end.
+pub(super) async fn store<'a>(
+    tx: &mut Tx,
+    readable: Vec<(Arrived<'a>, &'a Facts)>,
+    outcomes: &mut HashMap<JobId, IngestOutcome>,
+) -> Result<Vec<(Arrived<'a>, &'a Facts)>, StoreError> {
+    let meant = readable.iter().map(|(arrived, _)| (arrived.from.agent, arrived.job()));
+    let gone = jobs::take_handed_out(tx, meant).await?;
+    let mut gone: HashMap<JobId, OpenJob> = gone.into_iter().map(|job| (job.job, job)).collect();
+    let (mut closing, mut stored, mut untimely) = (Vec::with_capacity(gone.len()), Vec::with_capacity(gone.len()), Vec::new());
+    for (arrived, facts) in readable {
+        let report = arrived.report;
+        let Some(gone) = gone.remove(&report.job) else {
+            untimely.push((arrived, facts));
+            continue;
+        };
+        stored.push(Stored {
+            arrived,
+            facts,
+            retention_class: gone.tier,
+            timing: Timing::InTime,
+        });
+        closing.push(Closing {
+            gone,
+            end: report.end,
+            reason: None,
+            at: report.at,
+            spent: arrived.spent(),
+        });
+    }
+    let ended = jobs::close_each(tx, closing).await?;
+    outcomes.extend(ended.into_iter().map(|ended| (ended.job, IngestOutcome::Stored(ended))));
+    insert(tx, &stored).await?;
+    Ok(untimely)
+}

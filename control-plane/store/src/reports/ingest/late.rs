@@ -1,0 +1,124 @@
+//! Reports of jobs that have their end, or are not the agent's: kept beside the end, or discarded.
+
+use std::collections::HashMap;
+
+use control_core::quota::Spans;
+use serde::Serialize;
+use shared_protocol::end::End;
+use shared_protocol::id::{AgentId, Attempt, JobId, TenantId};
+use shared_protocol::tier::Tier;
+
+use super::discarded::{self, Discarded};
+use super::insert::{Stored, Timing, insert};
+use super::{Arrived, DiscardReason, Facts, IngestOutcome};
+use crate::dialect::{rows, uuid};
+use crate::error::StoreError;
+use crate::row::{self, Row, RowError};
+use crate::statement::Statement;
+use crate::tx::{self, Tx};
+
+/// Where the job of a report stands that did not pass the gate.
+struct Standing {
+    tenant: TenantId,
+    outcome: Option<End>,
+    reason: Option<String>,
+    attempt: Attempt,
+    retention_class: Tier,
+}
+
+/// Keeps those reports beside their jobs' ends that may be, one a job, and discards the others.
+pub(super) async fn judge<'a>(tx: &mut Tx, untimely: Vec<(Arrived<'a>, &'a Facts)>, outcomes: &mut HashMap<JobId, IngestOutcome>) -> Result<(), StoreError> {
+    if untimely.is_empty() {
+        return Ok(());
+    }
+    let mut standings = standings(tx, untimely.iter().map(|(arrived, _)| arrived)).await?;
+    let (mut late, mut discarded) = (Vec::new(), Vec::new());
+    for (arrived, facts) in untimely {
+        let standing = standings.remove(&arrived.report.job);
+        match kept_for(standing, arrived.report.attempt) {
+            Ok((tenant, retention_class)) => {
+                let stored = Stored {
+                    arrived,
+                    facts,
+                    retention_class,
+                    timing: Timing::Late,
+                };
+                late.push((tenant, stored));
+            }
+            Err(reason) => discarded.push((arrived, reason)),
+        }
+    }
+    let stored: Vec<Stored<'_>> = late.iter().map(|(_, stored)| *stored).collect();
+    let fresh = insert(tx, &stored).await?;
+    for (tenant, Stored { arrived, .. }) in late {
+        if fresh.contains(&arrived.report.job) {
+            tx.tally.used(Spans::of(arrived.report.at).day, tenant, arrived.spent());
+            outcomes.insert(arrived.report.job, IngestOutcome::Late);
+        } else {
+            discarded.push((arrived, DiscardReason::AlreadyReported));
+        }
+    }
+    outcomes.extend(
+        discarded
+            .iter()
+            .map(|(arrived, reason)| (arrived.report.job, IngestOutcome::Discarded(*reason))),
+    );
+    let rows: Vec<Discarded> = discarded.into_iter().map(|(arrived, reason)| Discarded::report(arrived, reason)).collect();
+    discarded::record(tx, &rows).await
+}
+
+/// Whether a report that did not end its job is kept beside the end, for whom, and in which retention class.
+fn kept_for(standing: Option<Standing>, attempt: Attempt) -> Result<(TenantId, Tier), DiscardReason> {
+    let standing = standing.ok_or(DiscardReason::UnknownJob)?;
+    let outcome = standing.outcome.ok_or(DiscardReason::FencedAttempt)?;
+    if standing.attempt != attempt {
+        return Err(DiscardReason::FencedAttempt);
+    }
+    match outcome {
+        End::Expired => Ok((standing.tenant, standing.retention_class)),
+        End::Failed if standing.reason.as_deref() == Some(AGENT_LOST) => Ok((standing.tenant, standing.retention_class)),
+        End::Cancelled => Err(DiscardReason::Cancelled),
+        End::Completed | End::Failed | End::Refused => Err(DiscardReason::AlreadyEnded),
+    }
+}
+
+async fn standings<'a>(tx: &mut Tx, of: impl Iterator<Item = &'a Arrived<'a>>) -> Result<HashMap<JobId, Standing>, StoreError> {
+    #[derive(Serialize)]
+    struct Meant {
+        job: JobId,
+        agent: AgentId,
+    }
+    let meant = of.map(|arrived| Meant {
+        job: arrived.report.job,
+        agent: arrived.from.agent,
+    });
+    let batch: Vec<Meant> = meant.collect();
+    let standings = tx::all(tx, Statement::own(STANDING).bind(row::json(&batch)?), standing).await?;
+    Ok(standings.into_iter().collect())
+}
+
+fn standing(row: &Row) -> Result<(JobId, Standing), RowError> {
+    let standing = Standing {
+        tenant: TenantId::from_uuid(row.uuid("tenant")?),
+        outcome: row.known_or_none("outcome")?,
+        reason: row.text_or_none("reason")?,
+        attempt: Attempt(row.number_or_none("attempt")?.unwrap_or(0)),
+        retention_class: row.known("retention_class")?,
+    };
+    Ok((JobId::from_uuid(row.uuid("id")?), standing))
+}
+
+/// The reason of a job whose agent lost it.
+const AGENT_LOST: &str = "agent_lost";
+
+const STANDING: &str = concat!(
+    "SELECT j.id, j.tenant, j.outcome, j.reason, j.attempt, j.retention_class FROM ",
+    rows!("$1"),
+    " AS meant JOIN job j ON j.id = ",
+    uuid!("meant.value ->> 'job'"),
+    " AND j.agent = ",
+    uuid!("meant.value ->> 'agent'")
+);
+
+#[cfg(test)]
+pub(super) const STATEMENTS: &[&str] = &[STANDING];

@@ -1,0 +1,127 @@
+//! Which reports are new, by the sessions they come over and how far the outboxes are on disk.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use shared_protocol::id::{AgentId, Epoch, IncarnationId};
+
+use super::discarded::{self, Discarded};
+use super::{Arrived, Ingest, IngestOutcome, sequence};
+use crate::dialect::{rows, uuid};
+use crate::error::StoreError;
+use crate::row::{self, Row, RowError};
+use crate::statement::Statement;
+use crate::tx::{self, Tx};
+
+/// A report, once its session and its number were looked at.
+pub(super) enum Taken<'a> {
+    /// Nothing more is done about it.
+    Known(IngestOutcome),
+    /// The next of its outbox.
+    Fresh(Arrived<'a>),
+}
+
+/// An outbox on disk: its life, and the last number taken in of it. None before its first report.
+type Outbox = Option<(IncarnationId, u64)>;
+
+/// Moves the outboxes past these reports; says of each what it is, in their order.
+pub(super) async fn take<'a>(tx: &mut Tx, all: &'a [Ingest]) -> Result<Vec<Taken<'a>>, StoreError> {
+    let mut sessions = sessions(tx, all).await?;
+    let mut taken = Vec::with_capacity(all.len());
+    let (mut gaps, mut moved) = (Vec::new(), HashMap::new());
+    for from in all {
+        let Some(outbox) = sessions.get_mut(&(from.agent, from.epoch)) else {
+            taken.extend(from.reports.iter().map(|_| Taken::Known(IngestOutcome::Fenced)));
+            continue;
+        };
+        for report in &from.reports {
+            let up_to = outbox.filter(|(incarnation, _)| *incarnation == from.incarnation).map_or(0, |(_, up_to)| up_to);
+            let seq = report.seq.value();
+            if seq <= up_to {
+                taken.push(Taken::Known(IngestOutcome::Duplicate));
+                continue;
+            }
+            let arrived = Arrived { from, report };
+            if seq > up_to + 1 {
+                gaps.push(Discarded::gap(arrived, up_to + 1));
+            }
+            *outbox = Some((from.incarnation, seq));
+            moved.insert(from.agent, (from.incarnation, seq));
+            taken.push(Taken::Fresh(arrived));
+        }
+    }
+    discarded::record(tx, &gaps).await?;
+    keep(tx, moved).await?;
+    Ok(taken)
+}
+
+impl<'a> Taken<'a> {
+    pub(super) const fn fresh(&self) -> Option<Arrived<'a>> {
+        match self {
+            Self::Known(_) => None,
+            Self::Fresh(arrived) => Some(*arrived),
+        }
+    }
+}
+
+/// The outboxes of those sessions that are their agents' latest, of agents that may work.
+async fn sessions(tx: &mut Tx, all: &[Ingest]) -> Result<HashMap<(AgentId, Epoch), Outbox>, StoreError> {
+    #[derive(Serialize)]
+    struct Session {
+        agent: AgentId,
+        epoch: Epoch,
+    }
+    let session = |from: &Ingest| Session {
+        agent: from.agent,
+        epoch: from.epoch,
+    };
+    let batch: Vec<Session> = all.iter().map(session).collect();
+    let rows = tx::all(tx, Statement::own(SESSIONS).bind(row::json(&batch)?), session_outbox).await?;
+    Ok(rows.into_iter().collect())
+}
+
+async fn keep(tx: &mut Tx, moved: HashMap<AgentId, (IncarnationId, u64)>) -> Result<(), StoreError> {
+    #[derive(Serialize)]
+    struct Moved {
+        agent: AgentId,
+        incarnation: IncarnationId,
+        up_to: i64,
+    }
+    let row_of = |(agent, (incarnation, seq))| Moved {
+        agent,
+        incarnation,
+        up_to: sequence(seq),
+    };
+    let batch: Vec<Moved> = moved.into_iter().map(row_of).collect();
+    if !batch.is_empty() {
+        tx::execute(tx, Statement::own(MOVE).bind(row::json(&batch)?)).await?;
+    }
+    Ok(())
+}
+
+fn session_outbox(row: &Row) -> Result<((AgentId, Epoch), Outbox), RowError> {
+    let session = (AgentId::from_uuid(row.uuid("agent")?), Epoch(row.number("epoch")?));
+    let incarnation = row.uuid_or_none("incarnation")?.map(IncarnationId::from_uuid);
+    Ok((session, incarnation.zip(row.number_or_none("up_to")?)))
+}
+
+const SESSIONS: &str = concat!(
+    "SELECT s.agent, s.epoch, o.incarnation, o.up_to FROM (SELECT ",
+    uuid!("value ->> 'agent'"),
+    " AS agent, CAST(value ->> 'epoch' AS BIGINT) AS epoch FROM ",
+    rows!("$1"),
+    ") AS asked JOIN agent_session s ON s.agent = asked.agent AND s.epoch = asked.epoch JOIN agent a ON a.id = s.agent AND a.state = 'active'
+LEFT JOIN agent_outbox o ON o.agent = s.agent"
+);
+const MOVE: &str = concat!(
+    "INSERT INTO agent_outbox (agent, incarnation, up_to) SELECT ",
+    uuid!("value ->> 'agent'"),
+    ", ",
+    uuid!("value ->> 'incarnation'"),
+    ", CAST(value ->> 'up_to' AS BIGINT) FROM ",
+    rows!("$1"),
+    " WHERE true ON CONFLICT (agent) DO UPDATE SET incarnation = excluded.incarnation, up_to = excluded.up_to"
+);
+
+#[cfg(test)]
+pub(super) const STATEMENTS: &[&str] = &[SESSIONS, MOVE];

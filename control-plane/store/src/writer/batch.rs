@@ -1,0 +1,300 @@
+//! One batch of the writer: what was asked alone is applied one by one, what is hot as one set for each kind; then all is committed at once.
+//!
+//! Each of them has a savepoint, so that one that fails is undone and takes nobody with it. A set that fails is undone too, and its members are
+//! applied one by one.
+
+use std::future::poll_fn;
+use std::iter::zip;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::slice;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::Operation;
+use crate::connection::{Connection, TransactionId};
+use crate::error::{StoreError, Unavailable};
+use crate::hot::{Asked, Hot};
+use crate::jobs::{Enqueue, Lease, Running};
+use crate::reports::Ingest;
+use crate::tally;
+use crate::tx::{BoxFuture, Tx};
+
+/// An operation that is applied by itself, and then told whether that was committed.
+pub(crate) type Alone = Box<dyn for<'c> FnOnce(&'c mut Tx) -> BoxFuture<'c, Settled> + Send>;
+
+/// An operation that was applied and waits for the commit.
+pub(crate) struct Settled {
+    verdict: Verdict,
+    answer: Box<dyn FnOnce(Result<(), Unavailable>) + Send>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// Commit it.
+    Keep,
+    /// Undo this one alone.
+    Undo,
+    /// Undo it, and open the connection again before the next batch.
+    UndoAndReopen,
+}
+
+/// The transaction is lost, or nobody answered whether it was committed.
+pub(super) struct Broken {
+    pub(super) reason: Unavailable,
+    pub(super) connection: Trust,
+    pub(super) in_doubt: Option<TransactionId>,
+}
+
+/// Whether the connection can carry the next batch, once the lost transaction is rolled back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    Sound,
+    Spoilt,
+}
+
+/// What the channel held, sorted by kind.
+#[derive(Default)]
+pub(super) struct Batch {
+    alone: Vec<Alone>,
+    running: Vec<Asked<Running>>,
+    ingest: Vec<Asked<Ingest>>,
+    enqueue: Vec<Asked<Enqueue>>,
+    lease: Vec<Asked<Lease>>,
+}
+
+/// A batch's transaction.
+struct Applying<'a> {
+    tx: &'a mut Tx,
+    settled: &'a mut Vec<Settled>,
+    savepoint: Savepoint,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Savepoint {
+    /// Nothing was done since it was made.
+    Fresh,
+    /// What was done since is to be kept.
+    Holds,
+}
+
+/// Makes an operation of a caller's function.
+pub(crate) fn alone<T, F>(apply: F, answer_to: oneshot::Sender<Result<T, StoreError>>) -> Operation
+where
+    T: Send + 'static,
+    F: for<'c> FnOnce(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+{
+    Operation::Alone(Box::new(move |tx| {
+        Box::pin(async move {
+            if answer_to.is_closed() {
+                // Nobody waits any more, so nothing was promised either.
+                return Settled {
+                    verdict: Verdict::Keep,
+                    answer: Box::new(|_| ()),
+                };
+            }
+            let result = apply(tx).await;
+            Settled::new(result, answer_to)
+        })
+    }))
+}
+
+impl Settled {
+    fn new<T: Send + 'static>(result: Result<T, StoreError>, answer_to: oneshot::Sender<Result<T, StoreError>>) -> Self {
+        let verdict = match &result {
+            Ok(_) => Verdict::Keep,
+            Err(error) if error.spoils_connection() => Verdict::UndoAndReopen,
+            Err(_) => Verdict::Undo,
+        };
+        let answer = move |committed: Result<(), Unavailable>| {
+            let answer = match (committed, result) {
+                // What it says of the data may rest on what was rolled back; why it could not work at all still holds.
+                (Err(_), Err(own)) if own.is_retryable() => Err(own),
+                (Err(reason), _) => Err(reason.into()),
+                (Ok(()), result) => result,
+            };
+            // A caller that went away meanwhile needs no answer.
+            let _gone = answer_to.send(answer);
+        };
+        Self {
+            verdict,
+            answer: Box::new(answer),
+        }
+    }
+
+    /// Tells the caller what became of the commit.
+    pub(super) fn answer(self, committed: Result<(), Unavailable>) {
+        (self.answer)(committed);
+    }
+
+    pub(super) const fn kept(&self) -> bool {
+        matches!(self.verdict, Verdict::Keep)
+    }
+
+    /// Whether the connection is of no use any more.
+    pub(super) const fn spoilt(&self) -> bool {
+        matches!(self.verdict, Verdict::UndoAndReopen)
+    }
+}
+
+impl Batch {
+    pub(super) fn of(operations: impl Iterator<Item = Operation>) -> Self {
+        let mut batch = Self::default();
+        for operation in operations {
+            match operation {
+                Operation::Alone(alone) => batch.alone.push(alone),
+                Operation::Enqueue(asked) => batch.enqueue.push(*asked),
+                Operation::Lease(asked) => batch.lease.push(*asked),
+                Operation::Running(asked) => batch.running.push(*asked),
+                Operation::Ingest(asked) => batch.ingest.push(*asked),
+            }
+        }
+        batch
+    }
+
+    /// Everything between begin and commit. Where the commit was sent and not answered, its fate is in doubt.
+    pub(super) async fn apply(self, tx: &mut Tx, settled: &mut Vec<Settled>) -> Result<(), Broken> {
+        let id = begin(tx).await?;
+        let mut applying = Applying {
+            tx,
+            settled,
+            savepoint: Savepoint::Fresh,
+        };
+        for alone in self.alone {
+            applying.alone(alone).await?;
+        }
+        // A job that is accepted and reported in one batch was running before it ended.
+        applying.set(self.running).await?;
+        applying.set(self.ingest).await?;
+        applying.set(self.enqueue).await?;
+        applying.set(self.lease).await?;
+        guarded(tally::write(tx)).await?.map_err(|error| broken(&error))?;
+        tx.commit().await.map_err(|error| {
+            let broken = broken(&error);
+            // A refusal is an answer; only a lost connection is none.
+            let in_doubt = id.filter(|_| broken.reason == Unavailable::Unreachable);
+            Broken { in_doubt, ..broken }
+        })
+    }
+}
+
+impl Applying<'_> {
+    async fn alone(&mut self, operation: Alone) -> Result<(), Broken> {
+        self.next_savepoint().await?;
+        let one = guarded(operation(self.tx)).await?;
+        self.settle(one).await
+    }
+
+    /// Applies all operations of a kind at once; if that fails, one by one.
+    async fn set<H: Hot>(&mut self, asked: Vec<Asked<H>>) -> Result<(), Broken> {
+        // Where nobody waits any more, nothing was promised either.
+        let waiting = asked.into_iter().filter(|one| !one.answer.is_closed());
+        let (all, answers): (Vec<H>, Vec<_>) = waiting.map(|one| (one.asked, one.answer)).unzip();
+        if all.is_empty() {
+            return Ok(());
+        }
+        self.next_savepoint().await?;
+        match guarded(H::apply(self.tx, &all)).await? {
+            Ok(results) => {
+                let settled = zip(results, answers).map(|(result, answer)| Settled::new(Ok(result), answer));
+                self.settled.extend(settled);
+                self.savepoint = Savepoint::Holds;
+                Ok(())
+            }
+            // What the database cannot do for all of them, it cannot do for one.
+            Err(StoreError::Unavailable(reason)) => {
+                let settled = answers.into_iter().map(|answer| Settled::new(Err(reason.into()), answer));
+                self.settled.extend(settled);
+                self.tx.undo().await.map_err(|error| broken(&error))
+            }
+            Err(error) => {
+                self.tx.undo().await.map_err(|error| broken(&error))?;
+                tracing::warn!(%error, operations = all.len(), "a set of operations was refused; they are tried one by one");
+                for (one, answer) in zip(&all, answers) {
+                    self.one_of_set(one, answer).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn one_of_set<H: Hot>(&mut self, one: &H, answer: oneshot::Sender<Result<H::Answer, StoreError>>) -> Result<(), Broken> {
+        self.next_savepoint().await?;
+        let applied = guarded(H::apply(self.tx, slice::from_ref(one))).await?;
+        // A set answers each of its members.
+        let result = applied.and_then(|answers| answers.into_iter().next().ok_or(Unavailable::NotCommitted.into()));
+        self.settle(Settled::new(result, answer)).await
+    }
+
+    /// Undoes an operation that failed; the others stand.
+    async fn settle(&mut self, one: Settled) -> Result<(), Broken> {
+        let kept = one.kept();
+        self.settled.push(one);
+        if kept {
+            self.savepoint = Savepoint::Holds;
+            return Ok(());
+        }
+        self.tx.undo().await.map_err(|error| broken(&error))
+    }
+
+    async fn next_savepoint(&mut self) -> Result<(), Broken> {
+        if self.savepoint == Savepoint::Holds {
+            self.tx.keep().await.map_err(|error| broken(&error))?;
+            self.savepoint = Savepoint::Fresh;
+        }
+        Ok(())
+    }
+}
+
+async fn begin(tx: &mut Tx) -> Result<Option<TransactionId>, Broken> {
+    let on_a_server = matches!(tx.connection(), Connection::Postgres(_));
+    tx.begin().await.map_err(|error| match broken(&error) {
+        // It may have become a standby: it is left, and whoever is the primary now is dialled.
+        broken if on_a_server => Broken {
+            connection: Trust::Spoilt,
+            ..broken
+        },
+        broken => broken,
+    })
+}
+
+/// Runs one operation or set; one that panics or never ends breaks its batch, not the writer.
+async fn guarded<T>(applied: impl Future<Output = T>) -> Result<T, Broken> {
+    let mut applied = pin!(applied);
+    let guarded = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| applied.as_mut().poll(context))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(done)) => Poll::Ready(Ok(done)),
+        Err(_panic) => Poll::Ready(Err(interrupted(Unavailable::NotCommitted))),
+    });
+    timeout(OPERATION_TIMEOUT, guarded).await.unwrap_or(Err(interrupted(Unavailable::TimedOut)))
+}
+
+/// A statement may still be under way on the connection.
+const fn interrupted(reason: Unavailable) -> Broken {
+    Broken {
+        reason,
+        connection: Trust::Spoilt,
+        in_doubt: None,
+    }
+}
+
+fn broken(error: &StoreError) -> Broken {
+    tracing::warn!(%error, "a step of the writer's transaction was refused");
+    let connection = if error.spoils_connection() { Trust::Spoilt } else { Trust::Sound };
+    let reason = if let StoreError::Unavailable(reason) = error {
+        *reason
+    } else {
+        Unavailable::NotCommitted
+    };
+    Broken {
+        reason,
+        connection,
+        in_doubt: None,
+    }
+}
+
+/// Longest an operation or a set may take; its batch is given up after that.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(30);
