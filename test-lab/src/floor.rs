@@ -10,6 +10,8 @@ use sqlx::{ConnectOptions as _, Connection as _, QueryBuilder, Sqlite, SqliteCon
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
+use crate::process::processor_time;
+
 /// What the floor did.
 #[derive(Debug, Clone, Copy)]
 pub struct Floor {
@@ -19,6 +21,8 @@ pub struct Floor {
     pub commits: u64,
     /// How long it took.
     pub took: Duration,
+    /// Of the whole process.
+    pub processor: Duration,
 }
 
 /// One row to append, and who waits for it.
@@ -44,6 +48,7 @@ pub async fn measure(file: &Path, clients: usize, spec_bytes: usize, report_byte
         .execute(&mut connection)
         .await?;
     let (appends, queue) = mpsc::channel(clients.max(1));
+    let processor = processor_time(std::process::id())?;
     let began = crate::clock::start();
     let mut asking = JoinSet::new();
     for _ in 0..clients {
@@ -65,8 +70,14 @@ pub async fn measure(file: &Path, clients: usize, spec_bytes: usize, report_byte
     drop(appends);
     let (rows, commits) = write(&mut connection, queue, clients).await?;
     let took = began.elapsed();
+    let processor = processor_time(std::process::id())?.saturating_sub(processor);
     connection.close().await?;
-    Ok(Floor { rows, commits, took })
+    Ok(Floor {
+        rows,
+        commits,
+        took,
+        processor,
+    })
 }
 
 async fn write(connection: &mut SqliteConnection, mut queue: mpsc::Receiver<Append>, most: usize) -> Result<(u64, u64)> {

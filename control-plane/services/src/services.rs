@@ -22,7 +22,7 @@ use crate::error::StartError;
 use crate::fleet::{Authority, Directory, Fleet, IdentityMap};
 use crate::housekeeping;
 use crate::identity::{Identity, JoinBundles, Pepper};
-use crate::jobs::{Dispatch, Dispatcher, Jobs, Lifecycle, Loaded, Rates, stranded};
+use crate::jobs::{Accepts, Dispatch, Dispatcher, Jobs, Lifecycle, Loaded, Rates, stranded};
 use crate::metrics::Metrics;
 use crate::reports::{Bus, Reports};
 use crate::series::{Roller, Series};
@@ -104,6 +104,7 @@ impl Services {
         let authority = Authority::load_or_create(&data_dir.join("ca"), &options.agent_names, &options.trust_domain, clock::now())?;
 
         let (dispatch, receiver) = Dispatch::channel();
+        let (accepts, accepted) = Accepts::channel();
         let (stranded, relocations) = stranded();
         let boot = InstanceId::new(clock::now(), clock::random_id_bytes());
         let metrics = Metrics::default();
@@ -112,6 +113,7 @@ impl Services {
             store: store.clone(),
             bus: Arc::new(Bus::new(boot.uuid().simple().to_string())),
             dispatch,
+            accepts,
             in_flight: Arc::default(),
             metrics,
             tiers: Tiers::load(&store).await?,
@@ -128,6 +130,7 @@ impl Services {
         }
         let dispatcher = Dispatcher::new(lifecycle.clone(), loaded);
         lifecycle.tasks.spawn(dispatcher.run(receiver));
+        lifecycle.tasks.spawn(accepted.run(lifecycle.clone()));
 
         let house = housekeeping::keep_house(store.clone(), lifecycle.tiers.clone(), lifecycle.metrics.clone(), lifecycle.stopping.clone());
         lifecycle.tasks.spawn(house);
@@ -160,7 +163,7 @@ impl Services {
             subscriptions: Subscriptions::new(lifecycle.clone(), identity.clone()),
             identity,
             jobs,
-            reports: Reports::new(store.clone(), Arc::clone(&lifecycle.bus)),
+            reports: Reports::new(store.clone(), Arc::clone(&lifecycle.bus), Arc::clone(&lifecycle.in_flight)),
             series: lifecycle.series.clone(),
             metrics: lifecycle.metrics.clone(),
             fleet,

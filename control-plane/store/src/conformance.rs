@@ -145,8 +145,7 @@ impl<D: Made> World<D> {
         let reference = JobRef { job, attempt: leased.attempt };
         self.submit(jobs::Running {
             scope: system(),
-            agent: side.agent,
-            jobs: vec![reference],
+            accepted: vec![(side.agent, reference)],
         })
         .await;
         (measurement, reference)

@@ -1,6 +1,7 @@
 //! Every agent that is not revoked, in memory, so that choosing and listing look at no rows. The store is the truth: it is read at the start,
 //! and each change made here follows its commit.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use control_core::authorize::{SystemScope, TenantScope};
@@ -68,6 +69,13 @@ impl Directory {
     /// Whether an agent is the tenant's own.
     pub(crate) fn owns(&self, scope: TenantScope, agent: AgentId) -> bool {
         self.lock().owns(scope.tenant(), agent)
+    }
+
+    /// What agents that serve the tenant are called.
+    pub(crate) fn names(&self, scope: TenantScope, agents: &[AgentId]) -> HashMap<AgentId, String> {
+        let index = self.lock();
+        let name = |agent: &AgentId| Some((*agent, index.get(scope.tenant(), *agent)?.name.clone()));
+        agents.iter().filter_map(name).collect()
     }
 
     /// The oldest of the tenant's own agents above the number that its tier includes: it and every newer one get no new work.

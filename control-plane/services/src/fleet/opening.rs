@@ -36,6 +36,8 @@ impl Fleet {
         self.settle_rivalry(agent, hello.instance, address).await?;
         let instance = hello.instance;
         let incarnation = hello.outbox.incarnation;
+        // What the agent accepted a moment ago it may have lost since: that is judged by what is on disk.
+        self.lifecycle().accepts.written().await;
         let opening = self.store().write(move |tx| Box::pin(settle(tx, agent, hello, clock::now()))).await;
         let opened = match opening {
             Ok(Some(opened)) => opened,

@@ -8,7 +8,7 @@ use control_core::board::Returned;
 use control_core::host_load;
 use control_core::retry::{Loss, Return, returned};
 use control_store::StoreError;
-use control_store::jobs::{EndedJob, Requeue, Running};
+use control_store::jobs::{EndedJob, Requeue};
 use shared_protocol::close::CloseReason;
 use shared_protocol::event::ProbeEvent;
 use shared_protocol::frame::{Ack, AgentKeepalive, Refuse};
@@ -52,7 +52,7 @@ impl Session {
         self.fleet.registry().heard(self.agent, self.epoch, clock::monotonic());
         match effect {
             ServerEffect::Credit { granted } => self.lifecycle().dispatch.credit(self.agent, self.epoch, granted).await,
-            ServerEffect::Accepted(job) => self.accepted(job),
+            ServerEffect::Accepted(job) => self.accepted(job).await,
             ServerEffect::Refused(refuse) => self.refused(refuse).await,
             ServerEffect::Finding { job, n, findings } => self.found(job, n, findings),
             ServerEffect::Report { seq, job, body } => self.report(seq, job, body).await,
@@ -115,25 +115,13 @@ impl Session {
         self.lifecycle().series.ingest_samples(numbers.into_iter().map(sample).collect());
     }
 
-    fn accepted(&self, job: JobRef) {
-        let Some(measurement) = self.lifecycle().in_flight.measurement(self.agent, job.job) else {
+    async fn accepted(&self, job: JobRef) {
+        let lifecycle = self.lifecycle();
+        let Some(measurement) = lifecycle.in_flight.accept(self.agent, job) else {
             return;
         };
-        self.lifecycle().publish(measurement, job.job, self.agent, "running", None, job.attempt);
-        let store = self.fleet.store().clone();
-        let agent = self.agent;
-        // Only people read this state; what an agent has in hand it says itself at its next hello.
-        self.lifecycle().tasks.spawn(async move {
-            let running = Running {
-                scope: SystemScope::for_own_work(),
-                agent,
-                jobs: vec![job],
-            };
-            let written = store.submit(running).await;
-            if let Err(error) = written {
-                tracing::warn!(%error, job_id = %job.job, "a job's running state could not be written");
-            }
-        });
+        lifecycle.publish(measurement, job.job, self.agent, "running", None, job.attempt);
+        lifecycle.accepts.accepted(self.agent, job).await;
     }
 
     async fn refused(&self, refuse: Refuse) {

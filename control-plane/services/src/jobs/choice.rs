@@ -8,7 +8,7 @@ use shared_protocol::id::{AgentId, MeasurementId};
 use shared_protocol::spec::{InvalidField, ProbeSpec};
 use shared_protocol::tier::{Tier, TierLimits};
 
-use super::admission::within;
+use super::decide::within;
 use super::{Jobs, Load};
 use crate::error::ServiceError;
 use crate::identity::{checked_label_sets, checked_labels, checked_word};

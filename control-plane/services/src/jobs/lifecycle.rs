@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::relocate::Stranded;
-use super::{Dispatch, InFlight, Rates};
+use super::{Accepts, Dispatch, InFlight, Rates};
 use crate::clock;
 use crate::fleet::Presence;
 use crate::metrics::{EndLabel, Metrics};
@@ -27,6 +27,7 @@ pub(crate) struct Lifecycle {
     pub(crate) store: Store,
     pub(crate) bus: Arc<Bus>,
     pub(crate) dispatch: Dispatch,
+    pub(crate) accepts: Accepts,
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) metrics: Metrics,
     pub(crate) tiers: Tiers,

@@ -1,13 +1,10 @@
 //! What a measurement would be, without making it.
 
-use std::collections::HashMap;
-
 use control_api::measurement::{CreateMeasurement, Plan, PlannedJob};
 use control_core::authorize::Grant;
-use shared_protocol::id::AgentId;
 
 use super::Jobs;
-use super::admission::start_of;
+use super::decide::start_of;
 use crate::allowances::{self, RateAllowance};
 use crate::clock;
 use crate::error::ServiceError;
@@ -22,15 +19,12 @@ impl Jobs {
         let tier = grant.tier().ok_or(ServiceError::NotFound)?;
         let decided = self.decide(scope, tier, request, None).await?;
         let now = clock::now();
-        let ids: Vec<AgentId> = decided.chosen.iter().map(|chosen| chosen.candidate.agent).collect();
-        let rows = control_store::agents::find_many(&mut self.store().reader().await?, scope, &ids).await?;
-        let names: HashMap<AgentId, String> = rows.into_iter().map(|row| (row.id, row.name)).collect();
         let jobs: Vec<PlannedJob> = decided
             .chosen
             .iter()
             .map(|chosen| PlannedJob {
                 agent: chosen.candidate.agent.to_string(),
-                agent_name: names.get(&chosen.candidate.agent).cloned().unwrap_or_default(),
+                agent_name: chosen.name.clone(),
                 cost: if chosen.cached.is_some() { 0 } else { decided.admitted.cost },
                 cached: chosen.cached.is_some(),
                 estimated_start: chosen.cached.is_none().then(|| now.plus(start_of(chosen.candidate)).into()),

@@ -8,11 +8,11 @@ use control_api::job::{Job, JobQuery};
 use control_api::measurement::Measurement;
 use control_api::page::{Page, PageQuery};
 use control_core::authorize::{Grant, TenantScope};
-use control_store::jobs::{JobFilter, JobRow, MeasurementRow};
+use control_store::jobs::{JobFilter, JobRow, JobState, MeasurementRow, OpenState};
 use control_store::{Page as StorePage, Reader};
-use shared_protocol::id::{AgentId, JobId, MeasurementId};
+use shared_protocol::id::{AgentId, JobId, JobRef, MeasurementId};
 
-use super::Jobs;
+use super::{InFlight, Jobs};
 use crate::error::ServiceError;
 
 impl Jobs {
@@ -22,7 +22,7 @@ impl Jobs {
     /// [`ServiceError::NotFound`] where the tenant has no such measurement.
     pub async fn measurement(&self, grant: &Grant, id: &str) -> Result<Measurement, ServiceError> {
         let mut reader = self.store().reader().await?;
-        measurement_of(&mut reader, grant.scope()?, parse_id(id)?).await
+        measurement_of(&mut reader, self.in_flight(), grant.scope()?, parse_id(id)?).await
     }
 
     /// The tenant's measurements, newest first.
@@ -40,7 +40,7 @@ impl Jobs {
             .into_iter()
             .map(|row| {
                 let own = jobs.extract_if(.., |job| job.measurement == row.id).collect();
-                (row.id, to_measurement(row, own))
+                (row.id, to_measurement(row, own, self.in_flight()))
             })
             .collect();
         Ok(cut(measurements, &page))
@@ -53,7 +53,7 @@ impl Jobs {
     pub async fn job(&self, grant: &Grant, id: &str) -> Result<Job, ServiceError> {
         let mut reader = self.store().reader().await?;
         let row = control_store::jobs::job(&mut reader, grant.scope()?, parse_id(id)?).await?;
-        row.map(to_job).ok_or(ServiceError::NotFound)
+        row.map(|row| to_job(row, self.in_flight())).ok_or(ServiceError::NotFound)
     }
 
     /// The tenant's jobs, newest first.
@@ -72,7 +72,7 @@ impl Jobs {
         let page = page::<JobId>(query.limit, query.cursor.as_deref())?;
         let mut reader = self.store().reader().await?;
         let rows = control_store::jobs::jobs(&mut reader, grant.scope()?, filter, &page).await?;
-        Ok(cut(rows.into_iter().map(|row| (row.id, to_job(row))).collect(), &page))
+        Ok(cut(rows.into_iter().map(|row| (row.id, to_job(row, self.in_flight()))).collect(), &page))
     }
 
     /// Waits until every job of a measurement has ended, or the time is over, and says how it stands then.
@@ -91,10 +91,10 @@ impl Jobs {
 }
 
 /// Reads one measurement with its jobs.
-pub(crate) async fn measurement_of(reader: &mut Reader, scope: TenantScope, id: MeasurementId) -> Result<Measurement, ServiceError> {
+pub(crate) async fn measurement_of(reader: &mut Reader, in_flight: &InFlight, scope: TenantScope, id: MeasurementId) -> Result<Measurement, ServiceError> {
     let row = control_store::jobs::measurement(reader, scope, id).await?.ok_or(ServiceError::NotFound)?;
     let jobs = control_store::jobs::jobs_of(reader, scope, &[id]).await?;
-    Ok(to_measurement(row, jobs))
+    Ok(to_measurement(row, jobs, in_flight))
 }
 
 /// A path's id; one that is none cannot exist.
@@ -137,13 +137,22 @@ pub(crate) fn cut<K: Display, T>(mut rows: Vec<(K, T)>, page: &StorePage<K>) -> 
     }
 }
 
-pub(crate) fn to_job(row: JobRow) -> Job {
+/// A job as it stands. That its agent accepted it is written a moment later than it is known.
+fn to_job(row: JobRow, in_flight: &InFlight) -> Job {
+    let reference = JobRef {
+        job: row.id,
+        attempt: row.attempt,
+    };
+    let state = match row.state {
+        JobState::Open(OpenState::Leased) if in_flight.is_running(reference) => JobState::Open(OpenState::Running),
+        state @ (JobState::Open(_) | JobState::Ended(_)) => state,
+    };
     Job {
         id: row.id.to_string(),
         measurement: row.measurement.to_string(),
         agent: row.agent.to_string(),
         agent_name: row.agent_name,
-        state: row.state.as_str().to_owned(),
+        state: state.as_str().to_owned(),
         reason: row.reason,
         attempt: row.attempt.0,
         created_at: row.created_at.into(),
@@ -154,7 +163,7 @@ pub(crate) fn to_job(row: JobRow) -> Job {
     }
 }
 
-fn to_measurement(row: MeasurementRow, jobs: Vec<JobRow>) -> Measurement {
+fn to_measurement(row: MeasurementRow, jobs: Vec<JobRow>, in_flight: &InFlight) -> Measurement {
     let open = jobs.iter().any(|job| job.ended_at.is_none());
     Measurement {
         id: row.id.to_string(),
@@ -164,7 +173,7 @@ fn to_measurement(row: MeasurementRow, jobs: Vec<JobRow>) -> Measurement {
         retry: row.retry.to_string(),
         estimated_start: None,
         state: if open { "open" } else { "ended" }.to_owned(),
-        jobs: jobs.into_iter().map(to_job).collect(),
+        jobs: jobs.into_iter().map(|job| to_job(job, in_flight)).collect(),
     }
 }
 

@@ -15,6 +15,7 @@ use shared_protocol::id::{JobId, MeasurementId};
 use super::bus::{Batch, Channel, content};
 use super::{Bus, StreamItem};
 use crate::error::ServiceError;
+use crate::jobs::InFlight;
 use crate::jobs::read::{self, measurement_of};
 
 /// Reports; a handle that is cheap to clone.
@@ -22,11 +23,12 @@ use crate::jobs::read::{self, measurement_of};
 pub struct Reports {
     store: Store,
     bus: Arc<Bus>,
+    in_flight: Arc<InFlight>,
 }
 
 impl Reports {
-    pub(crate) const fn new(store: Store, bus: Arc<Bus>) -> Self {
-        Self { store, bus }
+    pub(crate) const fn new(store: Store, bus: Arc<Bus>, in_flight: Arc<InFlight>) -> Self {
+        Self { store, bus, in_flight }
     }
 
     pub(super) const fn store(&self) -> &Store {
@@ -75,6 +77,7 @@ impl Reports {
         drop(reader);
         let follower = Follower {
             store: self.store.clone(),
+            in_flight: Arc::clone(&self.in_flight),
             scope,
             measurement,
             channel: self.bus.channel(measurement),
@@ -92,6 +95,7 @@ impl Reports {
 /// One follower of one measurement: all it holds is its place.
 struct Follower {
     store: Store,
+    in_flight: Arc<InFlight>,
     scope: TenantScope,
     measurement: MeasurementId,
     channel: Option<Arc<Channel>>,
@@ -165,7 +169,7 @@ impl Follower {
     async fn story(&self, id: String, reports: SnapshotReports) -> Option<Vec<StreamItem>> {
         let read = async {
             let mut reader = self.store.reader().await?;
-            let measurement = measurement_of(&mut reader, self.scope, self.measurement).await?;
+            let measurement = measurement_of(&mut reader, &self.in_flight, self.scope, self.measurement).await?;
             let rows = match reports {
                 SnapshotReports::Include => all_reports(&mut reader, self.scope, self.measurement).await?,
                 SnapshotReports::Leave => Vec::new(),

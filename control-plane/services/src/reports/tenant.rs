@@ -153,7 +153,7 @@ mod tests {
             scopes: Scopes::ALL,
         };
         let grant = authorize(&principal, Action::MeasurementRead, Resource::OwnTenant).unwrap();
-        (directory, Reports::new(store, Arc::clone(&bus)), bus, grant)
+        (directory, Reports::new(store, Arc::clone(&bus), Arc::default()), bus, grant)
     }
 
     #[tokio::test]

@@ -284,7 +284,7 @@ async fn api_15_reports_are_taken_out_whole_and_harmless() {
     for seq in 1..=250 {
         world.pinged(seq, "=cmd.example", 0.25).await;
     }
-    let reports = Reports::new(world.store.clone(), std::sync::Arc::new(Bus::new("boot".to_owned())));
+    let reports = Reports::new(world.store.clone(), std::sync::Arc::new(Bus::new("boot".to_owned())), std::sync::Arc::default());
     let export = async |format| {
         let stream = reports.export(&world.grant(), &ReportFilter::default(), format).unwrap();
         stream.try_collect::<Vec<String>>().await.unwrap()

@@ -19,5 +19,7 @@ mod report_life;
 mod retention_life;
 #[path = "series_life.rs"]
 mod series_life;
+#[path = "sets.rs"]
+mod sets;
 #[path = "subscriptions.rs"]
 mod subscriptions;

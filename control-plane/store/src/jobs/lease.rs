@@ -49,15 +49,13 @@ pub struct Lease {
     pub at: UnixMicros,
 }
 
-/// Jobs that an agent accepted of those that were leased to it.
+/// Jobs that agents accepted of those that were leased to them.
 #[derive(Debug, Clone)]
 pub struct Running {
     /// On whose behalf.
     pub scope: SystemScope,
-    /// The agent.
-    pub agent: AgentId,
-    /// The jobs.
-    pub jobs: Vec<JobRef>,
+    /// The jobs, each with its agent.
+    pub accepted: Vec<(AgentId, JobRef)>,
 }
 
 /// Leases jobs; those left out are not queued any more, or the session is not the agent's latest.
@@ -77,8 +75,8 @@ pub async fn lease(tx: &mut Tx, all: &[Lease]) -> Result<Vec<Vec<LeasedJob>>, St
     };
     let batch: Vec<Asked> = all.iter().flat_map(|lease| lease.jobs.iter().map(|job| asked(lease, *job))).collect();
     let leased = tx::all(tx, Statement::own(LEASE).bind(row::json(&batch)?), leased).await?;
-    let mut leased: HashMap<JobId, LeasedJob> = leased.into_iter().map(|job| (job.job, job)).collect();
-    let of = |lease: &Lease| lease.jobs.iter().filter_map(|job| leased.remove(job)).collect();
+    let mut leased: HashMap<(AgentId, Epoch, JobId), LeasedJob> = leased.into_iter().collect();
+    let of = |lease: &Lease| lease.jobs.iter().filter_map(|job| leased.remove(&(lease.agent, lease.epoch, *job))).collect();
     Ok(all.iter().map(of).collect())
 }
 
@@ -86,16 +84,12 @@ pub async fn lease(tx: &mut Tx, all: &[Lease]) -> Result<Vec<Vec<LeasedJob>>, St
 pub async fn running(tx: &mut Tx, all: &[Running]) -> Result<Vec<()>, StoreError> {
     #[derive(Serialize)]
     struct Accepted {
-        job: JobId,
-        attempt: Attempt,
         agent: AgentId,
+        #[serde(flatten)]
+        job: JobRef,
     }
-    let accepted = |running: &Running, JobRef { job, attempt }| Accepted {
-        job,
-        attempt,
-        agent: running.agent,
-    };
-    let batch: Vec<Accepted> = all.iter().flat_map(|running| running.jobs.iter().map(|job| accepted(running, *job))).collect();
+    let accepted = all.iter().flat_map(|running| &running.accepted);
+    let batch: Vec<Accepted> = accepted.map(|&(agent, job)| Accepted { agent, job }).collect();
     tx::execute(tx, Statement::own(RUNNING).bind(row::json(&batch)?)).await?;
     Ok(vec![(); all.len()])
 }
@@ -142,15 +136,18 @@ pub(crate) async fn standing_with(on: &mut impl Read, of: impl Iterator<Item = (
     tx::all(on, Statement::own(HANDED_OUT).bind(row::json(&meant)?), open_job).await
 }
 
-fn leased(row: &Row) -> Result<LeasedJob, RowError> {
-    Ok(LeasedJob {
-        job: JobId::from_uuid(row.uuid("id")?),
+fn leased(row: &Row) -> Result<((AgentId, Epoch, JobId), LeasedJob), RowError> {
+    let job = JobId::from_uuid(row.uuid("id")?);
+    let to = (AgentId::from_uuid(row.uuid("agent")?), Epoch(row.number("lease_epoch")?), job);
+    let leased = LeasedJob {
+        job,
         attempt: Attempt(row.number("attempt")?),
         spec: row.document("spec")?,
         tier: row.known("tier")?,
         cost: row.number("cost")?,
         deadline_at: row.instant("deadline_at")?,
-    })
+    };
+    Ok((to, leased))
 }
 
 const LEASE: &str = concat!(
@@ -162,7 +159,7 @@ const LEASE: &str = concat!(
     rows!("$1"),
     ") AS asked WHERE job_open.id = asked.job AND job_open.agent = asked.agent AND job_open.state = 'queued' AND job_open.cancel_requested_at IS NULL
 AND EXISTS (SELECT 1 FROM agent_session s JOIN agent a ON a.id = s.agent WHERE s.agent = asked.agent AND s.epoch = asked.epoch AND a.state = 'active')
-RETURNING id, attempt, tier, cost, deadline_at,
+RETURNING id, job_open.agent, lease_epoch, attempt, tier, cost, deadline_at,
 (SELECT m.spec FROM job j JOIN measurement m ON m.id = j.measurement WHERE j.id = job_open.id) AS spec"
 );
 const RUNNING: &str = concat!(
