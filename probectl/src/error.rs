@@ -17,6 +17,14 @@ pub enum Error {
     /// Options that do not go together, or one that is missing.
     #[error("{0}")]
     Usage(&'static str),
+    /// A file of targets that cannot be used: which, and why.
+    #[error("cannot use the targets of {}: {cause}", .path.display())]
+    Targets {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
     /// No agent of the tenant has this name.
     #[error("there is no agent `{0}`")]
     UnknownAgent(String),
@@ -130,7 +138,7 @@ impl Error {
     /// The exit code that says so.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) | Self::Usage(_) => Exit::Usage,
+            Self::Config(_) | Self::Usage(_) | Self::Targets { .. } => Exit::Usage,
             Self::UnknownAgent(_) | Self::NoAgentOnline => Exit::NotFound,
             Self::Client(error) => error.exit(),
             Self::Write(_) => Exit::Interrupted,

@@ -19,6 +19,7 @@ pub(crate) mod ping;
 mod pmtu;
 mod printable;
 pub(crate) mod probe;
+mod sweep;
 mod table;
 mod tcp;
 mod traceroute;

@@ -138,7 +138,7 @@ pub fn encode_report(report: &crate::report::Report) -> String {
 /// # Errors
 /// [`InvalidFrame`] names the member that is missing or of the wrong type.
 pub fn decode_report(text: &str) -> Result<crate::report::Report, InvalidFrame> {
-    read("report body", strict_json::parse(text)?)
+    read("report body", strict_json::parse_report(text)?)
 }
 
 struct Envelope {

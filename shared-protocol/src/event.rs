@@ -13,7 +13,7 @@ mod traceroute;
 pub use dns::DnsEvent;
 pub use http::HttpEvent;
 pub use mtr::{MtrEvent, MtrRow};
-pub use ping::PingEvent;
+pub use ping::{PingEvent, SweepProgress};
 pub use pmtu::PmtuEvent;
 pub use tcp::TcpEvent;
 pub use traceroute::TracerouteEvent;

@@ -14,6 +14,7 @@
 //! ```
 
 pub mod address;
+pub mod block;
 pub mod close;
 pub mod codec;
 pub mod end;

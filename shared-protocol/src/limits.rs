@@ -37,8 +37,10 @@ pub const JSON_ELEMENTS: usize = 10_000;
 
 /// Longest piece of a report in one frame, bytes.
 pub const REPORT_CHUNK_BYTES: usize = 16 * 1024;
-/// Longest report, bytes; a probe truncates its findings before it reaches it.
-pub const REPORT_BYTES: usize = 512 * 1024;
+/// Longest report, bytes; a probe truncates its findings before it reaches it. All but those of sweeps are far shorter.
+pub const REPORT_BYTES: usize = 4 * 1024 * 1024;
+/// Most elements of an array in a report: one for each target of the largest sweep.
+pub const REPORT_ELEMENTS: usize = 65_536;
 /// Most events kept for a running job, bytes; older ones are forgotten, the report holds every finding.
 pub const EVENT_RING_BYTES: usize = 256 * 1024;
 /// Most partial findings in one `event` frame.

@@ -13,6 +13,7 @@ mod mtr;
 mod path;
 mod ping;
 mod pmtu;
+mod sweep;
 mod tcp;
 mod traceroute;
 mod wire;
@@ -26,6 +27,7 @@ pub use mtr::{HopChange, MtrFindings, MtrHop};
 pub use path::{ExtensionObject, HopAddress, HopReply, IcmpExtensions, InterfaceRole, MplsLabel, PathEnd, QuotedPacket, Rewritten, RouterInterface, TcpReply};
 pub use ping::{PingFindings, PingPacket, PingSocket, PingStatistics, RoundTripStatistics};
 pub use pmtu::{BlackHole, Claim, PmtuBound, PmtuFindings, PmtuLength, TooBig};
+pub use sweep::{AddressRun, DeniedRun, RoundTripColumns, SweepColumns, SweepDrops, SweepFindings, SweepTotals, UnresolvedName};
 pub use tcp::{TcpFindings, TcpInfo, TcpOptions, TcpOutcome, TcpStatistics, TcpTry};
 pub use traceroute::{EndToEnd, HopState, PathCircle, TracerouteFindings, TracerouteHop};
 pub use wire::{WIRE_LOG_BYTES, WireAnswer, WireCame, WireLog, WireRecord, WireSent, WireUnsent};
@@ -112,6 +114,8 @@ pub enum Verdict {
 pub enum Findings {
     /// Of a ping.
     Ping(PingFindings),
+    /// Of a ping of many targets.
+    PingSweep(Box<SweepFindings>),
     /// Of a TCP probe.
     Tcp(TcpFindings),
     /// Of an HTTP probe.

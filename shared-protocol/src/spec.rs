@@ -21,6 +21,7 @@ mod path;
 mod ping;
 mod pmtu;
 mod rounds;
+mod sweep;
 mod tcp;
 mod traceroute;
 
@@ -31,6 +32,7 @@ pub use mtr::MtrSpec;
 pub use path::{HOPS_MAX, PathFlow, PathOptions, PathProtocol};
 pub use ping::PingSpec;
 pub use pmtu::PmtuSpec;
+pub use sweep::{InvalidSweepTarget, PingTarget, SweepTarget};
 pub use tcp::{TcpMode, TcpSpec};
 pub use traceroute::TracerouteSpec;
 
@@ -158,10 +160,10 @@ impl ProbeSpec {
         }
     }
 
-    /// Where its packets go, as far as the spec says it.
+    /// Where its packets go, as far as the spec says it, and where that is one place.
     pub const fn target(&self) -> Option<&Target> {
         match self {
-            Self::Ping(spec) => Some(&spec.target),
+            Self::Ping(spec) => spec.target.one(),
             Self::Tcp(spec) => Some(&spec.target),
             Self::Http(spec) => Some(spec.url.host()),
             Self::Dns(spec) => spec.target(),

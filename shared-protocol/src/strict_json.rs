@@ -7,17 +7,28 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use crate::limits::{JSON_DEPTH, JSON_ELEMENTS, JSON_STRING_BYTES};
+use crate::limits::{JSON_DEPTH, JSON_ELEMENTS, JSON_STRING_BYTES, REPORT_ELEMENTS};
 
 /// Parses one JSON document within the bounds of [`crate::limits`].
 ///
 /// # Errors
 /// [`InvalidJson`] with the place and the reason.
 pub fn parse(text: &str) -> Result<Value, InvalidJson> {
+    parse_within(text, JSON_ELEMENTS)
+}
+
+/// Parses a report: like [`parse`], but for the columns of sweeps, which are longer than anything else.
+///
+/// # Errors
+/// [`InvalidJson`] with the place and the reason.
+pub fn parse_report(text: &str) -> Result<Value, InvalidJson> {
+    parse_within(text, REPORT_ELEMENTS)
+}
+
+fn parse_within(text: &str, elements: usize) -> Result<Value, InvalidJson> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = Bounded { depth: JSON_DEPTH }
-        .deserialize(&mut deserializer)
-        .map_err(|error| InvalidJson(error.to_string()))?;
+    let bounded = Bounded { depth: JSON_DEPTH, elements };
+    let value = bounded.deserialize(&mut deserializer).map_err(|error| InvalidJson(error.to_string()))?;
     deserializer.end().map_err(|error| InvalidJson(error.to_string()))?;
     Ok(value)
 }
@@ -30,12 +41,13 @@ pub struct InvalidJson(String);
 #[derive(Clone, Copy)]
 struct Bounded {
     depth: usize,
+    elements: usize,
 }
 
 impl Bounded {
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
         let depth = self.depth.checked_sub(1).ok_or_else(|| E::custom("nested too deep"))?;
-        Ok(Self { depth })
+        Ok(Self { depth, ..self })
     }
 }
 
@@ -85,7 +97,7 @@ impl<'de> Visitor<'de> for Bounded {
         let inner = self.deeper()?;
         let mut elements = Vec::new();
         while let Some(element) = sequence.next_element_seed(inner)? {
-            if elements.len() == JSON_ELEMENTS {
+            if elements.len() == self.elements {
                 return Err(A::Error::custom("array too long"));
             }
             elements.push(element);
@@ -97,7 +109,7 @@ impl<'de> Visitor<'de> for Bounded {
         let inner = self.deeper()?;
         let mut members = Map::new();
         while let Some(name) = map.next_key::<String>()? {
-            if members.len() == JSON_ELEMENTS || name.len() > JSON_STRING_BYTES {
+            if members.len() == self.elements.min(JSON_ELEMENTS) || name.len() > JSON_STRING_BYTES {
                 return Err(A::Error::custom("object too large"));
             }
             if members.contains_key(&name) {

@@ -35,9 +35,15 @@ pub enum ProbeSpecSchema {
 #[serde(deny_unknown_fields)]
 #[schema(as = PingOptions)]
 pub struct PingOptions {
-    /// An IP address or a DNS name, which the agent resolves.
+    /// An IP address or a DNS name, which the agent resolves; or a block of addresses as `10.0.0.0/24`, of which the network's own address
+    /// and the broadcast address are left out.
+    #[serde(default)]
     #[schema(min_length = 1, max_length = 253, example = "127.0.0.1")]
-    pub target: String,
+    pub target: Option<String>,
+    /// Instead of `target`: a list of addresses, names and blocks, which together come to at most 65,536 addresses.
+    #[serde(default)]
+    #[schema(min_items = 1, max_items = 4_096)]
+    pub targets: Option<Vec<String>>,
     /// Which addresses of a name may be used.
     #[serde(default)]
     #[schema(default = "auto")]
@@ -70,6 +76,10 @@ pub struct PingOptions {
     #[serde(default)]
     #[schema(minimum = 10, maximum = 10_000, default = 1_000)]
     pub wait_ms: u32,
+    /// Whether the report of a sweep of at most 20,000 packets tells the time of every one, not only what they come to for each target.
+    #[serde(default)]
+    #[schema(default = false)]
+    pub each_packet: bool,
 }
 
 /// Options of a TCP probe: connections to a port (RFC 9293). `count` and `interval_ms` together must not take more than 300 seconds.
@@ -315,7 +325,14 @@ mod tests {
     #[test]
     fn the_documented_options_and_defaults_are_those_of_the_probe() {
         for (least, documented, _) in probes() {
-            let plain = serde_json::to_value(ProbeSpec::from_value(least.clone()).unwrap()).unwrap();
+            let mut plain = serde_json::to_value(ProbeSpec::from_value(least.clone()).unwrap()).unwrap();
+            if least["probe"] == "ping" {
+                // What is said of many targets only.
+                let many = json!({"probe": "ping", "targets": ["127.0.0.1"], "each_packet": true});
+                let many = serde_json::to_value(ProbeSpec::from_value(many).unwrap()).unwrap();
+                plain["targets"] = many["targets"].clone();
+                plain["each_packet"] = json!(false);
+            }
             let mut names: Vec<String> = documented.keys().cloned().collect();
             names.push("probe".to_owned());
             let mut enforced: Vec<String> = plain.as_object().unwrap().keys().cloned().collect();

@@ -94,6 +94,9 @@ fn print_event(event: &ProbeEvent, output: Output, out: &mut impl Write) -> io::
         (Output::Json, _) => print_json(&Line { event }, out),
         (Output::Text, ProbeEvent::Ping(PingEvent::Resolved { address })) => writeln!(out, "ping {address}"),
         (Output::Text, ProbeEvent::Ping(PingEvent::Packet(packet))) => writeln!(out, "{}", packet_text(packet)),
+        (Output::Text, ProbeEvent::Ping(PingEvent::Sweep(progress))) => {
+            writeln!(out, "{} of {} sent, {} received", progress.sent, progress.planned, progress.received)
+        }
         (Output::Text, ProbeEvent::Tcp(TcpEvent::Resolved { address })) => writeln!(out, "tcp {address}"),
         (Output::Text, ProbeEvent::Tcp(TcpEvent::Try(tried))) => writeln!(out, "{}", try_text(tried)),
         (Output::Text, ProbeEvent::Http(event)) => writeln!(out, "{}", http_text(event)),
@@ -198,6 +201,7 @@ fn print_report(report: &Report, output: Output, out: &mut impl Write) -> io::Re
     }
     let (sent, received, loss) = match &report.findings {
         Some(Findings::Ping(ping)) => (ping.statistics.sent, ping.statistics.received, ping.statistics.loss),
+        Some(Findings::PingSweep(sweep)) => (sweep.totals.sent, sweep.totals.received, sweep.totals.loss),
         Some(Findings::Tcp(tcp)) => (tcp.statistics.sent, tcp.statistics.received, tcp.statistics.loss),
         Some(Findings::Http(http)) => return print_fetch(http, out),
         Some(Findings::Dns(dns)) => return dns.answer.as_ref().map_or(Ok(()), |answer| print_answer(answer, out)),

@@ -185,6 +185,6 @@ pub fn addresses_mut(findings: &mut Findings) -> Vec<&mut HopAddress> {
     match findings {
         Findings::Traceroute(found) => found.hops.iter_mut().flat_map(|hop| &mut hop.addresses).collect(),
         Findings::Mtr(found) => found.hops.iter_mut().flat_map(|hop| &mut hop.addresses).collect(),
-        Findings::Pmtu(_) | Findings::Ping(_) | Findings::Tcp(_) | Findings::Http(_) | Findings::Dns(_) => Vec::new(),
+        Findings::Pmtu(_) | Findings::Ping(_) | Findings::PingSweep(_) | Findings::Tcp(_) | Findings::Http(_) | Findings::Dns(_) => Vec::new(),
     }
 }

@@ -1,5 +1,6 @@
 //! The only sockets towards targets, the gate before them, and the resolver.
 
+mod batch;
 pub(crate) mod departures;
 pub(crate) use agent_paths::errno;
 pub mod gate;

@@ -8,10 +8,14 @@ use shared_protocol::event::{PingEvent, ProbeEvent};
 use shared_protocol::fault::{ErrorCode, Fault};
 use shared_protocol::report::{Findings, PingFindings, Report};
 use shared_protocol::spec::PingSpec;
+use shared_protocol::target::Target;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+mod aim;
 mod exchange;
+mod sweep;
+mod sweeping;
 mod verdict;
 
 use exchange::{Exchange, Plan, SendFailure};
@@ -25,8 +29,12 @@ use crate::verdict::{Stop, Verdict};
 
 /// Runs a ping to its report.
 pub(crate) async fn run(spec: &PingSpec, context: &ProbeContext, events: &mpsc::Sender<ProbeEvent>, cancel: &CancellationToken) -> Report {
+    let Some(target) = spec.target.one() else {
+        return sweeping::run(spec, context, events, cancel).await;
+    };
     let record = Record::begin(context.clock);
     let mut run = Run {
+        target,
         spec,
         context,
         events,
@@ -53,6 +61,7 @@ pub(crate) async fn run(spec: &PingSpec, context: &ProbeContext, events: &mpsc::
 
 /// A ping under way, with what it has so far.
 struct Run<'a> {
+    target: &'a Target,
     spec: &'a PingSpec,
     context: &'a ProbeContext,
     events: &'a mpsc::Sender<ProbeEvent>,
@@ -66,7 +75,7 @@ impl Run<'_> {
     async fn resolve(&mut self) -> Result<IpAddr, Stop> {
         let engine = &self.context.engine;
         let usable = |address| engine.socket(Family::of(address)).is_some();
-        let resolution = resolution::resolve(self.context, &self.spec.target, self.spec.af, usable).await?;
+        let resolution = resolution::resolve(self.context, self.target, self.spec.af, usable).await?;
         self.resolved = resolution.addresses;
         self.tell(PingEvent::Resolved { address: resolution.chosen });
         Ok(resolution.chosen)

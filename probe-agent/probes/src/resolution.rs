@@ -34,7 +34,7 @@ pub(crate) async fn resolve(context: &ProbeContext, target: &Target, family: Add
 }
 
 /// Of several, the first that the host can reach at all, as RFC 6724 has it; a single one is tried whatever the routes say.
-fn choose(addresses: &[IpAddr], usable: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+pub(crate) fn choose(addresses: &[IpAddr], usable: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
     match addresses {
         [only] => Some(*only),
         several => {
@@ -44,7 +44,8 @@ fn choose(addresses: &[IpAddr], usable: impl Fn(IpAddr) -> bool) -> Option<IpAdd
     }
 }
 
-const fn is_of(address: IpAddr, family: AddressFamily) -> bool {
+/// Whether an address is of a wanted family.
+pub(crate) const fn is_of(address: IpAddr, family: AddressFamily) -> bool {
     match family {
         AddressFamily::Auto => true,
         AddressFamily::V4 => address.is_ipv4(),

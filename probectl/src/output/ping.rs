@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use shared_protocol::event::PingEvent;
-use shared_protocol::report::{PingFindings, PingPacket, PingStatistics, RoundTripStatistics};
+use shared_protocol::report::{PingFindings, PingPacket, PingStatistics, RoundTripStatistics, SweepFindings};
 
 use super::probe::{Columns, Names, Paper};
-use super::{Cell, Line};
+use super::{Cell, Line, sweep};
 
 /// What has been seen of one job.
 #[derive(Debug, Default)]
@@ -37,7 +37,19 @@ impl PingView {
                 Vec::new()
             }
             PingEvent::Packet(packet) => self.packet(names, packet),
+            PingEvent::Sweep(progress) => {
+                let mut row = sweep::so_far(progress);
+                row.resize(COLUMNS.names.len(), Cell::Absent);
+                self.found = Some(row);
+                Vec::new()
+            }
         }
+    }
+
+    /// What a report of many targets has.
+    pub(crate) fn sweep(&mut self, names: Names<'_>, findings: &SweepFindings) -> Vec<Line> {
+        self.found = Some(sweep::row(findings));
+        sweep::lines(names, findings)
     }
 
     /// What a report has beyond the live findings, then its numbers.

@@ -9,6 +9,7 @@ use super::http::{self, HttpView};
 use super::mtr::{self, MtrView};
 use super::ping::{self, PingView};
 use super::pmtu::{self, PmtuView};
+use super::sweep;
 use super::tcp::{self, TcpView};
 use super::traceroute::{self, TracerouteView};
 use super::{Cell, Line};
@@ -94,6 +95,7 @@ impl JobView {
     pub(crate) fn findings(&mut self, names: Names<'_>, findings: &Findings) -> Vec<Line> {
         match (self, findings) {
             (Self::Ping(view), Findings::Ping(findings)) => view.findings(names, findings),
+            (Self::Ping(view), Findings::PingSweep(findings)) => view.sweep(names, findings),
             (Self::Tcp(view), Findings::Tcp(findings)) => view.findings(names, findings),
             (Self::Dns(view), Findings::Dns(findings)) => view.findings(names, findings),
             (Self::Http(view), Findings::Http(findings)) => view.findings(names, findings),
@@ -151,6 +153,7 @@ pub(crate) const fn columns(kind: ProbeKind) -> Columns {
 pub(crate) fn row(findings: &Findings) -> Vec<Cell> {
     match findings {
         Findings::Ping(findings) => ping::row(findings),
+        Findings::PingSweep(findings) => sweep::row(findings),
         Findings::Tcp(findings) => tcp::row(findings),
         Findings::Http(findings) => http::row(findings),
         Findings::Dns(findings) => dns::row(findings),

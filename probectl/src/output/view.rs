@@ -268,7 +268,15 @@ pub(crate) fn word<T: Serialize>(value: &T) -> String {
 /// What a measurement is aimed at: a target, or an address of the web.
 pub(crate) fn target_of(measurement: &Measurement) -> String {
     let text = |name: &str| measurement.spec.get(name).and_then(serde_json::Value::as_str);
-    text("target").or_else(|| text("url")).or_else(|| text("name")).unwrap_or("-").to_owned()
+    let list = measurement.spec.get("targets").and_then(serde_json::Value::as_array).map(|targets| {
+        let first = targets.first().and_then(serde_json::Value::as_str).unwrap_or("-");
+        match targets.len() {
+            0 | 1 => first.to_owned(),
+            several => format!("{first} and {} more", several - 1),
+        }
+    });
+    let one = text("target").or_else(|| text("url")).or_else(|| text("name"));
+    list.unwrap_or_else(|| one.unwrap_or("-").to_owned())
 }
 
 /// Which probe a measurement is.

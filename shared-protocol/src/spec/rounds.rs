@@ -12,6 +12,8 @@ pub(super) struct Rounds {
     pub(super) count: u32,
     pub(super) interval_ms: u32,
     pub(super) wait_ms: u32,
+    /// Time that comes on top.
+    pub(super) beside: Duration,
 }
 
 impl Rounds {
@@ -46,7 +48,7 @@ impl Rounds {
     }
 
     fn run_time(self) -> Duration {
-        Duration::from_millis(u64::from(self.count - 1) * u64::from(self.interval_ms) + u64::from(self.wait_ms))
+        Duration::from_millis(u64::from(self.count - 1) * u64::from(self.interval_ms) + u64::from(self.wait_ms)) + self.beside
     }
 }
 

@@ -89,6 +89,7 @@ impl TcpSpec {
             count: self.count,
             interval_ms: self.interval_ms,
             wait_ms: self.wait_ms,
+            beside: Duration::ZERO,
         }
     }
 }

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 use shared_protocol::fault::{Fault, Status};
-use shared_protocol::report::{DnsFindings, Findings, HttpFindings, MtrFindings, PingFindings, Report, RoundTripStatistics, TcpFindings, TracerouteFindings};
+use shared_protocol::report::{
+    DnsFindings, Findings, HttpFindings, MtrFindings, PingFindings, Report, RoundTripStatistics, SweepTotals, TcpFindings, TracerouteFindings,
+};
 
 /// A number with its name within its probe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +31,7 @@ pub fn readings(report: &Report) -> Vec<Reading> {
     let mut readings = vec![reading("ok", answered), reading("duration_us", float(report.duration_us))];
     match &report.findings {
         Some(Findings::Ping(ping)) => of_ping(ping, &mut readings),
+        Some(Findings::PingSweep(sweep)) => of_sweep(&sweep.totals, &mut readings),
         Some(Findings::Tcp(tcp)) => of_tcp(tcp, &mut readings),
         Some(Findings::Http(http)) => of_http(http, &mut readings),
         Some(Findings::Dns(dns)) => of_dns(dns, &mut readings),
@@ -48,6 +51,15 @@ fn of_ping(ping: &PingFindings, readings: &mut Vec<Reading>) {
         readings.push(reading("duplicates", f64::from(statistics.duplicates)));
     }
     of_round_trips(statistics.rtt.as_ref().or(statistics.user_rtt.as_ref()), readings);
+}
+
+/// Of many targets only what they come to together.
+fn of_sweep(totals: &SweepTotals, readings: &mut Vec<Reading>) {
+    if totals.sent > 0 {
+        readings.push(reading("loss", totals.loss));
+        readings.push(reading("duplicates", f64::from(totals.duplicates)));
+        readings.push(reading("targets_answered", f64::from(totals.answered)));
+    }
 }
 
 fn of_tcp(tcp: &TcpFindings, readings: &mut Vec<Reading>) {

@@ -1,10 +1,11 @@
 //! The decision, pure: rules and surroundings in, yes or the name of the rule that says no out.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use shared_protocol::address::{AddressClass, classify};
 use shared_protocol::end::RefuseReason;
-use shared_protocol::spec::ProbeSpec;
+use shared_protocol::spec::{PingTarget, ProbeSpec, SweepTarget};
 use shared_protocol::target::Target;
 
 use super::local::LocalAddresses;
@@ -118,18 +119,36 @@ pub(super) fn check_spec(rules: &PolicyRules, addresses: &AddressRules<'_>, spec
         Some(Target::Name(name)) if METADATA_NAMES.contains(&name.as_str()) => return Err(denied("metadata")),
         Some(Target::Name(_)) | None => {}
     }
+    // The addresses of a sweep are asked for when it begins, and those that are denied are told apart; a name for credentials is none's.
+    if let ProbeSpec::Ping(ping) = spec
+        && let PingTarget::List { targets } = &ping.target
+        && targets.iter().any(names_metadata)
+    {
+        return Err(denied("metadata"));
+    }
     if let Some(port) = spec.port() {
         check_port(rules, port).map_err(denied)?;
     }
     check_caps(rules, spec)
 }
 
+fn names_metadata(target: &SweepTarget) -> bool {
+    match target {
+        SweepTarget::One(Target::Name(name)) => METADATA_NAMES.contains(&name.as_str()),
+        SweepTarget::One(Target::Address(_)) | SweepTarget::Block(_) => false,
+    }
+}
+
 /// A spec beyond a cap is refused, never clamped: a report must mean what was asked.
 fn check_caps(rules: &PolicyRules, spec: &ProbeSpec) -> Result<(), Refused> {
     match spec {
         ProbeSpec::Ping(ping) => {
+            let targets = ping.target.count();
             check_rates(rules, ping.count, ping.interval_ms)?;
-            check_bytes(rules, u64::from(ping.count) * (u64::from(ping.payload_bytes) + HEADER_BYTES))
+            check_targets(rules, targets)?;
+            check_sending(rules, targets.saturating_mul(ping.count), ping.sending())?;
+            let packets = u64::from(ping.count) * u64::from(targets);
+            check_bytes(rules, packets * (u64::from(ping.payload_bytes) + HEADER_BYTES))
         }
         ProbeSpec::Tcp(tcp) => {
             check_rates(rules, tcp.count, tcp.interval_ms)?;
@@ -157,6 +176,29 @@ fn check_rates(rules: &PolicyRules, count: u32, interval_ms: u32) -> Result<(), 
         if count > 1 && packets_per_second > most {
             return Err(exceeded(rule, format!("the owner of this agent allows {most} packets a second ({rule})")));
         }
+    }
+    Ok(())
+}
+
+fn check_targets(rules: &PolicyRules, targets: u32) -> Result<(), Refused> {
+    let most = rules.max_targets_per_job;
+    if targets > most {
+        return Err(exceeded(
+            "max_targets_per_job",
+            format!("the owner of this agent allows {most} targets a job (max_targets_per_job)"),
+        ));
+    }
+    Ok(())
+}
+
+/// A sweep that cannot leave within its time at the owner's rate is not begun.
+fn check_sending(rules: &PolicyRules, packets: u32, within: Duration) -> Result<(), Refused> {
+    if !within.is_zero() && u64::from(packets) > u64::from(rules.max_pps).saturating_mul(within.as_secs()) {
+        let most = rules.max_pps;
+        return Err(exceeded(
+            "max_pps",
+            format!("at the {most} packets a second that the owner of this agent allows (max_pps), {packets} would not leave in time"),
+        ));
     }
     Ok(())
 }

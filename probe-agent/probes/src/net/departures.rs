@@ -27,6 +27,22 @@ impl Departures {
         sleep(reserved).await
     }
 
+    /// Takes places for packets to targets in order, until one of them has to wait. How many may leave now, and how long the next one, whose
+    /// place is taken too, has to wait.
+    pub(crate) fn reserve(&self, targets: &[IpAddr], pace: Pace) -> Result<(usize, Duration), NoRoom> {
+        let now = clock::monotonic();
+        let mut pacer = self.pacer();
+        for (ready, target) in targets.iter().enumerate() {
+            let to_target = pacer.reserve_target(*target, pace.per_target_pps, now).ok_or(NoRoom)?;
+            let everywhere = pacer.reserve_everywhere(pace.max_pps, now).ok_or(NoRoom)?;
+            let wait = to_target.max(everywhere);
+            if !wait.is_zero() {
+                return Ok((ready, wait));
+            }
+        }
+        Ok((targets.len(), Duration::ZERO))
+    }
+
     fn pacer(&self) -> MutexGuard<'_, Pacer> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -13,10 +13,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::net::departures::Departures;
-use crate::net::path::{self, PathAnswer, PathArrival, PathParts};
+use crate::net::path::{self, PathArrival, PathParts};
 
 mod channel;
 mod flow;
+mod hands;
 pub(crate) mod meaning;
 mod option;
 pub(crate) mod packet;
@@ -25,6 +26,7 @@ mod registry;
 mod socket;
 mod sockets;
 mod stamping;
+mod sweep;
 
 use channel::Channel;
 pub(crate) use flow::{Departure, EchoRequest, IcmpFlow, SendError};
@@ -39,6 +41,10 @@ pub(in crate::net) use registry::flow_id;
 pub(in crate::net) use registry::{EchoNumber, Flow, FlowId, Quotes};
 pub(in crate::net) use socket::{HeaderFields, widen};
 pub use sockets::IcmpSockets;
+use sweep::Sweep;
+#[cfg(test)]
+pub(crate) use sweep::SweepArrival;
+pub(crate) use sweep::{BATCH, SweepAnswer, SweepBatch, SweepFlow};
 
 /// Sends and receives ICMP for every probe of the process.
 pub struct IcmpEngine {
@@ -67,6 +73,8 @@ pub(in crate::net) enum Outlet {
     Echo(mpsc::Sender<Arrival>),
     /// To a probe of single packets along a path.
     Path(mpsc::Sender<PathArrival>),
+    /// To a ping of many targets.
+    Sweep(Arc<Sweep>),
 }
 
 /// What came back for one request of a flow.
@@ -193,34 +201,22 @@ impl Shared {
 
     /// Tells a flow when one of its packets left.
     pub(in crate::net) fn deliver_transmitted(&self, id: FlowId, index: u32, at_ns: i64) {
-        let full = match self.registry().outlet(id) {
-            Some(Outlet::Echo(outlet)) => is_full(&outlet.try_send(Arrival {
-                index,
-                what: Answer::Transmitted { at_ns },
-            })),
-            Some(Outlet::Path(outlet)) => is_full(&outlet.try_send(PathArrival {
-                index: Some(index),
-                what: PathAnswer::Transmitted { at_ns },
-            })),
-            None => false,
-        };
+        let full = hands::tell_transmitted(&self.registry(), id, index, at_ns);
         self.count_full(full);
     }
 
-    /// Hands an answer to its ping.
-    fn deliver(&self, id: FlowId, arrival: Arrival) {
-        let full = match self.registry().outlet(id) {
-            Some(Outlet::Echo(outlet)) => is_full(&outlet.try_send(arrival)),
-            Some(Outlet::Path(_)) | None => false,
-        };
-        self.count_full(full);
+    /// Tells flows when packets left whose stamps were read while sending.
+    pub(in crate::net) fn deliver_ready(&self, stamps: Vec<((FlowId, u32), i64)>) {
+        for ((id, index), at_ns) in stamps {
+            self.deliver_transmitted(id, index, at_ns);
+        }
     }
 
     /// Hands an answer to its exchange along a path.
     pub(in crate::net) fn deliver_on_path(&self, id: FlowId, arrival: PathArrival) {
         let full = match self.registry().outlet(id) {
             Some(Outlet::Path(outlet)) => is_full(&outlet.try_send(arrival)),
-            Some(Outlet::Echo(_)) | None => false,
+            Some(Outlet::Echo(_) | Outlet::Sweep(_)) | None => false,
         };
         self.count_full(full);
     }

@@ -6,10 +6,11 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::{Mutex, PoisonError};
 
 use nix::errno::Errno;
-use nix::sys::socket::{getsockopt, sockopt};
+use nix::sys::socket::{MsgFlags, getsockopt, sockopt};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::message::{self, Queued};
 use super::stamps::{self, Book};
 use crate::clock::{self, Moment};
 
@@ -17,7 +18,31 @@ use crate::clock::{self, Moment};
 pub(crate) struct Stamped<S: AsRawFd, T> {
     watched: AsyncFd<S>,
     timestamps: Timestamps,
-    book: Mutex<Book<T>>,
+    queue: ErrorQueue,
+    book: Mutex<Ledger<T>>,
+}
+
+/// The book, and whether the kernel's count still agrees with it.
+struct Ledger<T> {
+    book: Book<T>,
+    count: Count,
+    /// Stamps that were read when the count was begun anew, with whose they are.
+    ready: Vec<(T, i64)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Count {
+    Agrees,
+    /// A packet was refused after others had been taken: the kernel may have counted it.
+    Unknown,
+}
+
+/// What stands in a socket's error queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ErrorQueue {
+    StampsOnly,
+    /// ICMP errors as well, which only the reader takes.
+    ErrorsToo,
 }
 
 /// Whether the kernel tells when packets left and came.
@@ -29,11 +54,16 @@ pub(crate) enum Timestamps {
 
 impl<S: AsFd + AsRawFd, T> Stamped<S, T> {
     /// Takes a socket that never closes or exchanges its descriptor before it is dropped.
-    pub(crate) fn new(socket: S, timestamps: Timestamps) -> io::Result<Self> {
+    pub(crate) fn new(socket: S, timestamps: Timestamps, queue: ErrorQueue) -> io::Result<Self> {
         Ok(Self {
             watched: watch(socket)?,
             timestamps,
-            book: Mutex::new(Book::new()),
+            queue,
+            book: Mutex::new(Ledger {
+                book: Book::new(),
+                count: Count::Agrees,
+                ready: Vec::new(),
+            }),
         })
     }
 
@@ -51,11 +81,12 @@ impl<S: AsFd + AsRawFd, T> Stamped<S, T> {
     pub(crate) fn send(&self, owner: T, hand_over: impl Fn(&S) -> Result<(), Errno>) -> Result<Moment, Errno> {
         let socket = self.socket();
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+        book.settle(socket, self.queue);
         let mut moment = clock::moment();
         let mut sent = hand_over(socket);
         if sent.is_err() {
             // The error may be an earlier packet's, left on the shared socket: only what fails twice is this packet's own.
-            restart(&mut book, socket);
+            book.restart(socket, self.queue);
             // Nothing to do about an error of asking for the error.
             let _ = getsockopt(socket, sockopt::SocketError);
             moment = clock::moment();
@@ -64,20 +95,45 @@ impl<S: AsFd + AsRawFd, T> Stamped<S, T> {
         match sent {
             Ok(()) => {
                 if self.timestamps == Timestamps::Kernel {
-                    book.enter(owner, moment.wall_ns());
+                    book.book.enter(owner, moment.wall_ns());
                 }
                 Ok(moment)
             }
             Err(errno) => {
-                restart(&mut book, socket);
+                book.restart(socket, self.queue);
                 Err(errno)
             }
         }
     }
 
+    /// Sends packets in one call and books those that the kernel took; gives how many, and the clocks just before it got them. Where it
+    /// refuses one, its word is due when that packet is sent again, alone.
+    pub(crate) fn send_many(&self, owners: impl Iterator<Item = T>, hand_over: impl FnOnce(&S) -> Result<usize, Errno>, wanted: usize) -> (usize, Moment) {
+        let socket = self.socket();
+        let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+        book.settle(socket, self.queue);
+        let moment = clock::moment();
+        let taken = hand_over(socket).unwrap_or_default();
+        if taken < wanted {
+            book.count = Count::Unknown;
+        }
+        if self.timestamps == Timestamps::Kernel {
+            let not_before_ns = moment.wall_ns();
+            for owner in owners.take(taken) {
+                book.book.enter(owner, not_before_ns);
+            }
+        }
+        (taken, moment)
+    }
+
+    /// Stamps that were read while sending, with whose they are: whoever sends hands them over when the kernel refused a packet.
+    pub(crate) fn take_ready(&self) -> Vec<(T, i64)> {
+        std::mem::take(&mut self.book.lock().unwrap_or_else(PoisonError::into_inner).ready)
+    }
+
     /// Whose packet the kernel has stamped.
     pub(crate) fn transmitted(&self, number: u32, at_ns: i64) -> Option<T> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner).take(number, at_ns)
+        self.book.lock().unwrap_or_else(PoisonError::into_inner).book.take(number, at_ns)
     }
 }
 
@@ -90,7 +146,32 @@ pub(crate) fn watch<S: AsRawFd>(socket: S) -> io::Result<AsyncFd<S>> {
     watched.map_err(|error| error.into_parts().1)
 }
 
-fn restart<T>(book: &mut Book<T>, socket: &impl AsFd) {
-    stamps::restart_count(socket);
-    book.restart();
+impl<T> Ledger<T> {
+    /// Makes book and kernel agree again where they may not.
+    fn settle(&mut self, socket: &impl AsFd, queue: ErrorQueue) {
+        if self.count == Count::Unknown {
+            self.restart(socket, queue);
+        }
+    }
+
+    fn restart(&mut self, socket: &impl AsFd, queue: ErrorQueue) {
+        if queue == ErrorQueue::StampsOnly {
+            self.save_stamps(socket);
+        }
+        stamps::restart_count(socket);
+        self.book.restart();
+        self.count = Count::Agrees;
+    }
+
+    /// Reads the stamps that are there, before their numbers lose their meaning.
+    fn save_stamps(&mut self, socket: &impl AsFd) {
+        let mut nothing = [0; 1];
+        while let Ok(received) = message::receive(socket, &mut nothing, MsgFlags::MSG_ERRQUEUE) {
+            if let (Some(Queued::Transmitted(number)), Some(at_ns)) = (received.queued, received.stamped_ns)
+                && let Some(owner) = self.book.take(number, at_ns)
+            {
+                self.ready.push((owner, at_ns));
+            }
+        }
+    }
 }

@@ -28,14 +28,13 @@ impl<T> Book<T> {
         }
     }
 
-    /// Enters the next packet; `false` where an older one had to be given up for it.
-    pub(crate) fn enter(&mut self, owner: T, not_before_ns: i64) -> bool {
+    /// Enters the next packet.
+    pub(crate) fn enter(&mut self, owner: T, not_before_ns: i64) {
         self.awaited.push_back(Some(Awaited { owner, not_before_ns }));
-        if self.awaited.len() <= AWAITED_BOUND {
-            return true;
+        if self.awaited.len() > AWAITED_BOUND {
+            self.awaited.pop_front();
+            self.oldest = self.oldest.wrapping_add(1);
         }
-        self.oldest = self.oldest.wrapping_add(1);
-        self.awaited.pop_front().flatten().is_none()
     }
 
     /// Whose packet the kernel has stamped. `None` when it is not in the book, or the stamp cannot be its own.
@@ -49,12 +48,10 @@ impl<T> Book<T> {
         (at_ns.saturating_add(STAMP_TOLERANCE_NS) >= awaited.not_before_ns).then_some(awaited.owner)
     }
 
-    /// Begins again at 0, as the kernel does after [`restart_count`]; how many stamps are given up.
-    pub(crate) fn restart(&mut self) -> usize {
-        let given_up = self.awaited.iter().flatten().count();
+    /// Begins again at 0, as the kernel does after [`restart_count`]; stamps that are still to come are given up.
+    pub(crate) fn restart(&mut self) {
         self.oldest = 0;
         self.awaited.clear();
-        given_up
     }
 }
 
@@ -92,7 +89,7 @@ mod tests {
     fn stamps_find_their_packets_in_any_order_and_once() {
         let mut book = Book::new();
         for owner in ["a", "b", "c"] {
-            assert!(book.enter(owner, 1_000_000));
+            book.enter(owner, 1_000_000);
         }
         assert_eq!(book.take(2, 1_000_001), Some("c"));
         assert_eq!((book.take(0, 1_000_001), book.take(0, 1_000_001)), (Some("a"), None));
@@ -108,19 +105,18 @@ mod tests {
             book.enter(owner, 0);
         }
         book.take(1, 1);
-        assert_eq!(book.restart(), 4);
+        book.restart();
         assert_eq!(book.take(4, 1), None);
         book.enter(9, 0);
         assert_eq!(book.take(0, 1), Some(9));
     }
 
     #[test]
-    fn when_too_many_are_missing_the_oldest_is_given_up_and_said_so() {
+    fn when_too_many_are_missing_the_oldest_is_given_up() {
         let mut book = Book::new();
-        for owner in 0..AWAITED_BOUND {
-            assert!(book.enter(owner, 0));
+        for owner in 0..=AWAITED_BOUND {
+            book.enter(owner, 0);
         }
-        assert!(!book.enter(AWAITED_BOUND, 0));
         assert_eq!((book.take(0, 1), book.take(1, 1)), (None, Some(1)));
     }
 }

@@ -167,6 +167,30 @@ fn job_13_a_spec_beyond_a_cap_is_refused_and_never_clamped() {
     assert_eq!(refused(case(small), r#","count":4,"payload_bytes":52"#), Ok(()));
 }
 
+#[test]
+fn job_13_a_sweep_is_held_to_the_owners_targets_bytes_and_rate() {
+    let refused = |change: fn(&mut PolicyRules), options: &str| {
+        let mut rules = permissive();
+        change(&mut rules);
+        let spec = format!(r#"{{"probe":"ping",{options}}}"#);
+        Case::new(rules).check_spec(&spec).map_err(|refused| (refused.reason, refused.rule))
+    };
+    let exceeded = |rule| Err((RefuseReason::CapExceeded, rule));
+    let block = r#""target":"10.0.0.0/24","count":3"#;
+    assert_eq!(refused(|_| (), block), Ok(()));
+    assert_eq!(refused(|rules| rules.max_targets_per_job = 253, block), exceeded("max_targets_per_job"));
+    assert_eq!(
+        refused(|rules| rules.max_bytes_per_job = ByteCount(79_000), block),
+        exceeded("max_bytes_per_job")
+    );
+    assert_eq!(refused(|rules| rules.max_pps = 761, block), exceeded("max_pps"), "762 packets within a second");
+    assert_eq!(refused(|rules| rules.max_pps = 762, block), Ok(()));
+    assert_eq!(
+        refused(|_| (), r#""targets":["10.0.0.1","metadata.google.internal"]"#),
+        Err((RefuseReason::PolicyDenied, "metadata"))
+    );
+}
+
 /// The allowed set written down a second time, by ranges of numbers instead of by networks and classes.
 fn allowed_by_definition(rules: &PolicyRules, address: IpAddr) -> bool {
     let within = |networks: &[IpNet]| {

@@ -4,6 +4,7 @@ use std::io;
 use std::net::IpAddr;
 
 use nix::errno::Errno;
+use shared_protocol::report::PingSocket;
 use tokio::io::unix::AsyncFd;
 
 use super::option::Fragmentation;
@@ -11,7 +12,8 @@ use super::packet::Family;
 use super::registry::FlowId;
 use super::socket::{HeaderFields, IcmpSocket};
 use crate::clock::Moment;
-use crate::net::stamped::Stamped;
+use crate::net::batch::SendBatch;
+use crate::net::stamped::{ErrorQueue, Stamped};
 
 /// A socket, watched by the runtime, and its book of departures.
 pub(in crate::net) struct Channel {
@@ -19,11 +21,25 @@ pub(in crate::net) struct Channel {
     fragmentation: Fragmentation,
 }
 
+/// Requests of one length, for as many targets.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Requests<'a> {
+    pub data: &'a [u8],
+    /// Bytes of each.
+    pub bytes: usize,
+    pub targets: &'a [IpAddr],
+    pub fields: HeaderFields,
+}
+
 impl Channel {
     pub(super) fn new(socket: IcmpSocket, fragmentation: Fragmentation) -> io::Result<Self> {
         let timestamps = socket.timestamps;
+        let queue = match socket.kind {
+            PingSocket::Raw => ErrorQueue::StampsOnly,
+            PingSocket::Datagram => ErrorQueue::ErrorsToo,
+        };
         Ok(Self {
-            stamped: Stamped::new(socket, timestamps)?,
+            stamped: Stamped::new(socket, timestamps, queue)?,
             fragmentation,
         })
     }
@@ -43,6 +59,18 @@ impl Channel {
     /// Sends a request and books it. Returns the clocks just before the kernel got it.
     pub(in crate::net) fn send(&self, flow: FlowId, index: u32, message: &[u8], target: IpAddr, fields: HeaderFields) -> Result<Moment, Errno> {
         self.stamped.send((flow, index), |socket| socket.send(message, target, fields))
+    }
+
+    /// Sends requests of one length in one call and books those that the kernel took; how many, and the clocks just before it got them.
+    pub(super) fn send_many(&self, flow: FlowId, indexes: &[u32], batch: &mut SendBatch, requests: Requests<'_>) -> (usize, Moment) {
+        let owners = indexes.iter().map(|index| (flow, *index));
+        let send = |socket: &IcmpSocket| batch.send(socket, requests.data, requests.bytes, requests.targets, requests.fields.unusual());
+        self.stamped.send_many(owners, send, indexes.len())
+    }
+
+    /// Stamps that were read while sending.
+    pub(super) fn take_ready(&self) -> Vec<((FlowId, u32), i64)> {
+        self.stamped.take_ready()
     }
 
     /// Finds the request that the kernel has stamped. `None` when it is not in the book, or the stamp cannot be its own.

@@ -98,7 +98,10 @@ impl IcmpFlow {
             ttl: self.request.ttl,
             dscp: self.request.dscp,
         };
-        let moment = channel.send(self.id, index, &message, self.target, fields).map_err(SendError::Kernel)?;
+        let left = channel.send(self.id, index, &message, self.target, fields);
+        let moment = left
+            .inspect_err(|_| self.shared.deliver_ready(channel.take_ready()))
+            .map_err(SendError::Kernel)?;
         Ok(Departure { moment })
     }
 }

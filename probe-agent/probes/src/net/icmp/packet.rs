@@ -97,6 +97,14 @@ pub(crate) fn echo_request(family: Family, identifier: u16, sequence: u16, cooki
     bytes
 }
 
+/// The checksum of a message in which words that were 0 are set, from what it was before (RFC 1624).
+pub(crate) fn checksum_with(before: u16, words: [u16; 2]) -> u16 {
+    let sum = words.into_iter().map(u32::from).fold(u32::from(!before), |sum, word| sum + word);
+    let folded = (sum & 0xffff) + (sum >> 16);
+    let folded = (folded & 0xffff) + (folded >> 16);
+    !u16::try_from(folded).unwrap_or_default()
+}
+
 /// A shorter cookie as the start of one of full length.
 pub(crate) fn widened<const N: usize>(cookie: [u8; N]) -> [u8; COOKIE_BYTES] {
     let mut wide = [0; COOKIE_BYTES];
@@ -277,6 +285,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_checksum_is_right_after_its_words_are_set(identifier: u16, sequence: u16, payload in 0_usize..100) {
+            let plain = echo_request(Family::V4, 0, 0, &COOKIE, payload);
+            let set = echo_request(Family::V4, identifier, sequence, &COOKIE, payload);
+            let before = u16::from_be_bytes([plain[2], plain[3]]);
+            let after = checksum_with(before, [identifier, sequence]);
+            let right = u16::from_be_bytes([set[2], set[3]]);
+            // 0 and its complement are one number.
+            prop_assert!(after == right || [after, right].into_iter().all(|sum| matches!(sum, 0 | u16::MAX)));
+        }
+
         #[test]
         fn job_19_no_bytes_make_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..160), kind in prop::sample::select(vec![0_u8, 1, 2, 3, 4, 11, 12, 129])) {
             let mut message = bytes;

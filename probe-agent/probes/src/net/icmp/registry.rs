@@ -3,7 +3,7 @@
 //! A flow is one probe's exchange with one address. A reply belongs to it when identifier, sequence, cookie and sender all match;
 //! an error when the request it quotes does, as far as it is quoted.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::packet::{COOKIE_BYTES, Echo, Family, Message};
@@ -46,12 +46,15 @@ pub(crate) struct Registry<T> {
     next: u64,
     flows: HashMap<FlowId, Entry<T>>,
     numbers: HashMap<EchoNumber, (FlowId, u32)>,
+    /// Identifiers with all their sequences.
+    blocks: HashMap<(Family, u16), (FlowId, u32)>,
 }
 
 #[derive(Debug)]
 struct Entry<T> {
     flow: Flow<T>,
     numbers: Vec<EchoNumber>,
+    blocks: Vec<(Family, u16)>,
 }
 
 impl<T> Registry<T> {
@@ -60,6 +63,7 @@ impl<T> Registry<T> {
             next: 0,
             flows: HashMap::new(),
             numbers: HashMap::new(),
+            blocks: HashMap::new(),
         }
     }
 
@@ -67,7 +71,12 @@ impl<T> Registry<T> {
     pub(crate) fn open(&mut self, flow: Flow<T>) -> FlowId {
         self.next = self.next.wrapping_add(1);
         let id = FlowId(self.next);
-        self.flows.insert(id, Entry { flow, numbers: Vec::new() });
+        let entry = Entry {
+            flow,
+            numbers: Vec::new(),
+            blocks: Vec::new(),
+        };
+        self.flows.insert(id, entry);
         id
     }
 
@@ -75,6 +84,11 @@ impl<T> Registry<T> {
     /// `None` when all sequences of the identifier are in use, or the flow is closed.
     pub(crate) fn reserve(&mut self, id: FlowId, index: u32, wished: EchoNumber) -> Option<EchoNumber> {
         let entry = self.flows.get_mut(&id)?;
+        let mut identifiers = (0..=u16::MAX).map(|step| wished.identifier.wrapping_add(step));
+        let wished = EchoNumber {
+            identifier: identifiers.find(|identifier| !self.blocks.contains_key(&(wished.family, *identifier)))?,
+            ..wished
+        };
         let number = (0..=u16::MAX)
             .map(|step| EchoNumber {
                 sequence: wished.sequence.wrapping_add(step),
@@ -84,6 +98,26 @@ impl<T> Registry<T> {
         self.numbers.insert(number, (id, index));
         entry.numbers.push(number);
         Some(number)
+    }
+
+    /// Gives a flow an identifier of which nobody uses any sequence: the wished one or one of the next. `None` when there is none.
+    pub(crate) fn reserve_block(&mut self, id: FlowId, family: Family, block: u32, wished: u16) -> Option<u16> {
+        let used: HashSet<u16> = self
+            .numbers
+            .keys()
+            .filter(|number| number.family == family)
+            .map(|number| number.identifier)
+            .collect();
+        let mut identifiers = (0..=u16::MAX).map(|step| wished.wrapping_add(step));
+        let identifier = identifiers.find(|identifier| !used.contains(identifier) && !self.blocks.contains_key(&(family, *identifier)))?;
+        self.flows.get_mut(&id)?.blocks.push((family, identifier));
+        self.blocks.insert((family, identifier), (id, block));
+        Some(identifier)
+    }
+
+    /// The flow that has an identifier with all its sequences, and which of its blocks that is.
+    pub(crate) fn find_block(&self, family: Family, identifier: u16) -> Option<(FlowId, u32)> {
+        self.blocks.get(&(family, identifier)).copied()
     }
 
     /// Finds the request that a message answers; `None` when it is not ours.
@@ -113,6 +147,9 @@ impl<T> Registry<T> {
         if let Some(entry) = self.flows.remove(&id) {
             for number in entry.numbers {
                 self.numbers.remove(&number);
+            }
+            for block in entry.blocks {
+                self.blocks.remove(&block);
             }
         }
     }
@@ -218,6 +255,22 @@ mod tests {
         };
         assert_eq!(registry.find(router, &rewritten(&COOKIE[..8])), Some((path, 4)));
         assert_eq!(registry.find(router, &rewritten(&COOKIE[..7])), None, "too little of the cookie to tell");
+    }
+
+    #[test]
+    fn a_block_is_nobody_elses_and_comes_back() {
+        let mut registry = Registry::new();
+        let ping = registry.open(flow("127.0.0.9", 16));
+        registry.reserve(ping, 0, number(7, 1)).unwrap();
+        let sweep = registry.open(flow("127.0.0.9", 16));
+        assert_eq!(registry.reserve_block(sweep, Family::V4, 0, 7), Some(8), "7 is in use");
+        assert_eq!(registry.reserve_block(sweep, Family::V4, 1, 8), Some(9));
+        assert_eq!(registry.reserve_block(sweep, Family::V6, 0, 7), Some(7));
+        assert_eq!(registry.find_block(Family::V4, 9), Some((sweep, 1)));
+        assert_eq!(registry.reserve(ping, 1, number(8, 1)), Some(number(10, 1)));
+        registry.close(sweep);
+        assert_eq!(registry.find_block(Family::V4, 9), None);
+        assert_eq!(registry.reserve(ping, 2, number(8, 1)), Some(number(8, 1)));
     }
 
     #[test]

@@ -23,6 +23,15 @@ pub(crate) struct HeaderFields {
     pub dscp: u8,
 }
 
+impl HeaderFields {
+    /// Time to live and traffic class, where they are not those that the socket gives of itself.
+    pub(super) const fn unusual(self) -> Option<(u8, u8)> {
+        // The code point is the upper six bits; the lower two are ECN's (RFC 3168).
+        let class = self.dscp << 2;
+        if self.ttl == USUAL_TTL && class == 0 { None } else { Some((self.ttl, class)) }
+    }
+}
+
 /// An open ICMP socket.
 #[derive(Debug)]
 pub(in crate::net) struct IcmpSocket {
@@ -66,8 +75,14 @@ impl IcmpSocket {
     fn prepare(socket: Socket, family: Family, kind: PingSocket, identifier: Option<u16>, fragmentation: Fragmentation) -> io::Result<Self> {
         set_fragmentation(&socket, family, fragmentation)?;
         match family {
-            Family::V4 => setsockopt(&socket, sockopt::Ipv4RecvTtl, &true)?,
-            Family::V6 => setsockopt(&socket, sockopt::Ipv6RecvHopLimit, &true)?,
+            Family::V4 => {
+                setsockopt(&socket, sockopt::Ipv4RecvTtl, &true)?;
+                socket.set_ttl_v4(USUAL_TTL.into())?;
+            }
+            Family::V6 => {
+                setsockopt(&socket, sockopt::Ipv6RecvHopLimit, &true)?;
+                socket.set_unicast_hops_v6(USUAL_TTL.into())?;
+            }
         }
         widen(&socket)?;
         let timestamps = match stamps::ask_for(&socket) {
@@ -133,5 +148,7 @@ fn open(family: Family, kind: Type) -> io::Result<Socket> {
 
 /// Longest message that is read: the longest echo there is, the longest header of IPv4 (RFC 791) and room to see that more came.
 pub(super) const MESSAGE_BYTES: usize = ECHO_HEADER_BYTES + 8_972 + 60 + 1;
+/// What leaves without a word about its time to live has this one.
+const USUAL_TTL: u8 = 64;
 /// What keeps the replies of a burst to thousands of targets while the reader is not scheduled.
 const RECEIVE_BUFFER_BYTES: usize = 8 * 1024 * 1024;

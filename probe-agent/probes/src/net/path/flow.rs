@@ -180,7 +180,8 @@ impl PathFlow {
         let sender = self.shared.path.sender(Family::of(target)).ok_or(SendError::NoSocket)?;
         let ends = Ends::new(source, target).ok_or(SendError::NoSocket)?;
         let packet = packet::build(ends, mark, self.cookie, probe).ok_or(SendError::Kernel(Errno::EMSGSIZE))?;
-        sender.send(self.id, index, &packet, target).map_err(SendError::Kernel)
+        let left = sender.send(self.id, index, &packet, target);
+        left.inspect_err(|_| self.shared.deliver_ready(sender.take_ready())).map_err(SendError::Kernel)
     }
 
     /// An echo request by a datagram socket: the kernel writes the headers.

@@ -11,7 +11,7 @@ use tokio::io::unix::AsyncFd;
 
 use crate::clock::Moment;
 use crate::net::icmp::{Family, FlowId, Fragmentation, set_fragmentation};
-use crate::net::stamped::{Stamped, Timestamps};
+use crate::net::stamped::{ErrorQueue, Stamped, Timestamps};
 use crate::net::stamps;
 
 /// An open socket of a family.
@@ -55,7 +55,7 @@ impl HeaderSocket {
 impl Sender {
     pub(super) fn new(opened: HeaderSocket) -> io::Result<Self> {
         Ok(Self {
-            stamped: Stamped::new(opened.socket, opened.timestamps)?,
+            stamped: Stamped::new(opened.socket, opened.timestamps, ErrorQueue::StampsOnly)?,
             family: opened.family,
         })
     }
@@ -78,6 +78,11 @@ impl Sender {
         self.stamped.send((flow, index), |socket| {
             sendto(socket.as_raw_fd(), packet, &address, MsgFlags::MSG_DONTWAIT).map(drop)
         })
+    }
+
+    /// Stamps that were read while sending.
+    pub(super) fn take_ready(&self) -> Vec<((FlowId, u32), i64)> {
+        self.stamped.take_ready()
     }
 
     /// Finds the packet that the kernel has stamped.

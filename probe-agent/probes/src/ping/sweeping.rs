@@ -1,0 +1,281 @@
+//! A ping of many targets: resolve, put every address to the owner's policy, send in batches, listen, sum up.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use shared_protocol::event::{PingEvent, ProbeEvent};
+use shared_protocol::fault::{ErrorCode, Fault, Status};
+use shared_protocol::report::{AddressRun, Findings, Report, SweepDrops, SweepFindings};
+use shared_protocol::spec::PingSpec;
+use shared_protocol::time::MonotonicMicros;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::aim::{self, Aim};
+use super::request;
+use super::sweep::{Plan, Stamps, Summary, Sweep};
+use crate::clock;
+use crate::net::icmp::{BATCH, Family, SendError, SweepBatch, SweepFlow};
+use crate::record::{Completeness, Found, Record};
+use crate::table::ProbeContext;
+use crate::verdict::{Stop, Verdict, error};
+
+/// Runs a ping of many targets to its report.
+pub(super) async fn run(spec: &PingSpec, context: &ProbeContext, events: &mpsc::Sender<ProbeEvent>, cancel: &CancellationToken) -> Report {
+    let record = Record::begin(context.clock);
+    let mut run = Sweeping {
+        spec,
+        context,
+        events,
+        told: MonotonicMicros::default(),
+        findings: None,
+    };
+    let aimed = tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(Stop::Cancelled),
+        aimed = aim::take(spec, context) => aimed,
+    };
+    let outcome = match aimed {
+        Ok(aim) => run.sweep(aim, cancel).await,
+        Err(stop) => Err(stop),
+    };
+    let found = Found {
+        resolved: Vec::new(),
+        findings: run.findings.map(|findings| Findings::PingSweep(Box::new(findings))),
+        completeness: Completeness::Whole,
+    };
+    record.end(outcome, found)
+}
+
+/// A sweep under way, with what it has so far.
+struct Sweeping<'a> {
+    spec: &'a PingSpec,
+    context: &'a ProbeContext,
+    events: &'a mpsc::Sender<ProbeEvent>,
+    /// When progress was last told.
+    told: MonotonicMicros,
+    findings: Option<SweepFindings>,
+}
+
+impl Sweeping<'_> {
+    async fn sweep(&mut self, aim: Aim, cancel: &CancellationToken) -> Result<Verdict, Stop> {
+        let engine = &self.context.engine;
+        let internal = || Stop::failed(Fault::Agent, ErrorCode::Internal, "the options are out of bounds");
+        let request = request(self.spec).ok_or_else(internal)?;
+        let addresses: Arc<[IpAddr]> = aim.addresses.iter().copied().collect();
+        let targets = u32::try_from(addresses.len()).map_err(|_| internal())?;
+        let socket = addresses.first().and_then(|address| engine.socket(Family::of(*address)));
+        let flow = engine.sweep(&addresses, targets.saturating_mul(self.spec.count), request);
+        let (Some(socket), Some((mut flow, mut arrivals))) = (socket, flow) else {
+            return Err(Stop::failed(
+                Fault::Agent,
+                ErrorCode::PermissionMissing,
+                "many targets at once need raw ICMP sockets for their address families",
+            ));
+        };
+        let stamped = addresses.iter().all(|address| flow.is_stamped(*address));
+        let drops_before = engine.drops();
+        let begun = clock::moment();
+        let mut sweep = Sweep::new(
+            Plan {
+                targets,
+                count: self.spec.count,
+                interval: Duration::from_millis(self.spec.interval_ms.into()),
+                wait: Duration::from_millis(self.spec.wait_ms.into()),
+                deadline: begun
+                    .monotonic
+                    .plus(self.spec.timeout().saturating_sub(Duration::from_millis(self.spec.wait_ms.into()))),
+                stamps: if stamped { Stamps::Given } else { Stamps::Missing },
+            },
+            begun,
+        );
+        let stop = tokio::select! {
+            biased;
+            () = cancel.cancelled() => Some(Stop::Cancelled),
+            driven = self.drive(&mut sweep, &mut flow, &mut arrivals, &addresses) => driven.err(),
+        };
+        let summary = sweep.summary(self.spec.each_packet);
+        let narrow = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+        let drops = SweepDrops {
+            receive_queue: narrow(engine.drops().saturating_sub(drops_before)),
+            hand_over: narrow(flow.lost()),
+            unstamped: summary.unstamped,
+            unsent: summary.unsent,
+        };
+        let verdict = judge(&summary, drops, &aim);
+        self.findings = Some(SweepFindings {
+            socket,
+            totals: summary.totals,
+            targets: AddressRun::of(addresses.iter().copied()),
+            columns: summary.columns,
+            names: aim.names,
+            denied: aim.denied,
+            unresolved: aim.unresolved,
+            agent: drops,
+        });
+        stop.map_or(Ok(verdict), Err)
+    }
+
+    /// Lets the sweep run between sockets and clock until it is over. The readers of the sockets have their turn after each batch.
+    async fn drive(&mut self, sweep: &mut Sweep, flow: &mut SweepFlow, arrivals: &mut mpsc::Receiver<SweepBatch>, addresses: &[IpAddr]) -> Result<(), Stop> {
+        loop {
+            while let Ok(batch) = arrivals.try_recv() {
+                sweep.handle_batch(&batch);
+            }
+            let now = clock::monotonic();
+            self.tell(sweep, now);
+            if sweep.is_finished(now) {
+                return Ok(());
+            }
+            if sweep.is_out_of_time(now) {
+                sweep.handle_unsent();
+                continue;
+            }
+            let due = sweep.poll_batch(u32::try_from(BATCH).unwrap_or(1), now);
+            if due.is_empty() {
+                tokio::select! {
+                    biased;
+                    Some(batch) = arrivals.recv() => sweep.handle_batch(&batch),
+                    () = tokio::time::sleep(sweep.poll_timeout().since(now)) => {}
+                }
+                continue;
+            }
+            self.send(sweep, flow, arrivals, due, addresses).await?;
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Sends requests as their places come.
+    async fn send(
+        &self,
+        sweep: &mut Sweep,
+        flow: &mut SweepFlow,
+        arrivals: &mut mpsc::Receiver<SweepBatch>,
+        due: std::ops::Range<u32>,
+        addresses: &[IpAddr],
+    ) -> Result<(), Stop> {
+        let count = u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+        let all: Vec<(u32, IpAddr)> = due
+            .filter_map(|index| Some((index, *addresses.get(usize::try_from(index % count).ok()?)?)))
+            .collect();
+        let family = all.first().map(|(_, target)| Family::of(*target));
+        let (indexes, targets): (Vec<u32>, Vec<IpAddr>) = all.into_iter().take_while(|(_, target)| Some(Family::of(*target)) == family).unzip();
+        let Ok((ready, wait)) = flow.reserve_departures(&targets, self.context.gate.as_ref()) else {
+            sweep.handle_unsent();
+            return Ok(());
+        };
+        let (now, later) = (indexes.get(..ready).unwrap_or_default(), indexes.get(ready).zip(targets.get(ready)));
+        if !now.is_empty() {
+            let left = flow.send(now, targets.get(..ready).unwrap_or_default(), self.context.gate.as_ref());
+            let left = left.map_err(stop)?;
+            sweep.handle_sent(u32::try_from(left.count).unwrap_or_default(), &left.moment);
+            if left.count < now.len() {
+                // The readers take the stamps of what has left before the count is begun anew.
+                tokio::task::yield_now().await;
+                for (index, target) in now.iter().zip(&targets).skip(left.count) {
+                    self.send_alone(sweep, flow, *index, *target).await?;
+                }
+            }
+        }
+        if let Some((index, target)) = later {
+            let mut waited = std::pin::pin!(tokio::time::sleep(wait));
+            loop {
+                tokio::select! {
+                    biased;
+                    () = &mut waited => break,
+                    Some(batch) = arrivals.recv() => sweep.handle_batch(&batch),
+                }
+            }
+            self.send_alone(sweep, flow, *index, *target).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_alone(&self, sweep: &mut Sweep, flow: &mut SweepFlow, index: u32, target: IpAddr) -> Result<(), Stop> {
+        for _ in 0..FULL_TRIES {
+            match flow.send_one(index, target, self.context.gate.as_ref()) {
+                Ok(moment) => {
+                    sweep.handle_sent(1, &moment);
+                    return Ok(());
+                }
+                // The host's own queues are full.
+                Err(SendError::Kernel(Errno::EAGAIN | Errno::ENOBUFS)) => tokio::time::sleep(FULL_WAIT).await,
+                Err(SendError::Denied(denial)) => return Err(Stop::Denied(denial)),
+                Err(SendError::Kernel(_) | SendError::NoRoom | SendError::NumbersExhausted | SendError::NoSocket) => break,
+            }
+        }
+        sweep.handle_unsent();
+        Ok(())
+    }
+
+    /// Tells how far it is, at most every so often; the report tells everything.
+    fn tell(&mut self, sweep: &Sweep, now: MonotonicMicros) {
+        if now < self.told.plus(TELL_EVERY) {
+            return;
+        }
+        self.told = now;
+        if self.events.try_send(ProbeEvent::Ping(PingEvent::Sweep(sweep.progress()))).is_err() {
+            tracing::trace!("event dropped: the channel is full or closed");
+        }
+    }
+}
+
+fn stop(error: SendError) -> Stop {
+    match error {
+        SendError::Denied(denial) => Stop::Denied(denial),
+        SendError::NoRoom | SendError::NumbersExhausted | SendError::NoSocket | SendError::Kernel(_) => {
+            Stop::failed(Fault::Agent, ErrorCode::Internal, error.to_string())
+        }
+    }
+}
+
+fn judge(summary: &Summary, drops: SweepDrops, aim: &Aim) -> Verdict {
+    let totals = &summary.totals;
+    let ours = drops.receive_queue.saturating_add(drops.hand_over);
+    let host = ours.saturating_add(drops.unstamped).saturating_add(drops.unsent);
+    let lost = totals.sent.saturating_sub(totals.received);
+    if lost == 0 && host == 0 && summary.untimed == 0 && aim.is_complete() {
+        return Verdict::ok();
+    }
+    if totals.received == 0 && totals.sent > 0 {
+        return Verdict::of(Status::Timeout, Fault::Path, error(ErrorCode::Timeout, "nothing came back in time"));
+    }
+    let (status, fault, error) = if drops.unsent + drops.unstamped > 0 {
+        let message = format!("{} requests did not leave this host", drops.unsent.saturating_add(drops.unstamped));
+        let status = if totals.received == 0 { Status::Failed } else { Status::Degraded };
+        (status, Fault::Agent, error(ErrorCode::Resource, message))
+    } else if ours > 0 {
+        (
+            Status::Degraded,
+            Fault::Agent,
+            error(ErrorCode::Resource, format!("{ours} messages were lost on this host")),
+        )
+    } else if lost > 0 {
+        let message = format!("{lost} of {} requests were not answered in time", totals.sent);
+        (Status::Degraded, Fault::Path, error(ErrorCode::Timeout, message))
+    } else if summary.untimed > 0 {
+        let message = format!("{} packets have no time by the kernel's clock", summary.untimed);
+        (Status::Degraded, Fault::Agent, error(ErrorCode::Resource, message))
+    } else if let Some(name) = aim.unresolved.first() {
+        (
+            Status::Degraded,
+            Fault::Resolver,
+            error(name.code, format!("{} names have no usable address", aim.unresolved.len())),
+        )
+    } else {
+        (
+            Status::Degraded,
+            Fault::Policy,
+            error(ErrorCode::PolicyDenied, "the owner of this agent forbids some of the targets"),
+        )
+    };
+    Verdict::of(status, fault, error)
+}
+
+/// Time between two words of progress.
+const TELL_EVERY: Duration = Duration::from_millis(200);
+/// How often a request is tried again while the host's own queues are full, and after what time.
+const FULL_TRIES: u32 = 100;
+const FULL_WAIT: Duration = Duration::from_millis(1);
