@@ -9,6 +9,7 @@ pub use crate::command::agents::AgentsCommand;
 pub use crate::command::completion::CompletionArgs;
 pub use crate::command::contexts::ContextsCommand;
 pub use crate::command::dns::DnsArgs;
+pub use crate::command::explain::ExplainArgs;
 pub use crate::command::http::HttpArgs;
 pub use crate::command::jobs::JobsCommand;
 pub use crate::command::join_tokens::JoinTokensCommand;
@@ -72,6 +73,12 @@ pub enum Format {
     Ndjson,
     /// Comma-separated values under stable column names, one row an item or an agent.
     Csv,
+    /// Tables of Markdown.
+    #[value(name = "md")]
+    Markdown,
+    /// Numbers of a measurement in the text format of Prometheus.
+    #[value(name = "prom")]
+    Prometheus,
 }
 
 /// What to do.
@@ -91,6 +98,8 @@ pub enum Command {
     Mtr(MtrArgs),
     /// Find the longest packet that reaches a target from agents in one piece.
     Pmtu(PmtuArgs),
+    /// Derive a report again from what it keeps, and say what its verdict rests on.
+    Explain(ExplainArgs),
     /// Agents of the tenant.
     #[command(subcommand)]
     Agents(AgentsCommand),

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io::Read;
 
-use crate::cli::{Cli, Command, Global};
+use crate::cli::{Cli, Command, Format, Global};
 use crate::client::Client;
 use crate::config::{Connection, Surroundings};
 use crate::error::Error;
@@ -14,6 +14,7 @@ pub(crate) mod agents;
 pub(crate) mod completion;
 pub(crate) mod contexts;
 pub(crate) mod dns;
+pub(crate) mod explain;
 pub(crate) mod http;
 pub(crate) mod jobs;
 pub(crate) mod join_tokens;
@@ -72,6 +73,11 @@ async fn connected(
     interrupt: impl Future<Output = ()>,
 ) -> Result<Exit, Error> {
     let format = global.output;
+    if format == Format::Prometheus && !has_numbers(&command) {
+        return Err(Error::Usage(
+            "`-o prom` is for probes and for `measurements reports`: nothing else has numbers for it",
+        ));
+    }
     let connection = Connection::find(global, surroundings, stdin)?;
     if connection.is_exposed() {
         screen.say("the API key goes over the network in the clear: use https");
@@ -85,6 +91,7 @@ async fn connected(
         Command::Traceroute(arguments) => traceroute::run(&arguments, format, &client, screen, interrupt).await,
         Command::Mtr(arguments) => mtr::run(&arguments, format, &client, screen, interrupt).await,
         Command::Pmtu(arguments) => pmtu::run(&arguments, format, &client, screen, interrupt).await,
+        Command::Explain(arguments) => explain::run(&arguments, format, &client, screen).await,
         Command::Agents(command) => agents::run(command, format, &client, screen).await,
         Command::Jobs(command) => jobs::run(command, format, &client, screen).await,
         Command::Measurements(command) => measurements::run(command, format, &client, screen).await,
@@ -97,6 +104,21 @@ async fn connected(
         // Done without a control plane, above.
         Command::Contexts(_) | Command::Completion(_) => Ok(Exit::Usage),
     }
+}
+
+/// Whether what a command prints are numbers of a measurement.
+const fn has_numbers(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Ping(_)
+            | Command::Http(_)
+            | Command::Tcp(_)
+            | Command::Dns(_)
+            | Command::Traceroute(_)
+            | Command::Mtr(_)
+            | Command::Pmtu(_)
+            | Command::Measurements(measurements::MeasurementsCommand::Reports { .. })
+    )
 }
 
 /// Says that a list was cut.

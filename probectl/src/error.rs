@@ -25,6 +25,9 @@ pub enum Error {
         /// What is wrong with it.
         cause: String,
     },
+    /// The report cannot be derived again.
+    #[error(transparent)]
+    NotDerivable(#[from] agent_paths::explain::NotDerivable),
     /// No agent of the tenant has this name.
     #[error("there is no agent `{0}`")]
     UnknownAgent(String),
@@ -138,7 +141,7 @@ impl Error {
     /// The exit code that says so.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) | Self::Usage(_) | Self::Targets { .. } => Exit::Usage,
+            Self::Config(_) | Self::Usage(_) | Self::Targets { .. } | Self::NotDerivable(_) => Exit::Usage,
             Self::UnknownAgent(_) | Self::NoAgentOnline => Exit::NotFound,
             Self::Client(error) => error.exit(),
             Self::Write(_) => Exit::Interrupted,

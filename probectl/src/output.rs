@@ -14,14 +14,17 @@ mod dns;
 pub(crate) mod http;
 mod line;
 mod live;
+mod markdown;
 mod mtr;
 pub(crate) mod ping;
 mod pmtu;
 mod printable;
 pub(crate) mod probe;
+mod prometheus;
 mod sweep;
 mod table;
 mod tcp;
+pub(crate) mod tell;
 mod traceroute;
 pub(crate) mod view;
 
@@ -29,7 +32,9 @@ pub(crate) use cell::Cell;
 pub(crate) use csv::csv;
 pub(crate) use line::{Line, Tone};
 pub(crate) use live::Live;
+pub(crate) use markdown::markdown;
 pub(crate) use printable::{json_line, json_pretty, printable};
+pub(crate) use prometheus::{Subject, prometheus};
 pub(crate) use table::table;
 
 use crate::cli::Format;
@@ -124,12 +129,22 @@ impl<'a> Screen<'a> {
         self.raw(&csv(columns, rows)?)
     }
 
+    /// Prints rows as comma-separated values, or as a table of Markdown.
+    pub(crate) fn rows(&mut self, format: Format, columns: &[&str], rows: &[Vec<Cell>]) -> io::Result<()> {
+        match format {
+            Format::Csv => self.csv(columns, rows),
+            Format::Table | Format::Json | Format::Ndjson | Format::Markdown | Format::Prometheus => self.raw(markdown(columns, rows).as_bytes()),
+        }
+    }
+
     /// Prints items in the format asked for.
     pub(crate) fn items<T: Serialize>(&mut self, format: Format, listing: &Listing<'_, T>) -> io::Result<()> {
         let rows = || -> Vec<Vec<Cell>> { listing.items.iter().map(listing.row).collect() };
         match format {
             Format::Table => table(listing.columns, &rows()).iter().try_for_each(|line| self.line(line)),
             Format::Csv => self.csv(listing.columns, &rows()),
+            // Numbers for Prometheus are refused before, where there are none.
+            Format::Markdown | Format::Prometheus => self.raw(markdown(listing.columns, &rows()).as_bytes()),
             Format::Json => self.document(vec![(listing.noun, json!(listing.items))]),
             Format::Ndjson => listing.items.iter().try_for_each(|item| self.record(vec![(listing.single, json!(item))])),
         }
@@ -145,7 +160,7 @@ impl<'a> Screen<'a> {
                     .try_for_each(|(name, value)| self.line(&format!("{name:width$}  {}", value.shown())))
             }
             Format::Json => one.items.iter().try_for_each(|item| self.document(vec![(one.single, json!(item))])),
-            Format::Csv | Format::Ndjson => self.items(format, one),
+            Format::Csv | Format::Ndjson | Format::Markdown | Format::Prometheus => self.items(format, one),
         }
     }
 }

@@ -44,10 +44,12 @@ mod icmp;
 mod link;
 mod node;
 mod plan;
+mod scenario;
 mod transport;
 mod truth;
 mod world;
 
 pub use description::InvalidWorld;
+pub use scenario::Run;
 pub use truth::{Cause, Fate, FlowTruth, LinkTruth, PacketTruth, Truth};
 pub use world::World;

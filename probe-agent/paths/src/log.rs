@@ -78,6 +78,9 @@ impl Book {
 }
 
 fn take(found: &mut Vec<Option<Packet>>, record: &WireRecord, most: usize) -> Option<()> {
+    if !is_possible(record) {
+        return None;
+    }
     match record {
         WireRecord::Sent(sent) => {
             let fate = Fate::Left(Departure {
@@ -104,6 +107,16 @@ fn take(found: &mut Vec<Option<Packet>>, record: &WireRecord, most: usize) -> Op
             Some(())
         }
     }
+}
+
+/// Whether such a packet can have been: no run is longer than some minutes, no packet of IP than 65,535 bytes.
+fn is_possible(record: &WireRecord) -> bool {
+    let (at_us, bytes, round) = match record {
+        WireRecord::Sent(sent) => (sent.at_us, sent.bytes, sent.round),
+        WireRecord::Unsent(unsent) => (unsent.at_us, unsent.bytes, unsent.round),
+        WireRecord::Came(came) => (came.at_us, 0, 0),
+    };
+    at_us <= AT_US_MAX && bytes <= BYTES_MAX && round <= ROUND_MAX
 }
 
 /// Packets are numbered as they are planned, and may leave in another order; no number is far beyond the count of records.
@@ -221,6 +234,12 @@ impl Came {
 }
 
 const VERSION: u16 = 1;
+/// A day: far longer than any run.
+const AT_US_MAX: u64 = 86_400_000_000;
+/// Longest packet of IP.
+const BYTES_MAX: u32 = 65_535;
+/// More rounds than any probe has.
+const ROUND_MAX: u32 = 10_000;
 /// Room for what stands around the records.
 const HEAD_BYTES: usize = 256;
 /// Packets whose end was not known when the run ended: each run has at most one on its way to the kernel.

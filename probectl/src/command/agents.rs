@@ -293,7 +293,7 @@ fn show_token(format: Format, screen: &mut Screen<'_>, said: &str, (id, bundle):
         }
         Format::Json => screen.document(vec![("agent", whole)])?,
         Format::Ndjson => screen.record(vec![("agent", whole)])?,
-        Format::Csv => screen.csv(&["id", "bundle"], &[vec![id.into(), bundle.into()]])?,
+        Format::Csv | Format::Markdown | Format::Prometheus => screen.rows(format, &["id", "bundle"], &[vec![id.into(), bundle.into()]])?,
     }
     Ok(())
 }

@@ -59,7 +59,9 @@ pub(super) async fn run(command: JoinTokensCommand, format: Format, client: &Cli
                 }
                 Format::Json => screen.document(vec![("join_token", json!(created))])?,
                 Format::Ndjson => screen.record(vec![("join_token", json!(created))])?,
-                Format::Csv => screen.csv(&["id", "bundle"], &[vec![created.token.id.into(), created.bundle.into()]])?,
+                Format::Csv | Format::Markdown | Format::Prometheus => {
+                    screen.rows(format, &["id", "bundle"], &[vec![created.token.id.into(), created.bundle.into()]])?;
+                }
             }
         }
         JoinTokensCommand::List(list) => {

@@ -60,7 +60,9 @@ pub(super) async fn run(command: KeysCommand, format: Format, client: &Client, s
                 }
                 Format::Json => screen.document(vec![("key", json!(created))])?,
                 Format::Ndjson => screen.record(vec![("key", json!(created))])?,
-                Format::Csv => screen.csv(&["id", "key"], &[vec![created.key.id.into(), created.secret.into()]])?,
+                Format::Csv | Format::Markdown | Format::Prometheus => {
+                    screen.rows(format, &["id", "key"], &[vec![created.key.id.into(), created.secret.into()]])?;
+                }
             }
         }
         KeysCommand::Revoke { key } => {

@@ -93,7 +93,7 @@ pub(super) async fn run(
     if arguments.no_wait {
         match format {
             Format::Table => screen.line(&id)?,
-            Format::Json | Format::Ndjson | Format::Csv => measurements::show(format, screen, &measurement)?,
+            Format::Json | Format::Ndjson | Format::Csv | Format::Markdown | Format::Prometheus => measurements::show(format, screen, &measurement)?,
         }
         return Ok(Exit::Ok);
     }

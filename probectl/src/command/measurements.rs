@@ -9,8 +9,10 @@ use crate::cli::{Format, ListArgs};
 use crate::client::{Client, PAGE};
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::output::view::{for_people, kind_of, report_columns, report_row, target_of};
-use crate::output::{Cell, Listing, Screen, table};
+use crate::output::probe::details;
+use crate::output::tell::{Told, print};
+use crate::output::view::{kind_of, report_row, target_of};
+use crate::output::{Cell, Listing, Screen};
 
 /// What to do with measurements.
 #[derive(Debug, Subcommand)]
@@ -63,32 +65,31 @@ async fn reports(id: &str, list: &ListArgs, format: Format, client: &Client, scr
     let listed = client.list::<JobReport>(&path, &[], REPORTS_PAGE.min(list.limit), list.limit).await?;
     say_if_more(screen, &listed);
     let measurement: Option<Measurement> = match format {
-        Format::Table | Format::Csv => Some(client.get(&["measurements", id], &[]).await?),
+        Format::Table | Format::Csv | Format::Markdown | Format::Prometheus => Some(client.get(&["measurements", id], &[]).await?),
         Format::Json | Format::Ndjson => None,
     };
     match format {
         Format::Json => screen.document(vec![("reports", json!(listed.items))])?,
         Format::Ndjson => listed.items.iter().try_for_each(|report| screen.record(vec![("report", json!(report))]))?,
-        Format::Table | Format::Csv => {
+        Format::Table | Format::Csv | Format::Markdown | Format::Prometheus => {
             let kind = measurement.as_ref().and_then(kind_of);
+            let target = measurement.as_ref().map(target_of).unwrap_or_default();
             let jobs = measurement.map(|measurement| measurement.jobs).unwrap_or_default();
             let name = |agent: &str| {
                 jobs.iter()
                     .find(|job| job.agent == agent)
                     .map_or_else(|| agent.to_owned(), |job| job.agent_name.clone())
             };
-            let rows: Vec<Vec<Cell>> = listed
+            let told: Vec<Told> = listed
                 .items
                 .iter()
-                .map(|report| report_row(kind, &name(&report.agent), &report.job, Some(report), "", None))
+                .map(|report| Told {
+                    agent: name(&report.agent),
+                    row: report_row(kind, &name(&report.agent), &report.job, Some(report), "", None),
+                    details: report.findings().and_then(details),
+                })
                 .collect();
-            if format == Format::Csv {
-                screen.csv(&report_columns(kind), &rows)?;
-            } else {
-                let wide = rows.into_iter().map(|row| for_people(kind, row)).collect::<Vec<_>>();
-                let columns = for_people(kind, report_columns(kind));
-                table(&columns, &wide).iter().try_for_each(|line| screen.line(line))?;
-            }
+            print(format, kind, &target, &told, screen)?;
         }
     }
     Ok(())

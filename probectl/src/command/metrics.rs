@@ -64,7 +64,7 @@ pub(super) async fn run(command: MetricsCommand, format: Format, client: &Client
             let rows: Vec<Row> = rows(&metrics);
             match format {
                 Format::Json => screen.document(vec![("metrics", serde_json::json!(metrics))])?,
-                Format::Ndjson | Format::Table | Format::Csv => screen.items(format, &points(&rows))?,
+                Format::Ndjson | Format::Table | Format::Csv | Format::Markdown | Format::Prometheus => screen.items(format, &points(&rows))?,
             }
         }
         MetricsCommand::Latest { list, agent, target, metric } => {

@@ -103,7 +103,7 @@ pub(super) async fn run(command: ReportsCommand, format: Format, client: &Client
                 match format {
                     Format::Csv => "csv",
                     Format::Json => "json",
-                    Format::Ndjson | Format::Table => "ndjson",
+                    Format::Ndjson | Format::Table | Format::Markdown | Format::Prometheus => "ndjson",
                 },
             ));
             let mut lines = client.lines(&["reports", "export"], &query).await?;

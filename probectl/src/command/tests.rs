@@ -10,6 +10,7 @@ use crate::exit::Exit;
 use crate::fake_plane::{Answer, FakePlane};
 use crate::output::{Colour, Screen, Surface, Terminal};
 
+mod explain;
 mod http;
 mod outputs;
 mod subscription;

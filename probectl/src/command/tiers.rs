@@ -8,7 +8,7 @@ use crate::cli::Format;
 use crate::client::Client;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::output::{Cell, Screen, table};
+use crate::output::{Cell, Screen, markdown, table};
 
 pub(super) async fn run(format: Format, client: &Client, screen: &mut Screen<'_>) -> Result<Exit, Error> {
     let tiers: Page<Tier> = client.get(&["tiers"], &[]).await?;
@@ -24,6 +24,7 @@ pub(super) async fn run(format: Format, client: &Client, screen: &mut Screen<'_>
     match format {
         Format::Table => table(&columns, &rows).iter().try_for_each(|line| screen.line(line))?,
         Format::Csv => screen.csv(&columns, &rows)?,
+        Format::Markdown | Format::Prometheus => screen.raw(markdown(&columns, &rows).as_bytes())?,
         Format::Json => screen.document(vec![("tiers", json!(tiers.items))])?,
         Format::Ndjson => tiers.items.iter().try_for_each(|tier| screen.record(vec![("tier", json!(tier))]))?,
     }

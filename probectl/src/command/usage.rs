@@ -37,7 +37,7 @@ pub(super) async fn run(arguments: &UsageArgs, format: Format, client: &Client, 
             screen.items(format, &by_day(&usage.days))?;
         }
         Format::Json => screen.document(vec![("usage", json!(usage))])?,
-        Format::Ndjson | Format::Csv => screen.items(format, &by_day(&usage.days))?,
+        Format::Ndjson | Format::Csv | Format::Markdown | Format::Prometheus => screen.items(format, &by_day(&usage.days))?,
     }
     Ok(Exit::Ok)
 }

@@ -3,7 +3,7 @@
 use shared_protocol::event::{MtrEvent, MtrRow};
 use shared_protocol::report::{HopAddress, MtrFindings, MtrHop, RoundTripStatistics};
 
-use super::probe::{Columns, Names};
+use super::probe::{Columns, Details, Names};
 use super::view::word;
 use super::{Cell, Line, table};
 
@@ -133,10 +133,31 @@ pub(crate) fn row(findings: &MtrFindings) -> Vec<Cell> {
     ]
 }
 
+/// The hops, one a row.
+pub(crate) fn details(findings: &MtrFindings) -> Details {
+    Details {
+        columns: &WHOLE,
+        rows: findings.hops.iter().map(hop_cells).collect(),
+    }
+}
+
 /// Columns of the table of hops while it runs.
 const LIVE: [&str; 9] = ["hop", "address", "loss", "sent", "last_us", "avg_us", "best_us", "worst_us", "stddev_us"];
-/// Columns that the report has beyond them.
-const MORE: [&str; 3] = ["p95_us", "jitter_us", "note"];
+/// Columns of the table of hops when it is over.
+const WHOLE: [&str; 12] = [
+    "hop",
+    "address",
+    "loss",
+    "sent",
+    "last_us",
+    "avg_us",
+    "best_us",
+    "worst_us",
+    "stddev_us",
+    "p95_us",
+    "jitter_us",
+    "note",
+];
 
 fn live(rows: &[MtrRow]) -> Vec<String> {
     let cells = |hop: &MtrRow| {
@@ -158,9 +179,8 @@ fn live(rows: &[MtrRow]) -> Vec<String> {
 }
 
 fn whole(findings: &MtrFindings) -> Vec<String> {
-    let columns: Vec<&str> = LIVE.into_iter().chain(MORE).collect();
-    let rows: Vec<Vec<Cell>> = findings.hops.iter().map(hop_cells).collect();
-    table(&columns, &rows)
+    let details = details(findings);
+    table(details.columns, &details.rows)
 }
 
 fn hop_cells(hop: &MtrHop) -> Vec<Cell> {

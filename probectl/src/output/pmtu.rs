@@ -7,7 +7,7 @@ use shared_protocol::event::PmtuEvent;
 use shared_protocol::report::{BlackHole, Claim, PmtuFindings, PmtuLength, TooBig};
 
 use super::ping::milliseconds;
-use super::probe::{Columns, Names};
+use super::probe::{Columns, Details, Names};
 use super::view::word;
 use super::{Cell, Line};
 
@@ -98,6 +98,24 @@ pub(crate) fn row(findings: &PmtuFindings) -> Vec<Cell> {
         findings.protocol.as_str().into(),
         Cell::of(findings.port.map(u32::from)),
     ]
+}
+
+/// The lengths, one a row.
+pub(crate) fn details(findings: &PmtuFindings) -> Details {
+    let row = |length: &PmtuLength| {
+        vec![
+            length.bytes.into(),
+            if length.passes { "yes" } else { "no" }.into(),
+            length.sent.into(),
+            length.answered.into(),
+            length.too_big.into(),
+            Cell::of(length.rtt_us.map(Cell::Micros)),
+        ]
+    };
+    Details {
+        columns: &["length_bytes", "passes", "sent", "answered", "too_big", "rtt_us"],
+        rows: findings.lengths.iter().map(row).collect(),
+    }
 }
 
 fn told(length: &PmtuLength) -> String {

@@ -163,6 +163,26 @@ pub(crate) fn row(findings: &Findings) -> Vec<Cell> {
     }
 }
 
+/// Rows that a probe's findings have beside the one under its columns.
+#[derive(Debug)]
+pub(crate) struct Details {
+    /// Names of the columns.
+    pub(crate) columns: &'static [&'static str],
+    /// The rows.
+    pub(crate) rows: Vec<Vec<Cell>>,
+}
+
+/// The hops of a path, the lengths of a search, the targets of a sweep; other probes have one row only.
+pub(crate) fn details(findings: &Findings) -> Option<Details> {
+    match findings {
+        Findings::Traceroute(findings) => Some(traceroute::details(findings)),
+        Findings::Mtr(findings) => Some(mtr::details(findings)),
+        Findings::Pmtu(findings) => Some(pmtu::details(findings)),
+        Findings::PingSweep(findings) => Some(sweep::details(findings)),
+        Findings::Ping(_) | Findings::Tcp(_) | Findings::Http(_) | Findings::Dns(_) => None,
+    }
+}
+
 /// The kind of probe of this name, where this program knows it.
 pub(crate) fn kind(name: &str) -> Option<ProbeKind> {
     ProbeKind::ALL.into_iter().find(|kind| kind.as_str() == name)

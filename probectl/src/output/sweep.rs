@@ -1,10 +1,12 @@
 //! A ping of many targets as people read it: how far it is, then the targets that did not answer everything, then the numbers.
 
+use std::net::IpAddr;
+
 use shared_protocol::event::SweepProgress;
 use shared_protocol::report::{RoundTripColumns, SweepFindings};
 
 use super::ping::milliseconds;
-use super::probe::Names;
+use super::probe::{Details, Names};
 use super::{Cell, Line};
 
 /// What is known so far, under the columns of a ping.
@@ -112,6 +114,26 @@ pub(super) fn lines(names: Names<'_>, findings: &SweepFindings) -> Vec<Line> {
         milliseconds(totals.sending_us)
     )));
     lines
+}
+
+/// The targets, one a row.
+pub(super) fn details(findings: &SweepFindings) -> Details {
+    let row = |(place, address): (usize, IpAddr)| {
+        let count = |column: &Vec<u32>| Cell::of(column.get(place).copied());
+        let time = |column: fn(&RoundTripColumns) -> &Vec<Option<u64>>| Cell::of(column(clock(findings)).get(place).copied().flatten().map(Cell::Micros));
+        vec![
+            address.to_string().into(),
+            count(&findings.columns.sent),
+            count(&findings.columns.received),
+            time(|rtt| &rtt.min_us),
+            time(|rtt| &rtt.avg_us),
+            time(|rtt| &rtt.max_us),
+        ]
+    };
+    Details {
+        columns: &["address", "sent", "received", "rtt_min_us", "rtt_avg_us", "rtt_max_us"],
+        rows: findings.addresses().enumerate().map(row).collect(),
+    }
 }
 
 /// The times by the kernel's clock where the host gave them, else by that of user space.

@@ -6,7 +6,7 @@ use shared_protocol::event::TracerouteEvent;
 use shared_protocol::report::{HopReply, HopState, Rewritten, RoundTripStatistics, TcpReply, TracerouteFindings, TracerouteHop};
 
 use super::ping::{distribution, milliseconds};
-use super::probe::{Columns, Names};
+use super::probe::{Columns, Details, Names};
 use super::view::word;
 use super::{Cell, Line};
 
@@ -102,7 +102,33 @@ pub(crate) fn row(findings: &TracerouteFindings) -> Vec<Cell> {
     ]
 }
 
-fn hop_line(hop: &TracerouteHop) -> String {
+/// The hops, one a row.
+pub(crate) fn details(findings: &TracerouteFindings) -> Details {
+    let row = |hop: &TracerouteHop| {
+        let times: Vec<u64> = hop
+            .replies
+            .iter()
+            .filter(|reply| !reply.duplicate && !reply.late)
+            .filter_map(|reply| reply.rtt_us.or(reply.user_rtt_us))
+            .collect();
+        let marks = hop.replies.iter().find_map(mark);
+        vec![
+            u32::from(hop.ttl).into(),
+            who(hop).into(),
+            hop.sent.into(),
+            hop.received.into(),
+            Cell::of(times.iter().min().copied().map(Cell::Micros)),
+            Cell::of(times.iter().max().copied().map(Cell::Micros)),
+            marks.into_iter().chain(notes(hop)).collect::<Vec<_>>().join(", ").into(),
+        ]
+    };
+    Details {
+        columns: &["hop", "address", "sent", "received", "best_us", "worst_us", "note"],
+        rows: findings.hops.iter().map(row).collect(),
+    }
+}
+
+fn who(hop: &TracerouteHop) -> String {
     let who: Vec<String> = hop
         .addresses
         .iter()
@@ -111,12 +137,15 @@ fn hop_line(hop: &TracerouteHop) -> String {
             None => found.address.to_string(),
         })
         .collect();
-    let masked = hop.received > 0 && who.is_empty();
-    let who = match who.as_slice() {
-        [] if masked => "masked".to_owned(),
+    match who.as_slice() {
+        [] if hop.received > 0 => "masked".to_owned(),
         [] => "*".to_owned(),
         some => some.join(", "),
-    };
+    }
+}
+
+fn hop_line(hop: &TracerouteHop) -> String {
+    let who = who(hop);
     let times: Vec<String> = hop.replies.iter().filter(|reply| !reply.duplicate).map(timed).collect();
     let notes = notes(hop).join(", ");
     let line = format!("{:>3}  {who:15}  {}  {notes}", hop.ttl, times.join("  "));

@@ -90,7 +90,7 @@ fn title(text: &str) -> Option<&str> {
 
 /// The description is the map: it says where everything is.
 fn map(text: &str) -> String {
-    let tables = text.split("[run]").next().unwrap_or_default().split("[expect]").next().unwrap_or_default();
+    let tables = text.split("[[run]]").next().unwrap_or_default();
     let lines = tables.lines().filter(|line| !line.trim().is_empty());
     lines.map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod denied;
 #[cfg(test)]
+mod follow;
+#[cfg(test)]
 mod kernels;
 #[cfg(test)]
 mod path;

@@ -142,7 +142,11 @@ const ROOMS: [Room; 14] = [
             "test-postgres",
         ],
     ),
-    pure_room("test-internet", &[], &["ipnet", "pnet_packet", "rand", "serde", "thiserror", "toml"]),
+    pure_room(
+        "test-internet",
+        &[],
+        &["ipnet", "pnet_packet", "rand", "serde", "serde_json", "thiserror", "toml"],
+    ),
     room("test-postgres", &[]),
     room("xtask", &[]),
 ];

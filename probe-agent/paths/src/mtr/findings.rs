@@ -31,7 +31,7 @@ pub(super) fn all(plan: &MtrPlan, book: &Book) -> MtrFindings {
         protocol: plan.path.protocol,
         port: plan.path.port,
         flow: plan.path.flow,
-        rounds: left.map(|packet| packet.round + 1).max().unwrap_or(0),
+        rounds: left.map(|packet| packet.round.saturating_add(1)).max().unwrap_or(0),
         hops,
         end: shape.end,
         reached: shape.end == PathEnd::Reached,

@@ -11,7 +11,9 @@ mod tests {
 
     use serde_json::Value;
 
-    use crate::run::{Run, missing, run};
+    use test_internet::Run;
+
+    use crate::run::{run, spec_of};
 
     /// Every file with its text.
     fn scenarios() -> Vec<(String, String)> {
@@ -28,11 +30,11 @@ mod tests {
         let mut failures = Vec::new();
         let mut runs = 0;
         for (name, text) in scenarios() {
-            for (number, of) in Run::all(&text).into_iter().enumerate() {
-                let (report, took) = run(&text, &of.spec);
+            for (number, of) in Run::all(&text).unwrap().into_iter().enumerate() {
+                let (report, took) = run(&text, &spec_of(&of));
                 runs += 1;
                 let found = serde_json::to_value(&report).unwrap();
-                let mut absent = missing(&of.expect, &found, "");
+                let mut absent = of.missing(&found);
                 if of.within_ms.is_some_and(|most| u128::from(most) < took.as_millis()) {
                     absent.push(format!("took {took:?}"));
                 }
@@ -50,13 +52,14 @@ mod tests {
     fn every_scenario_can_be_derived_again_from_what_its_report_keeps() {
         let mut derived = 0;
         for (name, text) in scenarios() {
-            for of in Run::all(&text) {
-                let (report, _) = run(&text, &of.spec);
+            for of in Run::all(&text).unwrap() {
+                let spec = spec_of(&of);
+                let (report, _) = run(&text, &spec);
                 if report.raw.as_ref().unwrap().cut {
                     continue;
                 }
                 let travelled = serde_json::from_str(&serde_json::to_string(&report).unwrap()).unwrap();
-                let again = agent_paths::explain::derive(&of.spec, &travelled).unwrap();
+                let again = agent_paths::explain::derive(&spec, &travelled).unwrap();
                 assert!(again.is_same(&travelled), "{name}: {}", shown(&serde_json::to_value(&again.findings).unwrap()));
                 assert!(again.grounds.len() > 1, "{name}");
                 derived += 1;

@@ -6,27 +6,17 @@ use std::time::Duration;
 use agent_paths::machine::{self, Machine};
 use agent_paths::{Moment, SendFailure};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use shared_protocol::report::{ClockQuality, PolicyVerdict, Report, Verdict};
 use shared_protocol::spec::ProbeSpec;
 use shared_protocol::target::Target;
 use shared_protocol::time::{MonotonicMicros, UnixMicros};
-use test_internet::World;
+use test_internet::{Run, World};
 
 use crate::wire::Wire;
 
-/// What to run, and what to expect.
-#[derive(Debug)]
-pub(crate) struct Run {
-    pub(crate) spec: ProbeSpec,
-    pub(crate) expect: Value,
-    pub(crate) within_ms: Option<u64>,
-}
-
 #[derive(Deserialize)]
 struct File {
-    #[serde(default)]
-    run: Vec<Table>,
     #[serde(default)]
     observer: Observer,
 }
@@ -37,29 +27,11 @@ struct Observer {
     addresses: Vec<IpAddr>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Table {
-    spec: Value,
-    expect: Value,
-    within_ms: Option<u64>,
-}
-
-impl Run {
-    /// Every run of a file; all of them keep what they sent and what came.
-    pub(crate) fn all(text: &str) -> Vec<Self> {
-        let file: File = toml::from_str(text).unwrap();
-        let read = |table: Table| {
-            let mut spec = table.spec;
-            spec["raw"] = json!(true);
-            Self {
-                spec: ProbeSpec::from_value(spec).unwrap(),
-                expect: table.expect,
-                within_ms: table.within_ms,
-            }
-        };
-        file.run.into_iter().map(read).collect()
-    }
+/// The spec of a run, which keeps what it sends and what comes.
+pub(crate) fn spec_of(run: &Run) -> ProbeSpec {
+    let mut spec = run.spec.clone();
+    spec["raw"] = json!(true);
+    ProbeSpec::from_value(spec).unwrap()
 }
 
 /// Runs a spec against a world; the report, and how long it took.
@@ -126,27 +98,6 @@ fn report(spec: &ProbeSpec, target: IpAddr, machine: &Machine) -> Report {
         findings: Some(findings),
         truncated: false,
         raw: Some(machine.book().log()),
-    }
-}
-
-/// What an expected value asks for that a found one does not have: members of objects that are named, every element of arrays.
-pub(crate) fn missing(expected: &Value, found: &Value, at: &str) -> Vec<String> {
-    match (expected, found) {
-        (Value::Object(expected), Value::Object(found)) => expected
-            .iter()
-            .flat_map(|(name, value)| missing(value, found.get(name).unwrap_or(&Value::Null), &format!("{at}.{name}")))
-            .collect(),
-        (Value::Array(expected), Value::Array(found)) if expected.len() == found.len() => expected
-            .iter()
-            .zip(found)
-            .enumerate()
-            .flat_map(|(place, (expected, found))| missing(expected, found, &format!("{at}[{place}]")))
-            .collect(),
-        (expected, found) if expected == found => Vec::new(),
-        // TOML has no null.
-        (Value::String(text), Value::Null) if text == "absent" => Vec::new(),
-        (expected, Value::Array(found)) => vec![format!("{at}: {expected}, but {} elements", found.len())],
-        (expected, found) => vec![format!("{at}: {expected}, but {found}")],
     }
 }
 

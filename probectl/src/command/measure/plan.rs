@@ -22,7 +22,7 @@ pub(super) async fn run(request: &CreateMeasurement, format: Format, client: &Cl
             screen.items(format, &usage::allowances(&plan.allowances))?;
         }
         Format::Json => screen.document(vec![("plan", json!(plan))])?,
-        Format::Ndjson | Format::Csv => screen.items(format, &listing(&plan.jobs))?,
+        Format::Ndjson | Format::Csv | Format::Markdown | Format::Prometheus => screen.items(format, &listing(&plan.jobs))?,
     }
     Ok(Exit::Ok)
 }

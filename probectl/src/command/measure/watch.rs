@@ -19,7 +19,9 @@ use crate::error::{ClientError, Error};
 use crate::exit::Exit;
 use crate::follow::{Follow, Patience, patiently};
 use crate::output::Screen;
-use crate::output::view::{View, report_columns, report_row};
+use crate::output::probe::details;
+use crate::output::tell::{Told, print};
+use crate::output::view::{View, report_row, target_of};
 use crate::sse::Message;
 
 /// A measurement under way.
@@ -97,13 +99,17 @@ impl Watch {
                     .clone()
                     .try_for_each(|report| screen.record(vec![("event", json!("report")), ("data", json!(report))]))?;
             }
-            Format::Csv => {
-                let row = |job: &control_api::job::Job| {
+            Format::Csv | Format::Markdown | Format::Prometheus => {
+                let tell = |job: &control_api::job::Job| {
                     let report = reports.iter().find(|report| report.job == job.id);
-                    report_row(Some(self.probe), &job.agent_name, &job.id, report, &job.state, job.reason.as_ref())
+                    Told {
+                        agent: job.agent_name.clone(),
+                        row: report_row(Some(self.probe), &job.agent_name, &job.id, report, &job.state, job.reason.as_ref()),
+                        details: report.and_then(JobReport::findings).and_then(details),
+                    }
                 };
-                let rows: Vec<_> = measurement.jobs.iter().map(row).collect();
-                screen.csv(&report_columns(Some(self.probe)), &rows)?;
+                let told: Vec<Told> = measurement.jobs.iter().map(tell).collect();
+                print(self.format, Some(self.probe), &target_of(&measurement), &told, screen)?;
             }
         }
         Ok(exit_of(&measurement.jobs, &reports))
@@ -112,7 +118,7 @@ impl Watch {
     fn draw(&mut self, screen: &mut Screen<'_>) -> Result<(), Error> {
         match self.format {
             Format::Table => Ok(self.view.draw(screen)?),
-            Format::Json | Format::Ndjson | Format::Csv => Ok(()),
+            Format::Json | Format::Ndjson | Format::Csv | Format::Markdown | Format::Prometheus => Ok(()),
         }
     }
 
@@ -135,7 +141,7 @@ impl Watch {
                 }
                 Ok(())
             }
-            Format::Json | Format::Csv => Ok(()),
+            Format::Json | Format::Csv | Format::Markdown | Format::Prometheus => Ok(()),
         }
     }
 }

@@ -51,6 +51,29 @@ async fn api_15_a_measurement_as_csv_is_one_row_an_agent_and_no_cell_is_a_formul
 }
 
 #[tokio::test]
+async fn a_measurement_is_a_table_of_markdown_and_numbers_for_prometheus() {
+    let ran = probectl(&two_agents().await.url, &["ping", "127.0.0.1", "-o", "md"]).await;
+    insta::assert_snapshot!(ran.data, @r"
+    | agent | job | started\_at | status | fault | error | duration\_us | address | sent | received | loss | rtt\_min\_us | rtt\_avg\_us | rtt\_max\_us |
+    | --- | --- | --- | --- | --- | --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |
+    | local | j1 | 2026-11-21T09:00:00.000000Z | ok | none | - | 0.001 ms | 127.0.0.1 | 3 | 2 | 33.3 % | 0.021 ms | 0.021 ms | 1234.567 ms |
+    | =away\[2J | j2 | - | failed | - | agent\_lost | - | - | - | - | - | - | - | - |
+    ");
+    let ran = probectl(&two_agents().await.url, &["measurements", "reports", "m1", "-o", "prom"]).await;
+    for line in [
+        "# TYPE probe_success gauge",
+        r#"probe_success{probe="ping",target="127.0.0.1",agent="local"} 1"#,
+        r#"probe_duration_seconds{probe="ping",target="127.0.0.1",agent="local"} 0.000001"#,
+        r#"probe_icmp_packets_sent_count{probe="ping",target="127.0.0.1",agent="local"} 3"#,
+        r#"probeops_ping_rtt_avg_seconds{probe="ping",target="127.0.0.1",agent="local"} 0.000021"#,
+    ] {
+        assert!(ran.data.lines().any(|printed| printed == line), "{line}: {}", ran.data);
+    }
+    let refused = probectl(&two_agents().await.url, &["agents", "list", "-o", "prom"]).await;
+    assert_eq!((refused.exit, refused.data.as_str()), (Exit::Usage, ""));
+}
+
+#[tokio::test]
 async fn several_agents_on_a_terminal_are_one_table_that_is_drawn_again() {
     let ran = probectl_on(TERMINAL, &two_agents().await.url, &["ping", "127.0.0.1"], pending()).await;
     let last = ran.data.rsplit("\x1b[J").next().unwrap();
