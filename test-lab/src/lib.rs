@@ -21,6 +21,7 @@ pub mod fair;
 pub mod fault;
 pub mod fleet;
 pub mod floor;
+pub mod graphile_worker;
 pub mod http;
 pub mod latency;
 pub mod ledger;

@@ -49,6 +49,11 @@ impl Name {
             Self::Query => "query",
         }
     }
+
+    /// Whether it is measured on SQLite and on PostgreSQL, in one record.
+    fn has_both_databases(self) -> bool {
+        matches!(self, Self::Path | Self::Queue)
+    }
 }
 
 /// Runs it; the full run writes docs/benchmarks/<name>.json, the quick one prints only.
@@ -57,19 +62,19 @@ pub(crate) fn run(root: &Path, arguments: &BenchArgs) -> Result<()> {
     tool::build_programs_to_measure(root)?;
     let machine = machine::facts();
     let built = workspace::built_binary(root, program);
-    let mut command = Command::new(&built);
-    command.current_dir(root).arg("--json");
-    if arguments.quick {
-        command.arg("--quick");
-    }
-    let output = command
-        .stderr(Stdio::inherit())
-        .output()
-        .with_context(|| format!("starting {}", built.display()))?;
-    if !output.status.success() {
-        bail!("the benchmark `{program}` ended with {}", output.status);
-    }
-    let mut record: serde_json::Value = serde_json::from_slice(&output.stdout).context("the benchmark did not print one JSON document")?;
+    let mut record = if arguments.name.has_both_databases() {
+        let mut both = serde_json::Map::from_iter([("bench".to_owned(), program.into())]);
+        for database in DATABASES {
+            let mut more = vec!["--database".to_owned(), database.to_owned()];
+            if arguments.name == Name::Queue && database == POSTGRESQL {
+                more.extend(graphile_worker(root)?);
+            }
+            both.insert(database.to_owned(), measure(root, &built, arguments, &more)?);
+        }
+        serde_json::Value::Object(both)
+    } else {
+        measure(root, &built, arguments, &[])?
+    };
     let members = record.as_object_mut().context("the benchmark's document is not an object")?;
     members.insert("built".to_owned(), tool::BUILT_TO_MEASURE.into());
     members.insert("machine".to_owned(), machine);
@@ -83,3 +88,47 @@ pub(crate) fn run(root: &Path, arguments: &BenchArgs) -> Result<()> {
     }
     Ok(())
 }
+
+/// One run of the program; its document.
+fn measure(root: &Path, built: &Path, arguments: &BenchArgs, more: &[String]) -> Result<serde_json::Value> {
+    let mut command = Command::new(built);
+    command.current_dir(root).arg("--json").args(more);
+    if arguments.quick {
+        command.arg("--quick");
+    }
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("starting {}", built.display()))?;
+    if !output.status.success() {
+        bail!("the benchmark {} ended with {}", built.display(), output.status);
+    }
+    serde_json::from_slice(&output.stdout).context("the benchmark did not print one JSON document")
+}
+
+/// Installs graphile-worker where it is missing, and says how the program is told; nothing where there is no npm.
+fn graphile_worker(root: &Path) -> Result<Vec<String>> {
+    let folder = workspace::target_dir(root).join("graphile-worker");
+    if !folder.join("node_modules/graphile-worker").is_dir() {
+        std::fs::create_dir_all(&folder).context("making a folder for graphile-worker")?;
+        let installed = Command::new("npm")
+            .current_dir(&folder)
+            .args(["install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", ".", GRAPHILE_WORKER])
+            .stdout(Stdio::null())
+            .status();
+        match installed {
+            Ok(status) if status.success() => {}
+            Ok(status) => bail!("npm ended with {status}"),
+            Err(error) => {
+                println!("bench: no npm ({error}), so nothing is measured beside PostgreSQL");
+                return Ok(Vec::new());
+            }
+        }
+    }
+    Ok(vec!["--graphile-worker".to_owned(), folder.display().to_string()])
+}
+
+const POSTGRESQL: &str = "postgresql";
+const DATABASES: [&str; 2] = ["sqlite", POSTGRESQL];
+/// What the queue on PostgreSQL is measured beside (MIT); only here, so it is no dependency.
+const GRAPHILE_WORKER: &str = "graphile-worker@0.17.3";

@@ -164,3 +164,7 @@ pub(crate) const STATEMENTS: &[&[&str]] = &[
     readopt::STATEMENTS,
     relocate::STATEMENTS,
 ];
+
+/// Those of them that the writer applies to sets, for the test of their plans.
+#[cfg(test)]
+pub(crate) const HOT: &[&[&str]] = &[end::STATEMENTS, enqueue::STATEMENTS, lease::STATEMENTS];

@@ -52,6 +52,7 @@ impl Server {
             return Err(StoreError::ServerTooOld { found: version / 10_000 });
         }
         sqlx::raw_sql(COMMIT_ON_DISK).execute(&mut connection).await?;
+        sqlx::raw_sql(BY_KEYS).execute(&mut connection).await?;
         lock(&mut connection).await?;
         Ok(connection)
     }
@@ -157,6 +158,11 @@ const STATEMENTS: usize = 512;
 
 /// Stricter settings of the server's stay.
 const COMMIT_ON_DISK: &str = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')";
+
+/// What writes finds its rows by key, a set of them at a time. A plan is made once, and for the tables as they will be: one made while they are
+/// still empty would read them whole when they are not, until statistics tell.
+const BY_KEYS: &str =
+    "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off";
 
 /// The number of the lock, the same for every control plane: "probeops" in ASCII.
 const LOCK: i64 = 0x7072_6f62_656f_7073;

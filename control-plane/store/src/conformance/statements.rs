@@ -79,3 +79,22 @@ async fn api_02_every_way_to_list_reports_walks_an_index_in_order() {
         assert!(steps.iter().all(|step| step.starts_with("SEARCH ")), "{steps:?}\n{statement}");
     }
 }
+
+#[tokio::test]
+async fn every_hot_statement_finds_its_rows_by_key() {
+    let world = World::<OnSqlite>::new().await;
+    let mut connection = SqliteConnection::connect(world.file().to_str().unwrap()).await.unwrap();
+    let hot = [jobs::HOT, reports::INGEST, &[idempotency::STATEMENTS, quota::STATEMENTS, tally::STATEMENTS]]
+        .concat()
+        .concat();
+    for statement in hot {
+        let text = dialect::render(statement, crate::Kind::Sqlite);
+        let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}")))
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        let scans = |step: &str| step.starts_with("SCAN ") && !step.contains("VIRTUAL TABLE");
+        let scanned: Vec<&str> = plan.iter().map(|(.., step)| step.as_str()).filter(|step| scans(step)).collect();
+        assert!(scanned.is_empty(), "{scanned:?}\n{text}");
+    }
+}

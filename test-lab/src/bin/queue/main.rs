@@ -6,6 +6,7 @@ mod fleet;
 mod load;
 mod record;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use clap::Parser;
 use control_core::authorize::Action;
 use test_lab::database::{Database, Kind};
 use test_lab::fleet::House;
-use test_lab::floor;
+use test_lab::{floor, graphile_worker};
 
 use fleet::Fleet;
 use load::{Bench, count_back};
@@ -43,6 +44,9 @@ struct Arguments {
     /// The control plane's database.
     #[arg(long, value_enum, default_value_t)]
     database: Kind,
+    /// The folder in which npm installed graphile-worker, to be measured beside on PostgreSQL.
+    #[arg(long)]
+    graphile_worker: Option<PathBuf>,
     /// Prints one JSON document.
     #[arg(long)]
     json: bool,
@@ -66,12 +70,21 @@ async fn main() -> Result<()> {
         agents: arguments.agents,
         accepted: Arc::default(),
     };
-    let (mut floors, mut rounds) = (Vec::new(), Vec::new());
+    let (mut floors, mut carried, mut rounds) = (Vec::new(), Vec::new(), Vec::new());
     bench.saturate(arguments.clients, Duration::from_secs(1)).await?;
     let before = house.services.store_metrics();
     for number in 0..arguments.rounds {
-        let file = directory.path().join(format!("floor-{number}.db"));
-        floors.push(floor::measure(&file, arguments.clients, SPEC_BYTES, REPORT_BYTES, lasting).await?);
+        match (arguments.database, &arguments.graphile_worker, database.url()) {
+            (Kind::Sqlite, ..) => {
+                let file = directory.path().join(format!("floor-{number}.db"));
+                floors.push(floor::measure(&file, arguments.clients, SPEC_BYTES, REPORT_BYTES, lasting).await?);
+            }
+            (Kind::Postgresql, Some(folder), Some(url)) => {
+                let jobs = if arguments.quick { QUICK_JOBS_BESIDE } else { JOBS_BESIDE };
+                carried.push(graphile_worker::measure(folder, &url, jobs, SPEC_BYTES).await?);
+            }
+            (Kind::Postgresql, ..) => {}
+        }
         rounds.push(bench.saturate(arguments.clients, lasting).await?);
     }
     let after = house.services.store_metrics();
@@ -86,6 +99,7 @@ async fn main() -> Result<()> {
         &arguments,
         &Measured {
             floors,
+            carried,
             rounds,
             commits: after.commits - before.commits,
             statements: after.statements - before.statements,
@@ -105,5 +119,8 @@ async fn main() -> Result<()> {
 
 const SPEC_BYTES: usize = 300;
 const REPORT_BYTES: usize = 1_024;
+/// Jobs that graphile-worker carries in a round.
+const JOBS_BESIDE: u32 = 50_000;
+const QUICK_JOBS_BESIDE: u32 = 5_000;
 /// The rate at which a job should start at once.
 const GENTLE_RATE: u32 = 200;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use test_lab::floor::Floor;
+use test_lab::graphile_worker::Carried;
 use test_lab::latency::{Latencies, milliseconds};
 
 use crate::load::Round;
@@ -12,6 +13,7 @@ use crate::{Arguments, GENTLE_RATE, REPORT_BYTES, SPEC_BYTES};
 /// Everything that was measured.
 pub(crate) struct Measured {
     pub(crate) floors: Vec<Floor>,
+    pub(crate) carried: Vec<Carried>,
     pub(crate) rounds: Vec<Round>,
     /// In the rounds.
     pub(crate) commits: u64,
@@ -26,6 +28,7 @@ pub(crate) struct Measured {
 pub(crate) fn record(arguments: &Arguments, measured: &Measured, counted: &Value) -> Value {
     let Measured {
         floors,
+        carried,
         rounds,
         commits,
         statements,
@@ -35,12 +38,11 @@ pub(crate) fn record(arguments: &Arguments, measured: &Measured, counted: &Value
     } = measured;
     let rate = rate_of(rounds);
     let jobs: u64 = rounds.iter().map(|round| round.jobs).sum();
-    let floor_rate = median(floors.iter().map(|floor| per_second(floor.rows, floor.took)).collect());
     let mut acknowledged = Latencies::default();
     for round in rounds {
         acknowledged.absorb(round.acknowledged.clone());
     }
-    json!({
+    let mut record = json!({
         "bench": "queue",
         "database": arguments.database.name(),
         "clients": arguments.clients,
@@ -56,9 +58,6 @@ pub(crate) fn record(arguments: &Arguments, measured: &Measured, counted: &Value
         "statements_a_job": per(*statements, jobs),
         "processor_us_a_job": microseconds_each(rounds.iter().map(|round| round.processor).sum(), jobs),
         "acknowledged_at_full_load": acknowledged.record(),
-        "floor": floor_record(floors, floor_rate),
-        "share_of_floor": rate / floor_rate,
-        "goal_share_of_floor": 0.38,
         "half_load_per_second": whole(rate / 2.0),
         "acknowledged_at_half_load": half.record(),
         "goal_acknowledged_at_half_load": {"p99_ms": 10},
@@ -67,7 +66,30 @@ pub(crate) fn record(arguments: &Arguments, measured: &Measured, counted: &Value
         "enqueue_to_start_at_gentle_load": starts.record(),
         "goal_enqueue_to_start": {"p99_ms": 5},
         "counted_back": counted,
-    })
+    });
+    if let (Some(members), Some(beside)) = (record.as_object_mut(), beside(floors, carried, rate)) {
+        members.extend(beside);
+    }
+    record
+}
+
+/// What was measured in the same run, and how the queue compares with it.
+fn beside(floors: &[Floor], carried: &[Carried], rate: f64) -> Option<Map<String, Value>> {
+    let beside = if floors.is_empty() {
+        let completed = median(carried.iter().map(Carried::completed_per_second).collect());
+        let both = median(carried.iter().map(Carried::carried_per_second).collect());
+        json!({
+            "graphile_worker": {"completed_per_second": completed, "added_and_completed_per_second": both, "rounds": carried.len()},
+            "share_of_graphile_worker_completing": rate / completed,
+            "share_of_graphile_worker_adding_and_completing": rate / both,
+            "goal_share_of_graphile_worker": 0.4,
+        })
+    } else {
+        let floor = median(floors.iter().map(|floor| per_second(floor.rows, floor.took)).collect());
+        json!({"floor": floor_record(floors, floor), "share_of_floor": rate / floor, "goal_share_of_floor": 0.38})
+    };
+    let measured = !(floors.is_empty() && carried.is_empty());
+    beside.as_object().filter(|_| measured).cloned()
 }
 
 /// Jobs a second, over the rounds.

@@ -73,7 +73,14 @@ impl Dispatcher {
             tokio::select! {
                 () = stopping.cancelled() => return,
                 command = commands.0.recv() => match command {
-                    Some(command) => self.handle(command),
+                    Some(command) => {
+                        self.handle(command);
+                        // What waits already is handled in the same round: leases of one agent become one.
+                        for _ in 1..COMMANDS_PER_ROUND {
+                            let Ok(command) = commands.0.try_recv() else { break };
+                            self.handle(command);
+                        }
+                    }
                     None => return,
                 },
                 () = tokio::time::sleep(wait) => {}
@@ -254,3 +261,5 @@ impl Dispatcher {
 
 /// Longest time between two looks at the clock.
 const TICK: Duration = Duration::from_secs(1);
+/// Most commands handled before what they lead to is done.
+const COMMANDS_PER_ROUND: usize = 64;
