@@ -27,6 +27,8 @@ pub(crate) fn to_write(connect: SqliteConnectOptions) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .auto_vacuum(SqliteAutoVacuum::Incremental)
         .foreign_keys(true)
+        .pragma("cache_size", CACHE)
+        .pragma("wal_autocheckpoint", PAGES_BETWEEN_CHECKPOINTS)
 }
 
 /// The connections that read.
@@ -94,6 +96,10 @@ pub(crate) async fn truncate_log(connection: &mut SqliteConnection) -> Result<i6
 
 /// Prepared statements kept by each connection: more than there are.
 const STATEMENTS: usize = 512;
+/// Pages that the writing connection keeps in memory, as so many KiB (negative, as SQLite has it): the ends of all indexes of the hot tables fit.
+const CACHE: &str = "-65536";
+/// Pages of the log, 4 KiB each, after which it is moved into the file: a page that many commits change is moved once.
+const PAGES_BETWEEN_CHECKPOINTS: &str = "8192";
 /// Length of the write-ahead log above which it is cut, bytes.
 const LOG_BYTES: u64 = 64 * 1024 * 1024;
 
