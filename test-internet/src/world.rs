@@ -295,8 +295,11 @@ impl World {
         let copies = station.node.copies;
         station.answers += u64::from(copies);
         let leaves = at.saturating_add(station.node.takes_us.saturating_mul(1_000));
-        for _ in 0..copies {
+        for _ in 1..copies {
             self.moving.push((leaves, back.clone()));
+        }
+        if copies > 0 {
+            self.moving.push((leaves, back));
         }
     }
 }

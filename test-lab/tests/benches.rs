@@ -44,6 +44,20 @@ fn queue_counts_back_what_it_was_promised() {
 }
 
 #[test]
+fn probes_are_measured_beside_other_peoples() {
+    let record = quick(env!("CARGO_BIN_EXE_probes"), &[]);
+    // Loss is never invented, however fast: that is no matter of how fast this machine is today.
+    assert!((number(&record, "/exact/agent/exact_runs") - number(&record, "/exact/agent/runs")).abs() < f64::EPSILON);
+    assert!((number(&record, "/wire/agent/answered_of_all") - 1.0).abs() < f64::EPSILON);
+    assert!(number(&record, "/wire/agent_of_fping") > 0.0);
+    assert!(number(&record, "/timing/idle/packets") > 100.0);
+    for part in ["eight_hops", "two_of_them_silent"] {
+        assert!(number(&record, &format!("/path/traceroute/{part}/agent_ms")) >= 20.0);
+    }
+    assert!((number(&record, "/path/mtr/hops_by_agent") - number(&record, "/path/mtr/hops_by_mtr")).abs() < f64::EPSILON);
+}
+
+#[test]
 fn auth_tells_a_known_request_from_an_unknown_one() {
     let record = quick(env!("CARGO_BIN_EXE_auth"), &["--requests", "400"]);
     assert!(number(&record, "/processor_us_with_key") > 0.0 && number(&record, "/processor_us_authenticate_alone") > 0.0);

@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 
 use crate::cli::BenchArgs;
-use crate::tool;
-use crate::workspace;
+use crate::tool::{self, Install};
+use crate::{debian, peer, workspace};
 
 /// The benchmarks there are. Each is a program of test-lab of the same name that prints one JSON document when given `--json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -31,6 +31,8 @@ pub(crate) enum Name {
     Fair,
     /// 10,000 simulated agents: memory, idle cost, and the storm after a crash
     Fleet,
+    /// The probes beside other people's programs: what an echo costs, whether loss and round-trip times are true
+    Probes,
     /// How long dashboards wait for 30 days of 10,000 series
     Query,
 }
@@ -46,6 +48,7 @@ impl Name {
             Self::Auth => "auth",
             Self::Fair => "fair",
             Self::Fleet => "fleet",
+            Self::Probes => "probes",
             Self::Query => "query",
         }
     }
@@ -59,6 +62,9 @@ impl Name {
 /// Runs it; the full run writes docs/benchmarks/<name>.json, the quick one prints only.
 pub(crate) fn run(root: &Path, arguments: &BenchArgs) -> Result<()> {
     let program = arguments.name.program();
+    if matches!(arguments.name, Name::Probes) {
+        debian::ensure(&[&peer::NETWORK[..], &peer::PEERS].concat(), Install::Allowed)?;
+    }
     tool::build_programs_to_measure(root)?;
     let machine = machine::facts();
     let built = workspace::built_binary(root, program);

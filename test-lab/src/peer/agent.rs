@@ -1,15 +1,19 @@
 //! Our own agent: the real program, running one probe without a control plane, through the same engine, policy, runner of probes and report.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
+use serde_json::Value;
 use shared_protocol::report::Report;
 use tempfile::TempDir;
 
 use super::ran::{Ran, run};
 use crate::network::Namespace;
-use crate::stand;
+use crate::{clock, stand};
 
 /// The program and a configuration.
 #[derive(Debug)]
@@ -58,6 +62,43 @@ impl Agent {
         let report = last.map(|line| serde_json::from_str::<Line>(line).map(|line| line.report)).transpose();
         let report = report.with_context(|| format!("the agent said: {}{}", ran.out, ran.err))?;
         Ok((report, ran))
+    }
+
+    /// Runs one probe and gives its report as the document that it is: for benchmarks, which time what the agent does and not what reads it.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn document(&self, observer: &Namespace, spec: &str) -> Result<(Value, Ran)> {
+        let configuration = self.configuration.display().to_string();
+        let ran = run(observer, &self.program, &["probe", spec, "--config", &configuration, "--output", "json"])?;
+        let last = ran.out.lines().last().and_then(|line| serde_json::from_str::<Value>(line).ok());
+        let report = last.as_ref().and_then(|line| line.get("report")).cloned();
+        Ok((report.with_context(|| format!("no report: {}", ran.err))?, ran))
+    }
+
+    /// Runs one probe and gives every document it prints, with the time at which it was read: since the first, which says that it has begun.
+    ///
+    /// # Errors
+    /// When it cannot be started, or prints something else.
+    pub fn documents(&self, observer: &Namespace, spec: &str) -> Result<Vec<(Duration, Value)>> {
+        let mut child = observer
+            .within(|| {
+                Command::new(&self.program)
+                    .args(["probe", spec, "--output", "json", "--config"])
+                    .arg(&self.configuration)
+                    .stdout(Stdio::piped())
+                    .spawn()
+            })?
+            .context("start the agent")?;
+        let mut documents = Vec::new();
+        let mut began = None;
+        for line in BufReader::new(child.stdout.take().context("no standard output")?).lines() {
+            let read = clock::start();
+            let began = *began.get_or_insert(read);
+            documents.push((read.saturating_duration_since(began), serde_json::from_str(&line?)?));
+        }
+        child.wait().context("wait for the agent")?;
+        Ok(documents)
     }
 
     /// The same where there has to be a report.

@@ -7,10 +7,16 @@ mod follow;
 #[cfg(test)]
 mod kernels;
 #[cfg(test)]
+mod ours;
+#[cfg(test)]
 mod path;
 #[cfg(test)]
 mod ping;
 #[cfg(test)]
 mod ports;
 #[cfg(test)]
+mod relay;
+#[cfg(test)]
 mod setting;
+#[cfg(test)]
+mod shell;
