@@ -276,3 +276,6 @@ fn actual_cost(report: &Report) -> u32 {
 const ROOM_UNIT: usize = 1_024;
 /// Units of room for the reports of one session; one that is longer takes all of it.
 const ROOM: usize = 1_024;
+
+#[cfg(test)]
+mod tests;
