@@ -152,8 +152,11 @@ impl<D: Made> World<D> {
     }
 
     pub(super) async fn end(&self, job: JobId, attempt: Option<Attempt>, end: End, reason: Option<&'static str>) -> Option<jobs::EndedJob> {
-        self.write(move |tx| Box::pin(async move { jobs::end(tx, system(), job, attempt, end, reason, at(50)).await }))
-            .await
+        let ending = jobs::Ending { job, attempt, end, reason };
+        let ended = self
+            .write(move |tx| Box::pin(async move { jobs::end(tx, system(), &[ending], at(50)).await }))
+            .await;
+        ended.into_iter().next()
     }
 
     pub(super) async fn ingest(&self, side: Side, report: &IncomingReport) -> IngestOutcome {

@@ -25,7 +25,7 @@ pub use crate::idempotency::NewIdempotency;
 pub use cached::{CachedReport, cached};
 pub use cancel::{CancelOutcome, CancelledMeasurement, cancel_measurement, request_cancel};
 pub(crate) use end::{Closing, close, close_each, take_handed_out};
-pub use end::{EndedJob, end, end_all, end_of_agent, refuse};
+pub use end::{EndedJob, Ending, end, end_all, end_of_agent, refuse};
 pub use enqueue::{Caps, Enqueue, Enqueued, NewJob, NewMeasurement, count_open, earlier, enqueue, forget_idempotency};
 pub use lease::{Lease, LeasedJob, Requeue, Running, handed_out, lease, requeue, running};
 pub(crate) use lease::{queue_again, standing_with};

@@ -2,7 +2,7 @@
 
 use control_api::stream::{AgentPresence, JobChange, JobEnded, StreamEvent, TenantEvent};
 use control_core::authorize::SystemScope;
-use control_store::jobs::EndedJob;
+use control_store::jobs::{EndedJob, Ending};
 use control_store::{Store, StoreError};
 use shared_protocol::end::End;
 use shared_protocol::id::{AgentId, Attempt, JobId, MeasurementId, TenantId};
@@ -37,16 +37,6 @@ pub(crate) struct Lifecycle {
     pub(crate) series: Series,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
-}
-
-/// One job that must get an end, and which.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Ending {
-    pub(crate) job: JobId,
-    /// Only if this is still the attempt.
-    pub(crate) attempt: Option<Attempt>,
-    pub(crate) end: End,
-    pub(crate) reason: Option<&'static str>,
 }
 
 impl Lifecycle {
@@ -131,17 +121,7 @@ impl Lifecycle {
     async fn try_end(&self, chunk: Vec<Ending>) -> Result<Vec<EndedJob>, StoreError> {
         let at = clock::now();
         self.store
-            .write(move |tx| {
-                Box::pin(async move {
-                    let mut ended = Vec::with_capacity(chunk.len());
-                    for ending in chunk {
-                        ended.extend(
-                            control_store::jobs::end(tx, SystemScope::for_own_work(), ending.job, ending.attempt, ending.end, ending.reason, at).await?,
-                        );
-                    }
-                    Ok(ended)
-                })
-            })
+            .write(move |tx| Box::pin(async move { control_store::jobs::end(tx, SystemScope::for_own_work(), &chunk, at).await }))
             .await
     }
 }

@@ -276,9 +276,15 @@ async fn of_two_ends_at_once_one_counts() {
         let mut racing = JoinSet::new();
         for end in [End::Failed, End::Expired, End::Cancelled, End::Refused] {
             let store = world.store.clone();
+            let ending = jobs::Ending {
+                job: job.job,
+                attempt: None,
+                end,
+                reason: Some("why"),
+            };
             racing.spawn(async move {
                 store
-                    .write(move |tx| Box::pin(async move { jobs::end(tx, system(), job.job, None, end, Some("why"), at(50)).await }))
+                    .write(move |tx| Box::pin(async move { jobs::end(tx, system(), &[ending], at(50)).await }))
                     .await
                     .unwrap()
             });
@@ -294,6 +300,33 @@ async fn of_two_ends_at_once_one_counts() {
     }
     let counted = jobs::conservation(&mut world.reader().await, system()).await.unwrap();
     assert_eq!((counted.accepted, counted.open, counted.ended), (20, 0, 20));
+}
+
+#[tokio::test]
+async fn ends_of_one_step_are_each_their_own_and_held_against_the_attempt() {
+    let world = World::new().await;
+    let side = world.ours;
+    let (_, first) = world.start(side).await;
+    let (_, second) = world.start(side).await;
+    let ending = |job: JobRef, attempt, end, reason| jobs::Ending {
+        job: job.job,
+        attempt,
+        end,
+        reason,
+    };
+    let stale = Some(Attempt(first.attempt.0 + 1));
+    let endings = [
+        ending(first, stale, End::Failed, Some("stale")),
+        ending(second, Some(second.attempt), End::Expired, None),
+        ending(first, None, End::Cancelled, None),
+        ending(second, None, End::Failed, Some("again")),
+    ];
+    let ended = world
+        .write(move |tx| Box::pin(async move { jobs::end(tx, system(), &endings, at(50)).await }))
+        .await;
+    let mut ended: Vec<_> = ended.into_iter().map(|job| (job.job, job.end, job.reason)).collect();
+    ended.sort_unstable_by_key(|(job, ..)| *job);
+    assert_eq!(ended, [(first.job, End::Cancelled, None), (second.job, End::Expired, None)]);
 }
 
 #[tokio::test]

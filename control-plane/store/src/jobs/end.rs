@@ -43,19 +43,47 @@ pub struct EndedJob {
     pub ended_at: UnixMicros,
 }
 
-/// Ends a job, unless it has an end already or was handed out again since the attempt that is meant.
-pub async fn end(
-    tx: &mut Tx,
-    _: SystemScope,
-    job: JobId,
-    attempt: Option<Attempt>,
-    end: End,
-    reason: Option<&'static str>,
-    at: UnixMicros,
-) -> Result<Option<EndedJob>, StoreError> {
-    let statement = Statement::own(OPEN_ONE).bind(job.uuid()).bind(attempt.map(|attempt| attempt.0));
-    let gone = tx::all(tx, statement, open_job).await?;
-    Ok(close(tx, gone, end, reason, at).await?.into_iter().next())
+/// A job that must get an end, and which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ending {
+    /// The job.
+    pub job: JobId,
+    /// Only if this is still the attempt.
+    pub attempt: Option<Attempt>,
+    /// The end.
+    pub end: End,
+    /// Why, where the end does not say it.
+    pub reason: Option<&'static str>,
+}
+
+/// Ends jobs, each with an end of its own; those that have one already, or were handed out again since the attempt that is meant, are left out.
+pub async fn end(tx: &mut Tx, _: SystemScope, endings: &[Ending], at: UnixMicros) -> Result<Vec<EndedJob>, StoreError> {
+    #[derive(Serialize)]
+    struct Meant {
+        job: JobId,
+        attempt: Option<Attempt>,
+    }
+    let meant = |&Ending { job, attempt, .. }: &Ending| Meant { job, attempt };
+    let meant: Vec<Meant> = endings.iter().map(meant).collect();
+    let gone = tx::all(tx, Statement::own(OPEN_MEANT).bind(row::json(&meant)?), open_job).await?;
+    let closing = gone.into_iter().filter_map(|gone| {
+        // The first that means it, as if they came one after the other.
+        let ending = endings.iter().find(|ending| ending.means(&gone))?;
+        Some(Closing {
+            gone,
+            end: ending.end,
+            reason: ending.reason,
+            at,
+            spent: Used::default(),
+        })
+    });
+    close_each(tx, closing.collect()).await
+}
+
+impl Ending {
+    fn means(&self, open: &OpenJob) -> bool {
+        self.job == open.job && self.attempt.is_none_or(|attempt| attempt == open.attempt)
+    }
 }
 
 /// Ends jobs, whatever their attempt; those that have an end already are left out.
@@ -171,8 +199,12 @@ fn ended(closing: Closing) -> EndedJob {
     }
 }
 
-const OPEN_ONE: &str = concat!(
-    "DELETE FROM job_open WHERE id = $1 AND attempt = COALESCE($2, attempt) RETURNING ",
+const OPEN_MEANT: &str = concat!(
+    "DELETE FROM job_open WHERE id IN (SELECT o.id FROM (SELECT ",
+    uuid!("value ->> 'job'"),
+    " AS job, CAST(value ->> 'attempt' AS BIGINT) AS attempt FROM ",
+    rows!("$1"),
+    ") AS meant JOIN job_open o ON o.id = meant.job WHERE o.attempt = COALESCE(meant.attempt, o.attempt)) RETURNING ",
     open_columns!()
 );
 const OPEN_MANY: &str = concat!(
@@ -213,4 +245,4 @@ CAST(value ->> 'attempt' AS BIGINT) AS attempt, CAST(value ->> 'cancel_requested
 );
 
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[OPEN_ONE, OPEN_MANY, OPEN_OF_AGENT, OPEN_LEASED, OPEN_HANDED_OUT, WRITE_END];
+pub(super) const STATEMENTS: &[&str] = &[OPEN_MEANT, OPEN_MANY, OPEN_OF_AGENT, OPEN_LEASED, OPEN_HANDED_OUT, WRITE_END];

@@ -9,7 +9,7 @@ use control_core::board::{AcceptedJob, Board, Effect, NotLeased};
 use control_core::retry::HandedOut;
 use control_core::steady::SteadyClock;
 use control_store::StoreError;
-use control_store::jobs::LeasedJob;
+use control_store::jobs::{Ending, LeasedJob};
 use shared_protocol::frame::Run;
 use shared_protocol::id::{AgentId, Attempt, Epoch, JobId, JobRef, MeasurementId};
 use shared_protocol::tier::{Tier, TierTable};
@@ -18,7 +18,7 @@ use shared_protocol::time::UnixMicros;
 use super::{Command, DispatchReceiver, Load, OpenedSession, writing};
 use crate::clock;
 use crate::fleet::{Outlet, SessionCommand};
-use crate::jobs::lifecycle::{Ending, Lifecycle};
+use crate::jobs::lifecycle::Lifecycle;
 use crate::jobs::relocate::Stranded;
 use crate::metrics::{SideLabel, TierLabel};
 
