@@ -28,7 +28,7 @@ pub use path::{ExtensionObject, HopAddress, HopReply, IcmpExtensions, InterfaceR
 pub use ping::{PingFindings, PingPacket, PingSocket, PingStatistics, RoundTripStatistics};
 pub use pmtu::{BlackHole, Claim, PmtuBound, PmtuFindings, PmtuLength, TooBig};
 pub use sweep::{AddressRun, DeniedRun, RoundTripColumns, SweepColumns, SweepDrops, SweepFindings, SweepTotals, UnresolvedName};
-pub use tcp::{TcpFindings, TcpInfo, TcpOptions, TcpOutcome, TcpStatistics, TcpTry};
+pub use tcp::{TcpFindings, TcpInfo, TcpOffer, TcpOptions, TcpOutcome, TcpStatistics, TcpTry};
 pub use traceroute::{EndToEnd, HopState, PathCircle, TracerouteFindings, TracerouteHop};
 pub use wire::{WIRE_LOG_BYTES, WireAnswer, WireCame, WireLog, WireRecord, WireSent, WireUnsent};
 

@@ -128,6 +128,8 @@ pub enum TcpModeSchema {
     /// The host's own TCP opens the connection, and resets it once it stands.
     #[default]
     Connect,
+    /// A first segment is sent and never followed up; the agent needs raw sockets for it.
+    Syn,
 }
 
 /// Options of a DNS probe: one question to one name server (RFC 1035; terms of RFC 9499). `do` and `nsid` need `edns`.

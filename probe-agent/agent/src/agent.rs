@@ -88,15 +88,15 @@ impl AgentError {
     }
 }
 
-/// Opens what the probes need, under a policy.
+/// Sets up what the probes need, under a policy, around sockets that were opened while privilege lasted.
 ///
 /// # Errors
 /// Where the sockets' event loop or the resolver cannot be set up, or the owner's roots not be read. Missing privilege is no error: it shows in the capabilities.
-pub fn open_probes(policy: &Arc<Policy>, settings: &ProbeSettings) -> io::Result<LocalProbes> {
+pub fn open_probes(policy: &Arc<Policy>, settings: &ProbeSettings, sockets: IcmpSockets) -> io::Result<LocalProbes> {
     policy.set_local(LocalAddresses::read());
     let gate: Arc<dyn Gate> = Arc::<Policy>::clone(policy);
     Ok(LocalProbes::new(ProbeContext {
-        engine: Arc::new(IcmpEngine::start(IcmpSockets::open())?),
+        engine: Arc::new(IcmpEngine::start(sockets)?),
         gate,
         resolver: Resolver::from_system().map_err(io::Error::other)?,
         roots: TargetRoots::from_system(settings.extra_roots()?)?,
@@ -109,13 +109,13 @@ impl Agent {
     ///
     /// # Errors
     /// [`AgentError`].
-    pub async fn open(state: &StateDir, config: Config, stop: CancellationToken) -> Result<Self, AgentError> {
+    pub async fn open(state: &StateDir, config: Config, sockets: IcmpSockets, stop: CancellationToken) -> Result<Self, AgentError> {
         let (identity, key) = identity::load(state)?;
         let place = config.place.validated()?;
         let tls = identity.tls(&key)?;
         let outbox = Outbox::open(state, config.outbox, clock::wall(), clock::random_id_bytes()).await?;
         let policy = Arc::new(Policy::new(config.policy));
-        let engine: Arc<dyn ProbeEngine> = Arc::new(open_probes(&policy, &config.probes)?);
+        let engine: Arc<dyn ProbeEngine> = Arc::new(open_probes(&policy, &config.probes, sockets)?);
         Ok(Self {
             tls,
             runner: Runner::new(Arc::clone(&engine), Arc::clone(&policy), outbox.clone()),

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use agent_probes::net::icmp::IcmpSockets;
 use clap::{Parser, Subcommand};
 use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
@@ -140,11 +141,11 @@ impl CommandError {
     }
 }
 
-/// Does what the command line asks.
+/// Does what the command line asks, with the sockets towards targets that were opened while privilege lasted.
 ///
 /// # Errors
 /// [`CommandError`].
-pub async fn execute(command: Command) -> Result<(), CommandError> {
+pub async fn execute(command: Command, sockets: IcmpSockets) -> Result<(), CommandError> {
     match command {
         Command::Enrol { state_dir } => Box::pin(enrol(state_dir)).await,
         Command::Run {
@@ -161,7 +162,7 @@ pub async fn execute(command: Command) -> Result<(), CommandError> {
             }
             let state = StateDir::open(&state_dir)?;
             let run = async |stop: CancellationToken| {
-                let agent = Agent::open(&state, config, stop.clone()).await?;
+                let agent = Agent::open(&state, config, sockets, stop.clone()).await?;
                 Ok(service_manager::accompany(stop, agent.run()).await?)
             };
             Box::pin(until_stopped(run)).await
@@ -172,7 +173,7 @@ pub async fn execute(command: Command) -> Result<(), CommandError> {
         }
         Command::Probe { spec, config, output } => {
             let config = Config::load(config.as_deref())?;
-            let run = async |stop| Ok(local_probe::probe(&spec, config, output, stop, &mut io::stdout()).await?);
+            let run = async |stop| Ok(local_probe::probe(&spec, config, sockets, output, stop, &mut io::stdout()).await?);
             Box::pin(until_stopped(run)).await
         }
     }

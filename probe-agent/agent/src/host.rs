@@ -3,6 +3,7 @@
 pub mod facts;
 pub mod load;
 pub mod place;
+pub mod privilege;
 pub mod sampler;
 pub mod service_manager;
 pub mod stop;

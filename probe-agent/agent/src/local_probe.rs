@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use agent_probes::net::icmp::IcmpSockets;
 use clap::ValueEnum;
 use serde::Serialize;
 use shared_protocol::event::{DnsEvent, HttpEvent, PingEvent, ProbeEvent, TcpEvent};
@@ -60,10 +61,17 @@ impl LocalProbeError {
 ///
 /// # Errors
 /// [`LocalProbeError`]; a probe that found trouble is one.
-pub async fn probe(spec: &str, config: Config, output: Output, stop: CancellationToken, out: &mut impl Write) -> Result<(), LocalProbeError> {
+pub async fn probe(
+    spec: &str,
+    config: Config,
+    sockets: IcmpSockets,
+    output: Output,
+    stop: CancellationToken,
+    out: &mut impl Write,
+) -> Result<(), LocalProbeError> {
     let spec = ProbeSpec::parse(spec)?;
     let policy = Arc::new(Policy::new(config.policy));
-    let probes = open_probes(&policy, &config.probes)?;
+    let probes = open_probes(&policy, &config.probes, sockets)?;
     policy.check_spec(&spec)?;
     let (events, mut found) = mpsc::channel(EVENTS);
     let run = probes.run(&spec, events, stop);

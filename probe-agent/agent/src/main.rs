@@ -3,19 +3,26 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use agent_probes::net::icmp::IcmpSockets;
 use clap::Parser;
 use probe_agent::cli::{self, Cli, Command};
 use probe_agent::exit::Failure;
+use probe_agent::host::privilege;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
     let is_service = matches!(command, Command::Run { .. });
     start_logs(if is_service { "info" } else { "warn" });
+    // What needs privilege is opened here, and privilege given up before there is a second thread.
+    let sockets = IcmpSockets::open();
+    if let Err(error) = privilege::give_up() {
+        tracing::warn!(%error, "the capabilities that this process was started with cannot be given up");
+    }
     // One thread: an idle agent must cost its host next to nothing.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(cli::execute(command)),
+        Ok(runtime) => runtime.block_on(cli::execute(command, sockets)),
         Err(error) => Err(error.into()),
     };
     let Err(error) = result else {

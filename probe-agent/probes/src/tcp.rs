@@ -1,23 +1,27 @@
 //! TCP connections: resolve, put every address to the owner's policy, try to connect to one of them several times, judge.
 
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::time::Duration;
 
 use shared_protocol::event::{ProbeEvent, TcpEvent};
 use shared_protocol::fault::{ErrorCode, Fault};
 use shared_protocol::report::{Findings, Report, TcpFindings};
-use shared_protocol::spec::TcpSpec;
+use shared_protocol::spec::{TcpMode, TcpSpec};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+mod half_open;
 mod tries;
 mod verdict;
 
+use half_open::{HalfOpen, Leaving};
 use tries::{Plan, Tries};
 
 use crate::clock;
 use crate::net::gate::{Denial, Peer};
+use crate::net::icmp::{Departure, SendError};
 use crate::net::tcp::{Connection, Dial, DialError, Dialler, read_info};
 use crate::record::{Completeness, Found, Record};
 use crate::resolution;
@@ -94,7 +98,7 @@ impl Run<'_> {
         let stop = tokio::select! {
             biased;
             () = cancel.cancelled() => Some(Stop::Cancelled),
-            driven = self.drive(&mut tries, dial) => driven.err().map(Stop::Denied),
+            driven = self.drive_mode(&mut tries, dial) => driven.err(),
         };
         let findings = TcpFindings {
             address,
@@ -105,6 +109,62 @@ impl Run<'_> {
         let verdict = verdict::judge(&findings, tries.first_error(), self.spec.count);
         self.findings = Some(findings);
         stop.map_or(Ok(verdict), Err)
+    }
+
+    async fn drive_mode(&self, tries: &mut Tries, dial: Dial) -> Result<(), Stop> {
+        match self.spec.mode {
+            TcpMode::Connect => self.drive(tries, dial).await.map_err(Stop::Denied),
+            TcpMode::Syn => self.drive_half_open(tries, dial).await,
+        }
+    }
+
+    /// Lets half-open tries run between socket and clock until the last is over.
+    async fn drive_half_open(&self, tries: &mut Tries, dial: Dial) -> Result<(), Stop> {
+        let address = dial.endpoint.ip();
+        let (flow, mut arrivals) = self
+            .context
+            .engine
+            .path(half_open::plan(address))
+            .map_err(|refusal| half_open::stop(&refusal))?;
+        let probe = half_open::probe(&dial);
+        let mut half_open = HalfOpen::new(address, dial.wait);
+        let mut sending: Option<(u32, Sending<'_>)> = None;
+        while !tries.is_finished() {
+            let now = clock::monotonic();
+            while let Some(ended) = half_open.poll_expired(now) {
+                self.tell(TcpEvent::Try(Box::new(tries.handle_ended(ended))));
+            }
+            if now >= dial.depart_by && sending.is_none() {
+                for tried in tries.give_up(&DialError::NoRoom, address) {
+                    self.tell(TcpEvent::Try(Box::new(tried)));
+                }
+            }
+            if sending.is_none()
+                && let Some(index) = tries.poll_start(now)
+            {
+                sending = Some((index, Box::pin(flow.send(index, &probe, self.context.gate.as_ref()))));
+            }
+            let next = tries.poll_timeout(now).map(|wait| now.plus(wait));
+            let until = [half_open.poll_timeout(), next].into_iter().flatten().min().unwrap_or(dial.depart_by);
+            tokio::select! {
+                biased;
+                Some(arrival) = arrivals.recv() => {
+                    if let Some(ended) = half_open.handle_arrival(arrival) {
+                        self.tell(TcpEvent::Try(Box::new(tries.handle_ended(ended))));
+                    }
+                }
+                (index, outcome) = finish(&mut sending) => {
+                    sending = None;
+                    match half_open::settle(index, outcome) {
+                        Leaving::Left(moment) => half_open.handle_sent(index, moment),
+                        Leaving::Denied(denial) => return Err(Stop::Denied(denial)),
+                        Leaving::Unsent(ended) => self.tell(TcpEvent::Try(Box::new(tries.handle_ended(*ended)))),
+                    }
+                }
+                () = tokio::time::sleep(until.since(now)) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Lets the tries run between sockets and clock until the last is over. Ending early ends every attempt that is under way.
@@ -153,5 +213,15 @@ impl Run<'_> {
         if self.events.try_send(ProbeEvent::Tcp(event)).is_err() {
             tracing::trace!("event dropped: the channel is full or closed");
         }
+    }
+}
+
+type Sending<'a> = Pin<Box<dyn Future<Output = Result<Departure, SendError>> + Send + 'a>>;
+
+/// Waits for the segment that is leaving; for ever when none is.
+async fn finish(sending: &mut Option<(u32, Sending<'_>)>) -> (u32, Result<Departure, SendError>) {
+    match sending {
+        Some((index, sending)) => (*index, sending.await),
+        None => std::future::pending().await,
     }
 }

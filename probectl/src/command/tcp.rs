@@ -34,6 +34,9 @@ pub struct TcpArgs {
     /// Differentiated services code point [default: 0].
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..=63))]
     pub dscp: Option<u32>,
+    /// Send first segments and never open a connection: shows what the target's host offers too.
+    #[arg(long)]
+    pub syn: bool,
     /// Address family [default: whichever the name has].
     #[arg(long, value_parser = ["4", "6"])]
     pub af: Option<String>,
@@ -64,6 +67,7 @@ fn spec(arguments: &TcpArgs) -> Value {
             ("wait_ms", arguments.wait_ms.map(Value::from)),
             ("dscp", arguments.dscp.map(Value::from)),
             ("af", arguments.af.clone().map(Value::from)),
+            ("mode", arguments.syn.then(|| Value::from("syn"))),
         ],
     )
 }

@@ -50,6 +50,31 @@ pub struct TcpTry {
     /// What the kernel knew about the connection when it stood.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub info: Option<TcpInfo>,
+    /// What the target's answer to a half-open try said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offer: Option<TcpOffer>,
+}
+
+/// What a target's answer to a first segment says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TcpOffer {
+    /// The flags byte: CWR, ECE, URG, ACK, PSH, RST, SYN, FIN from the top (RFC 9293 section 3.1).
+    pub flags: u8,
+    /// The window, unscaled.
+    pub window: u16,
+    /// Time to live, or hop limit, of the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<u8>,
+    /// Largest segment that it takes, bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mss: Option<u16>,
+    /// Shift of its windows (RFC 7323).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wscale: Option<u8>,
+    /// Selective acknowledgements (RFC 2018).
+    pub sack: bool,
+    /// Timestamps (RFC 7323).
+    pub ts: bool,
 }
 
 /// What came of a try.

@@ -38,6 +38,8 @@ pub enum TcpMode {
     /// The host's own TCP opens the connection, and resets it once it stands.
     #[default]
     Connect,
+    /// A first segment is sent and never followed up: the answer shows the port's state and what its host offers (needs raw sockets).
+    Syn,
 }
 
 impl TcpSpec {
@@ -64,7 +66,10 @@ impl TcpSpec {
             interval_ms: fields.integer("interval_ms", 10..=60_000, Some(defaults.interval_ms))?,
             wait_ms: fields.integer("wait_ms", 10..=10_000, Some(defaults.wait_ms))?,
             dscp: fields.integer("dscp", 0..=63, Some(defaults.dscp))?,
-            mode: fields.choice("mode", &["connect"], Some("connect")).map(|_| TcpMode::Connect)?,
+            mode: match fields.choice("mode", &["connect", "syn"], Some("connect"))?.as_str() {
+                "syn" => TcpMode::Syn,
+                _ => TcpMode::Connect,
+            },
             target: defaults.target,
         };
         spec.rounds().check_run_time()?;
@@ -115,7 +120,7 @@ mod tests {
             ("wait_ms", "0"),
             ("wait_ms", "10001"),
             ("dscp", "64"),
-            ("mode", "\"syn\""),
+            ("mode", "\"fin\""),
             ("mode", "null"),
             ("af", "4"),
             ("payload_bytes", "1"),

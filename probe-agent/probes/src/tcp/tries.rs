@@ -9,6 +9,7 @@ use shared_protocol::fault::{ErrorCode, Fault};
 use shared_protocol::report::{ReportError, TcpInfo, TcpOutcome, TcpStatistics, TcpTry};
 use shared_protocol::time::MonotonicMicros;
 
+use super::half_open::Ended;
 use crate::net::tcp::DialError;
 
 /// What is to be done.
@@ -103,6 +104,21 @@ impl Tries {
         self.settle(tried)
     }
 
+    /// A half-open try has its outcome, or one did not leave.
+    pub(super) fn handle_ended(&mut self, (tried, fault): Ended) -> TcpTry {
+        if let Some(fault) = fault {
+            self.first_error.get_or_insert(fault);
+        }
+        self.settle(tried)
+    }
+
+    /// Every try that is still to begin does not leave.
+    pub(super) fn give_up(&mut self, error: &DialError, target: IpAddr) -> Vec<TcpTry> {
+        let rest = self.next..self.plan.count;
+        self.next = self.plan.count;
+        rest.map(|seq| self.handle_error(seq, error, target)).collect()
+    }
+
     /// Whether every try has its outcome.
     pub(super) fn is_finished(&self) -> bool {
         u32::try_from(self.settled.len()).is_ok_and(|settled| settled >= self.plan.count)
@@ -162,7 +178,8 @@ const fn is_answered(tried: &TcpTry) -> bool {
     matches!(tried.outcome, TcpOutcome::Open | TcpOutcome::Closed)
 }
 
-const fn blank(seq: u32, outcome: TcpOutcome) -> TcpTry {
+/// A try of which nothing is known but its outcome.
+pub(super) const fn blank(seq: u32, outcome: TcpOutcome) -> TcpTry {
     TcpTry {
         seq,
         outcome,
@@ -174,6 +191,7 @@ const fn blank(seq: u32, outcome: TcpOutcome) -> TcpTry {
         icmp_error: None,
         from: None,
         info: None,
+        offer: None,
     }
 }
 

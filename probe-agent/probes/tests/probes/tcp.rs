@@ -1,6 +1,7 @@
 //! TCP connections.
 
 mod firewalled;
+mod half_open;
 mod loopback;
 
 use shared_protocol::report::{Findings, Report, TcpFindings};

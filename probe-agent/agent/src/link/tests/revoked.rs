@@ -1,3 +1,4 @@
+use agent_probes::net::icmp::IcmpSockets;
 use shared_protocol::close::CloseReason;
 use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
@@ -48,7 +49,7 @@ async fn a_running_agent_dials_again_after_a_restart_and_ends_with_78_when_it_is
     config.link.backoff_base_ms = 1;
     config.link.backoff_cap_ms = 1;
 
-    let agent = Agent::open(&state, config, CancellationToken::new()).await.unwrap();
+    let agent = Agent::open(&state, config, IcmpSockets::open(), CancellationToken::new()).await.unwrap();
     let server = async {
         close_with(&peer, CloseReason::GoingAway).await;
         close_with(&peer, CloseReason::Revoked).await;

@@ -102,7 +102,7 @@ fn open(
         }
         (PathProtocol::Tcp, true) => {
             let (socket, port) = holding::hold_tcp(family, plan.source_port).map_err(PathRefusal::Port)?;
-            shared.path.listeners.listen(family).map_err(PathRefusal::Port)?;
+            shared.path.listeners.listen(family).map_err(|_| PathRefusal::NoSocket)?;
             (Protocol::Tcp, Some(socket), None, port)
         }
     };

@@ -35,13 +35,14 @@ impl PathSockets {
         let prefix = rand::random();
         let mut sockets = Self { prefix, ..Self::default() };
         for family in [Family::V4, Family::V6] {
-            let both = HeaderSocket::open(family).and_then(|sender| Ok((sender, PacketSocket::open(family, prefix)?)));
-            match both {
-                Ok((sender, packets)) => {
-                    sockets.senders.push(sender);
-                    sockets.packets.push(packets);
-                }
-                Err(error) => tracing::debug!(?family, %error, "no raw sockets for paths"),
+            match HeaderSocket::open(family) {
+                Ok(sender) => sockets.senders.push(sender),
+                Err(error) => tracing::debug!(?family, %error, "packets along paths leave with the kernel's headers"),
+            }
+            // A service may be kept from packet sockets, and have raw sockets all the same.
+            match PacketSocket::open(family, prefix) {
+                Ok(packets) => sockets.packets.push(packets),
+                Err(error) => tracing::debug!(?family, %error, "answers to first segments cannot be heard"),
             }
         }
         sockets
