@@ -24,6 +24,7 @@ pub use crate::command::pmtu::PmtuArgs;
 pub use crate::command::reports::ReportsCommand;
 pub use crate::command::tcp::TcpArgs;
 pub use crate::command::traceroute::TracerouteArgs;
+pub use crate::command::udp::UdpArgs;
 pub use crate::command::usage::UsageArgs;
 
 /// Measure from inside networks that cannot be reached from outside.
@@ -90,6 +91,8 @@ pub enum Command {
     Http(HttpArgs),
     /// Connect to a port from agents and show each try as it ends.
     Tcp(TcpArgs),
+    /// Send datagrams to a port, and show who answers and how fast.
+    Udp(UdpArgs),
     /// Ask a name server from agents and show its whole answer.
     Dns(DnsArgs),
     /// Follow the path to a target from agents, hop by hop.

@@ -31,6 +31,7 @@ pub(crate) mod reports;
 pub(crate) mod tcp;
 mod tiers;
 pub(crate) mod traceroute;
+pub(crate) mod udp;
 pub(crate) mod usage;
 
 /// Does what the command line asks for. `interrupt` ends when the person at the keyboard wants no more; only a running measurement waits for it.
@@ -92,6 +93,7 @@ async fn connected(
         Command::Mtr(arguments) => mtr::run(&arguments, format, &client, screen, interrupt).await,
         Command::Pmtu(arguments) => pmtu::run(&arguments, format, &client, screen, interrupt).await,
         Command::Explain(arguments) => explain::run(&arguments, format, &client, screen).await,
+        Command::Udp(arguments) => udp::run(&arguments, format, &client, screen, interrupt).await,
         Command::Agents(command) => agents::run(command, format, &client, screen).await,
         Command::Jobs(command) => jobs::run(command, format, &client, screen).await,
         Command::Measurements(command) => measurements::run(command, format, &client, screen).await,

@@ -26,6 +26,7 @@ mod table;
 mod tcp;
 pub(crate) mod tell;
 mod traceroute;
+mod udp;
 pub(crate) mod view;
 
 pub(crate) use cell::Cell;

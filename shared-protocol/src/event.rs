@@ -9,6 +9,7 @@ mod ping;
 mod pmtu;
 mod tcp;
 mod traceroute;
+mod udp;
 
 pub use dns::DnsEvent;
 pub use http::HttpEvent;
@@ -17,6 +18,7 @@ pub use ping::{PingEvent, SweepProgress};
 pub use pmtu::PmtuEvent;
 pub use tcp::TcpEvent;
 pub use traceroute::TracerouteEvent;
+pub use udp::UdpEvent;
 
 /// One partial finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,4 +38,6 @@ pub enum ProbeEvent {
     Mtr(MtrEvent),
     /// Of a search for the path MTU.
     Pmtu(PmtuEvent),
+    /// Of a UDP probe.
+    Udp(UdpEvent),
 }

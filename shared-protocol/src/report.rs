@@ -16,6 +16,7 @@ mod pmtu;
 mod sweep;
 mod tcp;
 mod traceroute;
+mod udp;
 mod wire;
 
 pub use dns::{DnsAnswer, DnsEdns, DnsExtendedError, DnsFindings, DnsFlags, DnsOutcome, DnsQuestion, DnsRecord, DnsTry};
@@ -30,6 +31,7 @@ pub use pmtu::{BlackHole, Claim, PmtuBound, PmtuFindings, PmtuLength, TooBig};
 pub use sweep::{AddressRun, DeniedRun, RoundTripColumns, SweepColumns, SweepDrops, SweepFindings, SweepTotals, UnresolvedName};
 pub use tcp::{TcpFindings, TcpInfo, TcpOffer, TcpOptions, TcpOutcome, TcpStatistics, TcpTry};
 pub use traceroute::{EndToEnd, HopState, PathCircle, TracerouteFindings, TracerouteHop};
+pub use udp::{UdpFindings, UdpOutcome, UdpStatistics, UdpTry};
 pub use wire::{WIRE_LOG_BYTES, WireAnswer, WireCame, WireLog, WireRecord, WireSent, WireUnsent};
 
 /// The complete answer of a job.
@@ -128,4 +130,6 @@ pub enum Findings {
     Mtr(MtrFindings),
     /// Of a search for the path MTU.
     Pmtu(PmtuFindings),
+    /// Of a UDP probe.
+    Udp(UdpFindings),
 }

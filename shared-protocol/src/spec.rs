@@ -24,6 +24,7 @@ mod rounds;
 mod sweep;
 mod tcp;
 mod traceroute;
+mod udp;
 
 pub use dns::{DnsClass, DnsSpec, DnsTransport, InvalidQueryName, InvalidRecordType, NameServer, QueryName, RecordType};
 pub use fields::InvalidField;
@@ -35,6 +36,7 @@ pub use pmtu::PmtuSpec;
 pub use sweep::{InvalidSweepTarget, PingTarget, SweepTarget};
 pub use tcp::{TcpMode, TcpSpec};
 pub use traceroute::TracerouteSpec;
+pub use udp::{HexBytes, InvalidHex, UdpSpec};
 
 /// The kinds of diagnostic an agent can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -54,11 +56,13 @@ pub enum ProbeKind {
     Mtr,
     /// The longest packet that reaches a target in one piece (RFC 8899).
     Pmtu,
+    /// Datagrams to a port (RFC 768).
+    Udp,
 }
 
 impl ProbeKind {
     /// Every kind this build knows.
-    pub const ALL: [Self; 7] = [Self::Ping, Self::Tcp, Self::Http, Self::Dns, Self::Traceroute, Self::Mtr, Self::Pmtu];
+    pub const ALL: [Self; 8] = [Self::Ping, Self::Tcp, Self::Http, Self::Dns, Self::Traceroute, Self::Mtr, Self::Pmtu, Self::Udp];
 
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
@@ -70,6 +74,7 @@ impl ProbeKind {
             Self::Traceroute => "traceroute",
             Self::Mtr => "mtr",
             Self::Pmtu => "pmtu",
+            Self::Udp => "udp",
         }
     }
 }
@@ -114,6 +119,8 @@ pub enum ProbeSpec {
     Mtr(MtrSpec),
     /// The longest packet that passes in one piece.
     Pmtu(PmtuSpec),
+    /// Datagrams to a port.
+    Udp(UdpSpec),
 }
 
 impl ProbeSpec {
@@ -142,6 +149,7 @@ impl ProbeSpec {
             ProbeKind::Traceroute => Self::Traceroute(TracerouteSpec::read(&mut fields)?),
             ProbeKind::Mtr => Self::Mtr(MtrSpec::read(&mut fields)?),
             ProbeKind::Pmtu => Self::Pmtu(PmtuSpec::read(&mut fields)?),
+            ProbeKind::Udp => Self::Udp(UdpSpec::read(&mut fields)?),
         };
         fields.finish()?;
         Ok(spec)
@@ -157,6 +165,7 @@ impl ProbeSpec {
             Self::Traceroute(_) => ProbeKind::Traceroute,
             Self::Mtr(_) => ProbeKind::Mtr,
             Self::Pmtu(_) => ProbeKind::Pmtu,
+            Self::Udp(_) => ProbeKind::Udp,
         }
     }
 
@@ -170,6 +179,7 @@ impl ProbeSpec {
             Self::Traceroute(spec) => Some(&spec.target),
             Self::Mtr(spec) => Some(&spec.target),
             Self::Pmtu(spec) => Some(&spec.target),
+            Self::Udp(spec) => Some(&spec.target),
         }
     }
 
@@ -183,6 +193,7 @@ impl ProbeSpec {
             Self::Traceroute(spec) => spec.path.port,
             Self::Mtr(spec) => spec.path.port,
             Self::Pmtu(spec) => spec.port,
+            Self::Udp(spec) => Some(spec.port),
         }
     }
 
@@ -196,6 +207,7 @@ impl ProbeSpec {
             Self::Traceroute(spec) => spec.timeout(),
             Self::Mtr(spec) => spec.timeout(),
             Self::Pmtu(spec) => spec.timeout(),
+            Self::Udp(spec) => spec.timeout(),
         }
     }
 
@@ -209,6 +221,7 @@ impl ProbeSpec {
             Self::Traceroute(spec) => spec.cost(),
             Self::Mtr(spec) => spec.cost(),
             Self::Pmtu(spec) => spec.cost(),
+            Self::Udp(spec) => spec.cost(),
         }
     }
 
@@ -227,6 +240,7 @@ impl ProbeSpec {
             Self::Traceroute(spec) => spec.check_tier(limits),
             Self::Mtr(spec) => spec.check_tier(limits),
             Self::Pmtu(spec) => spec.check_tier(limits),
+            Self::Udp(spec) => spec.check_tier(limits),
         }
     }
 }
@@ -248,6 +262,7 @@ impl Serialize for ProbeSpec {
             Self::Traceroute(options) => Tagged { probe, options }.serialize(serializer),
             Self::Mtr(options) => Tagged { probe, options }.serialize(serializer),
             Self::Pmtu(options) => Tagged { probe, options }.serialize(serializer),
+            Self::Udp(options) => Tagged { probe, options }.serialize(serializer),
         }
     }
 }

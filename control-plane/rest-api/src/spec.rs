@@ -28,6 +28,8 @@ pub enum ProbeSpecSchema {
     Mtr(Box<MtrOptions>),
     /// The longest packet that reaches a target in one piece.
     Pmtu(PmtuOptions),
+    /// Datagrams to a port.
+    Udp(UdpOptions),
 }
 
 /// Options of a ping: ICMP echo requests (RFC 792, RFC 4443). `count` and `interval_ms` together must not take more than 300 seconds.
@@ -118,6 +120,47 @@ pub struct TcpOptions {
     #[serde(default)]
     #[schema(default = "connect")]
     pub mode: TcpModeSchema,
+}
+
+/// Options of a UDP probe: datagrams to a port (RFC 768). `count` and `interval_ms` together must not take more than 300 seconds.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = UdpOptions)]
+pub struct UdpOptions {
+    /// An IP address or a DNS name, which the agent resolves.
+    #[schema(min_length = 1, max_length = 253, example = "127.0.0.1")]
+    pub target: String,
+    /// Port to send to.
+    #[schema(minimum = 1, maximum = 65_535)]
+    pub port: u32,
+    /// Which addresses of a name may be used.
+    #[serde(default)]
+    #[schema(default = "auto")]
+    pub af: AddressFamilySchema,
+    /// Datagrams to send.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 100, default = 4)]
+    pub count: u32,
+    /// Time between two datagrams, milliseconds.
+    #[serde(default)]
+    #[schema(minimum = 10, maximum = 60_000, default = 200)]
+    pub interval_ms: u32,
+    /// How long an answer is waited for after its datagram, milliseconds.
+    #[serde(default)]
+    #[schema(minimum = 10, maximum = 10_000, default = 1_000)]
+    pub wait_ms: u32,
+    /// Differentiated services code point (RFC 2474).
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 63, default = 0)]
+    pub dscp: u32,
+    /// What each datagram carries, as pairs of hexadecimal digits.
+    #[serde(default)]
+    #[schema(max_length = 2_048, default = "")]
+    pub payload: String,
+    /// What an answer has to begin with, as pairs of hexadecimal digits; without any, every answer will do.
+    #[serde(default)]
+    #[schema(max_length = 512, default = "")]
+    pub expect: String,
 }
 
 /// How a try of a TCP probe is made.
@@ -249,10 +292,11 @@ mod tests {
     use super::*;
 
     /// Each probe: the least that its spec says, what is documented of it, and how many of its options have bounds.
-    fn probes() -> [(Value, Map<String, Value>, usize); 7] {
+    fn probes() -> [(Value, Map<String, Value>, usize); 8] {
         [
             (json!({"probe": "ping", "target": "127.0.0.1"}), documented::<PingOptions>(), 6),
             (json!({"probe": "tcp", "target": "127.0.0.1"}), documented::<TcpOptions>(), 5),
+            (json!({"probe": "udp", "target": "127.0.0.1", "port": 53}), documented::<UdpOptions>(), 5),
             (
                 json!({"probe": "http", "url": "http://127.0.0.1/", "method": "PUT", "body": "x", "connect_to": "::1", "sni": "a.test"}),
                 documented::<HttpOptions>(),

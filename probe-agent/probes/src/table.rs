@@ -14,7 +14,7 @@ use crate::net::icmp::IcmpEngine;
 use crate::net::resolver::Resolver;
 use crate::net::tls::TargetRoots;
 use crate::path::{self, PathRequest};
-use crate::{dns, http, ping, tcp};
+use crate::{dns, http, ping, tcp, udp};
 
 /// What every probe needs from its agent.
 #[derive(Clone)]
@@ -44,6 +44,7 @@ pub async fn run(spec: &ProbeSpec, context: &ProbeContext, events: mpsc::Sender<
         ProbeSpec::Traceroute(options) => path::run(&PathRequest::traceroute(spec, options), context, &events, &cancel).await,
         ProbeSpec::Mtr(options) => path::run(&PathRequest::mtr(spec, options), context, &events, &cancel).await,
         ProbeSpec::Pmtu(options) => path::run(&PathRequest::pmtu(spec, options), context, &events, &cancel).await,
+        ProbeSpec::Udp(options) => udp::run(options, context, &events, &cancel).await,
     }
 }
 
@@ -58,7 +59,7 @@ pub fn capabilities(context: &ProbeContext) -> Vec<Capability> {
         .collect();
     capabilities.extend(along_paths);
     // An ordinary socket is all they take.
-    capabilities.extend([ProbeKind::Tcp, ProbeKind::Http, ProbeKind::Dns].map(|probe| Capability {
+    capabilities.extend([ProbeKind::Tcp, ProbeKind::Http, ProbeKind::Dns, ProbeKind::Udp].map(|probe| Capability {
         probe,
         level: CapabilityLevel::Full,
         reason: None,

@@ -12,6 +12,7 @@ use super::pmtu::{self, PmtuView};
 use super::sweep;
 use super::tcp::{self, TcpView};
 use super::traceroute::{self, TracerouteView};
+use super::udp::{self, UdpView};
 use super::{Cell, Line};
 
 /// What has been seen of one job.
@@ -21,6 +22,8 @@ pub(crate) enum JobView {
     Ping(PingView),
     /// Of a TCP probe.
     Tcp(TcpView),
+    /// Of a UDP probe.
+    Udp(UdpView),
     /// Of an HTTP probe.
     Http(HttpView),
     /// Of a DNS probe.
@@ -68,6 +71,7 @@ impl JobView {
         match kind {
             ProbeKind::Ping => Self::Ping(PingView::default()),
             ProbeKind::Tcp => Self::Tcp(TcpView::default()),
+            ProbeKind::Udp => Self::Udp(UdpView::default()),
             ProbeKind::Http => Self::Http(HttpView::default()),
             ProbeKind::Dns => Self::Dns(DnsView::default()),
             ProbeKind::Traceroute => Self::Traceroute(TracerouteView::default()),
@@ -81,13 +85,14 @@ impl JobView {
         match (self, event) {
             (Self::Ping(view), ProbeEvent::Ping(event)) => view.finding(names, event),
             (Self::Tcp(view), ProbeEvent::Tcp(event)) => view.finding(names, event),
+            (Self::Udp(view), ProbeEvent::Udp(event)) => view.finding(names, event),
             (Self::Dns(view), ProbeEvent::Dns(event)) => view.finding(event),
             (Self::Http(view), ProbeEvent::Http(event)) => view.finding(names, event),
             (Self::Traceroute(view), ProbeEvent::Traceroute(event)) => view.finding(event),
             (Self::Mtr(view), ProbeEvent::Mtr(event)) => view.finding(event),
             (Self::Pmtu(view), ProbeEvent::Pmtu(event)) => view.finding(event),
             // What was not asked for is not shown.
-            (Self::Ping(_) | Self::Tcp(_) | Self::Http(_) | Self::Dns(_) | Self::Traceroute(_) | Self::Mtr(_) | Self::Pmtu(_), _) => Vec::new(),
+            (Self::Ping(_) | Self::Tcp(_) | Self::Udp(_) | Self::Http(_) | Self::Dns(_) | Self::Traceroute(_) | Self::Mtr(_) | Self::Pmtu(_), _) => Vec::new(),
         }
     }
 
@@ -97,12 +102,13 @@ impl JobView {
             (Self::Ping(view), Findings::Ping(findings)) => view.findings(names, findings),
             (Self::Ping(view), Findings::PingSweep(findings)) => view.sweep(names, findings),
             (Self::Tcp(view), Findings::Tcp(findings)) => view.findings(names, findings),
+            (Self::Udp(view), Findings::Udp(findings)) => view.findings(names, findings),
             (Self::Dns(view), Findings::Dns(findings)) => view.findings(names, findings),
             (Self::Http(view), Findings::Http(findings)) => view.findings(names, findings),
             (Self::Traceroute(view), Findings::Traceroute(findings)) => view.findings(names, findings),
             (Self::Mtr(view), Findings::Mtr(findings)) => view.findings(names, findings),
             (Self::Pmtu(view), Findings::Pmtu(findings)) => view.findings(names, findings),
-            (Self::Ping(_) | Self::Tcp(_) | Self::Http(_) | Self::Dns(_) | Self::Traceroute(_) | Self::Mtr(_) | Self::Pmtu(_), _) => Vec::new(),
+            (Self::Ping(_) | Self::Tcp(_) | Self::Udp(_) | Self::Http(_) | Self::Dns(_) | Self::Traceroute(_) | Self::Mtr(_) | Self::Pmtu(_), _) => Vec::new(),
         }
     }
 
@@ -111,6 +117,7 @@ impl JobView {
         match self {
             Self::Ping(view) => view.row(),
             Self::Tcp(view) => view.row(),
+            Self::Udp(view) => view.row(),
             Self::Http(view) => view.row(),
             Self::Dns(view) => view.row(),
             Self::Traceroute(view) => view.row(),
@@ -123,7 +130,7 @@ impl JobView {
     pub(crate) const fn is_drawn(&self) -> bool {
         match self {
             Self::Mtr(_) => true,
-            Self::Ping(_) | Self::Tcp(_) | Self::Http(_) | Self::Dns(_) | Self::Traceroute(_) | Self::Pmtu(_) => false,
+            Self::Ping(_) | Self::Tcp(_) | Self::Udp(_) | Self::Http(_) | Self::Dns(_) | Self::Traceroute(_) | Self::Pmtu(_) => false,
         }
     }
 
@@ -131,7 +138,7 @@ impl JobView {
     pub(crate) fn drawing(&self, names: Names<'_>) -> Vec<Line> {
         match self {
             Self::Mtr(view) => view.drawing(names),
-            Self::Ping(_) | Self::Tcp(_) | Self::Http(_) | Self::Dns(_) | Self::Traceroute(_) | Self::Pmtu(_) => Vec::new(),
+            Self::Ping(_) | Self::Tcp(_) | Self::Udp(_) | Self::Http(_) | Self::Dns(_) | Self::Traceroute(_) | Self::Pmtu(_) => Vec::new(),
         }
     }
 }
@@ -141,6 +148,7 @@ pub(crate) const fn columns(kind: ProbeKind) -> Columns {
     match kind {
         ProbeKind::Ping => ping::COLUMNS,
         ProbeKind::Tcp => tcp::COLUMNS,
+        ProbeKind::Udp => udp::COLUMNS,
         ProbeKind::Http => http::COLUMNS,
         ProbeKind::Dns => dns::COLUMNS,
         ProbeKind::Traceroute => traceroute::COLUMNS,
@@ -155,6 +163,7 @@ pub(crate) fn row(findings: &Findings) -> Vec<Cell> {
         Findings::Ping(findings) => ping::row(findings),
         Findings::PingSweep(findings) => sweep::row(findings),
         Findings::Tcp(findings) => tcp::row(findings),
+        Findings::Udp(findings) => udp::row(findings),
         Findings::Http(findings) => http::row(findings),
         Findings::Dns(findings) => dns::row(findings),
         Findings::Traceroute(findings) => traceroute::row(findings),
@@ -179,7 +188,7 @@ pub(crate) fn details(findings: &Findings) -> Option<Details> {
         Findings::Mtr(findings) => Some(mtr::details(findings)),
         Findings::Pmtu(findings) => Some(pmtu::details(findings)),
         Findings::PingSweep(findings) => Some(sweep::details(findings)),
-        Findings::Ping(_) | Findings::Tcp(_) | Findings::Http(_) | Findings::Dns(_) => None,
+        Findings::Ping(_) | Findings::Tcp(_) | Findings::Udp(_) | Findings::Http(_) | Findings::Dns(_) => None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use shared_protocol::fault::{Fault, Status};
 use shared_protocol::report::{
-    DnsFindings, Findings, HttpFindings, MtrFindings, PingFindings, Report, RoundTripStatistics, SweepTotals, TcpFindings, TracerouteFindings,
+    DnsFindings, Findings, HttpFindings, MtrFindings, PingFindings, Report, RoundTripStatistics, SweepTotals, TcpFindings, TracerouteFindings, UdpFindings,
 };
 
 /// A number with its name within its probe.
@@ -33,6 +33,7 @@ pub fn readings(report: &Report) -> Vec<Reading> {
         Some(Findings::Ping(ping)) => of_ping(ping, &mut readings),
         Some(Findings::PingSweep(sweep)) => of_sweep(&sweep.totals, &mut readings),
         Some(Findings::Tcp(tcp)) => of_tcp(tcp, &mut readings),
+        Some(Findings::Udp(udp)) => of_udp(udp, &mut readings),
         Some(Findings::Http(http)) => of_http(http, &mut readings),
         Some(Findings::Dns(dns)) => of_dns(dns, &mut readings),
         Some(Findings::Traceroute(path)) => of_traceroute(path, &mut readings),
@@ -60,6 +61,15 @@ fn of_sweep(totals: &SweepTotals, readings: &mut Vec<Reading>) {
         readings.push(reading("duplicates", f64::from(totals.duplicates)));
         readings.push(reading("targets_answered", f64::from(totals.answered)));
     }
+}
+
+fn of_udp(udp: &UdpFindings, readings: &mut Vec<Reading>) {
+    let statistics = &udp.statistics;
+    if statistics.sent > 0 {
+        readings.push(reading("loss", statistics.loss));
+        readings.push(reading("answered", f64::from(statistics.answered) / f64::from(statistics.sent)));
+    }
+    of_round_trips(statistics.rtt.as_ref().or(statistics.user_rtt.as_ref()), readings);
 }
 
 fn of_tcp(tcp: &TcpFindings, readings: &mut Vec<Reading>) {

@@ -165,6 +165,11 @@ fn check_caps(rules: &PolicyRules, spec: &ProbeSpec) -> Result<(), Refused> {
         // How fast packets leave along a path is up to the owner's rates: each waits for its place.
         ProbeSpec::Traceroute(path) => check_bytes(rules, u64::from(path.packets()) * u64::from(path.path.size_bytes)),
         ProbeSpec::Mtr(path) => check_bytes(rules, u64::from(path.packets()) * u64::from(path.path.size_bytes)),
+        ProbeSpec::Udp(udp) => {
+            check_rates(rules, udp.count, udp.interval_ms)?;
+            let bytes = u64::try_from(udp.payload.as_slice().len()).unwrap_or(u64::MAX);
+            check_bytes(rules, u64::from(udp.count) * (bytes + HEADER_BYTES))
+        }
         ProbeSpec::Pmtu(pmtu) => check_bytes(rules, u64::from(pmtu.packets()) * u64::from(pmtu.max_bytes)),
     }
 }

@@ -15,3 +15,5 @@ mod ping;
 mod setting;
 #[cfg(test)]
 mod tcp;
+#[cfg(test)]
+mod udp;
