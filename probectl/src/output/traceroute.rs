@@ -236,6 +236,12 @@ fn numbers(names: Names<'_>, findings: &TracerouteFindings) -> Vec<Line> {
         format!("--- {shown} from {agent}: path by {protocol}{port} ---"),
         format!("{hops} hops, {}, path {}", word(&findings.end), findings.path_hash),
     ];
+    for hop in findings.hops.iter().filter(|hop| hop.state == HopState::RateLimited) {
+        lines.push(format!(
+            "hop {} answers so many in a time and no more: {} of {}, the last after a pause",
+            hop.ttl, hop.received, hop.sent
+        ));
+    }
     if let Some(circle) = findings.circle {
         lines.push(format!("packets go in circles of {} hops from hop {} on", circle.hops, circle.first_ttl));
     }
@@ -300,6 +306,7 @@ mod tests {
           4  10.0.0.4         2.000 ms !X
         --- example.test (192.0.2.1) from local: path by udp port 33434 ---
         4 hops, unreachable, path 00ff
+        hop 2 answers so many in a time and no more: 2 of 3, the last after a pause
         ");
         assert_eq!(view.row().len(), COLUMNS.names.len());
     }

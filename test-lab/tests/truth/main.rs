@@ -20,3 +20,5 @@ mod relay;
 mod setting;
 #[cfg(test)]
 mod shell;
+#[cfg(test)]
+mod told;

@@ -10,6 +10,8 @@ mod tests {
     use std::path::PathBuf;
 
     use serde_json::Value;
+    use shared_protocol::report::WireRecord;
+    use shared_protocol::spec::ProbeSpec;
 
     use test_internet::Run;
 
@@ -66,6 +68,29 @@ mod tests {
             }
         }
         assert!(derived >= 20, "{derived}");
+    }
+
+    /// Packets that are on their way at the same time, and those sent beyond the target, as the log has them.
+    #[test]
+    fn no_more_packets_are_on_their_way_than_may_be_and_few_go_beyond_the_target() {
+        let (_, text) = scenarios().into_iter().find(|(name, _)| name == "long").unwrap();
+        for (inflight, queries) in [(1, 1), (4, 3), (32, 3), (64, 10)] {
+            let spec = format!(r#"{{"probe":"traceroute","target":"198.51.100.7","inflight":{inflight},"queries":{queries},"max_ttl":64,"raw":true}}"#);
+            let (report, _) = run(&text, &ProbeSpec::parse(&spec).unwrap());
+            let (mut waited_for, mut beyond) = (0, 0);
+            for record in &report.raw.as_ref().unwrap().records {
+                match record {
+                    WireRecord::Sent(sent) => {
+                        waited_for += 1;
+                        beyond += u32::from(sent.ttl > 30);
+                    }
+                    WireRecord::Came(_) => waited_for -= 1,
+                    WireRecord::Unsent(_) => panic!("{record:?}"),
+                }
+                assert!(waited_for <= inflight, "{inflight}: {record:?}");
+            }
+            assert!(beyond <= u32::try_from(inflight).unwrap() && beyond <= 10 * queries, "{inflight}: {beyond}");
+        }
     }
 
     fn shown(report: &Value) -> String {

@@ -10,7 +10,7 @@ use shared_protocol::report::PingSocket;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::option::{Fragmentation, set_filter, set_fragmentation};
-use super::packet::{ECHO_HEADER_BYTES, Family};
+use super::packet::Family;
 use crate::net::stamped::Timestamps;
 use crate::net::stamps;
 
@@ -146,8 +146,8 @@ fn open(family: Family, kind: Type) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Longest message that is read: the longest echo there is, the longest header of IPv4 (RFC 791) and room to see that more came.
-pub(super) const MESSAGE_BYTES: usize = ECHO_HEADER_BYTES + 8_972 + 60 + 1;
+/// Longest message that is read: the longest packet that a probe sends, the longest options of IPv4 beside (RFC 791), and room to see that more came.
+pub(super) const MESSAGE_BYTES: usize = 9_216 + 40 + 1;
 /// What leaves without a word about its time to live has this one.
 const USUAL_TTL: u8 = 64;
 /// What keeps the replies of a burst to thousands of targets while the reader is not scheduled.

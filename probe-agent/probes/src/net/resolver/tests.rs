@@ -136,3 +136,19 @@ async fn job_06_a_hundred_addresses_are_cut_to_what_is_kept() {
     .await;
     assert_eq!(resolver.resolve(&target("many.example.test")).await.unwrap().len(), 64);
 }
+
+#[tokio::test]
+async fn the_name_of_an_address_is_the_resolvers_word_if_it_could_be_a_hosts() {
+    let (resolver, _server) = resolver_for(|asked, kind| {
+        assert_eq!(kind, 12, "PTR");
+        match asked {
+            "1.0.0.10.in-addr.arpa" => Some((0, vec![b"\x04gate\x04test\0".to_vec()])),
+            "2.0.0.10.in-addr.arpa" => Some((0, vec![b"\x0a<b>evil</b\x04test\0".to_vec()])),
+            _ => Some((3, Vec::new())),
+        }
+    })
+    .await;
+    assert_eq!(resolver.name_of("10.0.0.1".parse().unwrap()).await.as_deref(), Some("gate.test"));
+    assert_eq!(resolver.name_of("10.0.0.2".parse().unwrap()).await, None, "no name of a host");
+    assert_eq!(resolver.name_of("10.0.0.3".parse().unwrap()).await, None, "there is none");
+}

@@ -1,0 +1,64 @@
+//! From `probectl` through control plane and agent and back: what a person does who wants to know a path, and whether a report of it is right.
+
+use std::future::pending;
+
+use clap::Parser;
+use probectl::cli::Cli;
+use probectl::config::Surroundings;
+use probectl::exit::Exit;
+use probectl::output::{Screen, Surface};
+use test_lab::database::Kind;
+use test_lab::stand::{Stand, items_of, text};
+
+/// Runs `probectl` against a stand; how it ended, and what it printed for people and programs.
+async fn ask(stand: &Stand, arguments: &[&str]) -> (Exit, String, String) {
+    let url = stand.url("");
+    let cli = Cli::try_parse_from([&["probectl", "--url", &url], arguments].concat()).unwrap();
+    let surroundings = Surroundings {
+        token: Some(stand.key.clone().into()),
+        ..Surroundings::default()
+    };
+    let (mut data, mut words) = (Vec::new(), Vec::new());
+    let mut screen = Screen::new(&mut data, &mut words, Surface::Pipe);
+    let exit = probectl::run(cli, surroundings, &mut std::io::empty(), &mut screen, pending()).await;
+    (exit, String::from_utf8(data).unwrap(), String::from_utf8(words).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_path_is_followed_told_and_derived_again() {
+    let mut stand = Stand::start_straight(Kind::Sqlite).await.unwrap();
+    stand.add_agent("local").await.unwrap();
+    for (arguments, told) in [
+        (&["traceroute", "127.0.0.1", "--raw"][..], "1 hops, reached, path "),
+        (
+            &["traceroute", "127.0.0.1", "--raw", "--protocol", "udp", "--flow", "classic"],
+            "1 hops, reached, path ",
+        ),
+        (
+            &["mtr", "127.0.0.1", "--rounds", "3", "--interval-ms", "100", "--raw"],
+            "--- 127.0.0.1 from local: 3 rounds ---",
+        ),
+        (&["pmtu", "127.0.0.1", "--raw"], "9216 bytes, bound: asked; TCP segments of 9176 bytes fit"),
+    ] {
+        let (exit, data, words) = ask(&stand, arguments).await;
+        assert_eq!(exit, Exit::Ok, "{arguments:?}: {data}{words}");
+        assert!(data.contains(told), "{arguments:?}: {data}");
+        let jobs = stand.get("/api/v1/jobs?limit=1").await.unwrap();
+        let job = items_of(&jobs).map(|job| text(job, "id")).next().unwrap();
+        let (exit, data, words) = ask(&stand, &["explain", job]).await;
+        assert_eq!(exit, Exit::Ok, "{arguments:?}: {data}{words}");
+        assert!(data.ends_with("the report is the same, byte for byte\n"), "{data}");
+    }
+    let (exit, data, _) = ask(&stand, &["mtr", "127.0.0.1", "--rounds", "2", "--interval-ms", "100", "-o", "md"]).await;
+    assert_eq!(exit, Exit::Ok, "{data}");
+    assert!(
+        data.contains("| hop | address | loss | sent |") && data.contains("| 1 | 127.0.0.1 | 0.0 % | 2 |"),
+        "{data}"
+    );
+    let (exit, data, _) = ask(&stand, &["traceroute", "127.0.0.1", "-o", "prom"]).await;
+    assert_eq!(exit, Exit::Ok, "{data}");
+    assert!(
+        data.contains("probe_traceroute_total_hops{probe=\"traceroute\",target=\"127.0.0.1\",agent=\"local\"} 1\n"),
+        "{data}"
+    );
+}
