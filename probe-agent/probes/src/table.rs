@@ -59,7 +59,7 @@ pub fn capabilities(context: &ProbeContext) -> Vec<Capability> {
         .collect();
     capabilities.extend(along_paths);
     // An ordinary socket is all they take.
-    capabilities.extend([ProbeKind::Tcp, ProbeKind::Http, ProbeKind::Dns, ProbeKind::Udp].map(|probe| Capability {
+    capabilities.extend([ProbeKind::Http, ProbeKind::Dns, ProbeKind::Udp].map(|probe| Capability {
         probe,
         level: CapabilityLevel::Full,
         reason: None,

@@ -70,8 +70,23 @@ impl IcmpSockets {
         self
     }
 
-    /// What ping can do with these sockets, and what would mend what it cannot.
+    /// What ping and tcp can do with these sockets, and what would mend what they cannot.
     pub fn capabilities(&self) -> Vec<Capability> {
+        vec![self.echo_capability(), self.segment_capability()]
+    }
+
+    /// Connections need no socket of these; half-open tries, and paths over TCP, do.
+    fn segment_capability(&self) -> Capability {
+        let lacks = !self.path.can_half_open();
+        Capability {
+            probe: ProbeKind::Tcp,
+            level: if lacks { CapabilityLevel::Degraded } else { CapabilityLevel::Full },
+            reason: lacks.then(|| "no half-open tries and no paths over TCP: they need raw and packet sockets".to_owned()),
+            remedy: lacks.then(|| REMEDY_PACKETS.to_owned()),
+        }
+    }
+
+    fn echo_capability(&self) -> Capability {
         let mut reasons = Vec::new();
         let mut remedies = Vec::new();
         let mut missing = 0;
@@ -101,12 +116,12 @@ impl IcmpSockets {
             (_, true) => CapabilityLevel::Full,
         };
         let join = |parts: &[&str]| (!parts.is_empty()).then(|| parts.join("; "));
-        vec![Capability {
+        Capability {
             probe: ProbeKind::Ping,
             level,
             reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
             remedy: join(&remedies),
-        }]
+        }
     }
 
     pub(super) fn into_parts(self) -> io::Result<(Vec<Channel>, PathParts)> {
@@ -135,5 +150,7 @@ fn is_unsupported(error: &io::Error) -> bool {
 }
 
 const REMEDY_RAW: &str = "sudo setcap cap_net_raw+ep \"$(command -v probe-agent)\" (datagram sockets alone: sudo sysctl -w net.ipv4.ping_group_range=\"0 2147483647\"), then start the agent again";
+const REMEDY_PACKETS: &str =
+    "CAP_NET_RAW, and under systemd the drop-in that allows AF_PACKET (deploy/systemd/probe-agent-paths.conf), then start the agent again";
 const REMEDY_TIMESTAMPS: &str = "a kernel with CONFIG_NETWORK_PHY_TIMESTAMPING or SO_TIMESTAMPING is needed";
 const REMEDY_FAMILY: &str = "switch the family on in the kernel where it is wanted";

@@ -48,6 +48,11 @@ impl PathSockets {
         sockets
     }
 
+    /// Whether answers to first segments can be sent for and heard, in one family at least.
+    pub(in crate::net) const fn can_half_open(&self) -> bool {
+        !self.senders.is_empty() && !self.packets.is_empty()
+    }
+
     pub(in crate::net) fn into_parts(self) -> io::Result<PathParts> {
         let senders: io::Result<Vec<_>> = self.senders.into_iter().map(Sender::new).collect();
         Ok(PathParts {
