@@ -110,6 +110,8 @@ const EVENT_BYTES: usize = 4 * LINE_BYTES;
 
 #[cfg(test)]
 mod tests {
+    use test_fuzz::{Reading, Target};
+
     use super::*;
 
     fn message(id: Option<&str>, event: &str, data: &str) -> Message {
@@ -161,5 +163,26 @@ mod tests {
     #[test]
     fn what_is_not_text_is_refused() {
         assert_eq!(Parser::default().push(b"data: \xff\n"), Err(InvalidStream::NotUtf8));
+    }
+
+    #[test]
+    fn fuzz_event_stream() {
+        let target = Target::new("event_stream", include_str!("../corpus/event_stream.txt")).with_words(&[
+            b"\r",
+            b"\n",
+            b"\n\n",
+            b"data: ",
+            b"id: ",
+            b"event: ",
+            b"\0",
+            b"\xef\xbb\xbf",
+        ]);
+        target.survives(|bytes| {
+            let whole = Parser::default().push(bytes);
+            let mut parser = Parser::default();
+            let pieces: Result<Vec<Vec<Message>>, InvalidStream> = bytes.chunks(5).map(|piece| parser.push(piece)).collect();
+            assert_eq!(pieces.map(|pieces| pieces.concat()), whole, "it is the same however it is cut");
+            Reading::of(whole.is_ok_and(|messages| !messages.is_empty()))
+        });
     }
 }

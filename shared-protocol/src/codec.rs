@@ -247,3 +247,56 @@ fn encode<T: Serialize>(kind: &'static str, body: &T) -> String {
 fn to_text<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("frames and reports always have a JSON form")
 }
+
+#[cfg(test)]
+mod tests {
+    use test_fuzz::{JSON_WORDS, Reading, Target};
+
+    use super::*;
+
+    #[test]
+    fn frm_25_fuzz_agent_frame() {
+        let target = Target::new("agent_frame", include_str!("../corpus/agent_frame.txt")).with_words(&JSON_WORDS);
+        target.survives(|bytes| {
+            let Ok(Decoded::Frame(frame)) = decode_agent(&String::from_utf8_lossy(bytes)) else {
+                return Reading::Refused;
+            };
+            // What is left out beside what was said differs from no text of ours, so the second reading is the first.
+            let written = encode_agent(&frame);
+            let Ok(Decoded::Frame(again)) = decode_agent(&written) else {
+                panic!("{written}")
+            };
+            assert_eq!(encode_agent(&again), written);
+            Reading::Taken
+        });
+    }
+
+    #[test]
+    fn frm_25_fuzz_server_frame() {
+        let target = Target::new("server_frame", include_str!("../corpus/server_frame.txt")).with_words(&JSON_WORDS);
+        target.survives(|bytes| {
+            let Ok(Decoded::Frame(frame)) = decode_server(&String::from_utf8_lossy(bytes)) else {
+                return Reading::Refused;
+            };
+            let written = encode_server(&frame);
+            let Ok(Decoded::Frame(again)) = decode_server(&written) else {
+                panic!("{written}")
+            };
+            assert_eq!(encode_server(&again), written);
+            Reading::Taken
+        });
+    }
+
+    #[test]
+    fn frm_25_fuzz_report() {
+        let target = Target::new("report", include_str!("../corpus/report.txt")).with_words(&JSON_WORDS);
+        target.survives(|bytes| {
+            let Ok(report) = decode_report(&String::from_utf8_lossy(bytes)) else {
+                return Reading::Refused;
+            };
+            let written = encode_report(&report);
+            assert_eq!(decode_report(&written).map(|again| encode_report(&again)), Ok(written));
+            Reading::Taken
+        });
+    }
+}

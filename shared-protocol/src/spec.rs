@@ -273,3 +273,28 @@ impl<'de> Deserialize<'de> for ProbeSpec {
         Self::from_value(value).map_err(serde::de::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use test_fuzz::{JSON_WORDS, Reading, Target as Attacked};
+
+    use super::*;
+
+    #[test]
+    fn job_12_fuzz_probe_spec() {
+        let target = Attacked::new("probe_spec", include_str!("../corpus/probe_spec.txt")).with_words(&JSON_WORDS);
+        target.survives(|bytes| {
+            let Ok(spec) = ProbeSpec::parse(&String::from_utf8_lossy(bytes)) else {
+                return Reading::Refused;
+            };
+            assert!(spec.cost() >= 1 && spec.timeout() > Duration::ZERO);
+            let written = serde_json::to_string(&spec).unwrap();
+            assert_eq!(
+                ProbeSpec::parse(&written).as_ref(),
+                Ok(&spec),
+                "what is read is written so that it is read alike"
+            );
+            Reading::Taken
+        });
+    }
+}

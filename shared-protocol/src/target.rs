@@ -133,6 +133,8 @@ const NAME_BYTES: usize = 253;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::block::Block;
+    use crate::url::HttpUrl;
 
     #[test]
     fn plain_addresses_and_names_are_targets() {
@@ -201,5 +203,28 @@ mod tests {
     #[test]
     fn job_10_a_zone_is_refused() {
         assert_eq!(Target::parse("fe80::1%eth0"), Err(InvalidTarget::Address6));
+    }
+
+    #[test]
+    fn job_10_fuzz_place() {
+        let target =
+            test_fuzz::Target::new("place", include_str!("../corpus/place.txt")).with_words(&[b".", b":", b"/", b"::", b"@", b"%", b"[", b"]", b"\\", b"0x"]);
+        target.survives(|bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let target = Target::parse(&text).ok();
+            let block = Block::parse(&text).ok();
+            let url = HttpUrl::parse(&text).ok();
+            if let Some(target) = &target {
+                assert_eq!(Target::parse(&target.to_string()).as_ref(), Ok(target));
+            }
+            if let Some(block) = block {
+                assert_eq!(Block::parse(&block.to_string()), Ok(block));
+                assert!(block.addresses().take(70_000).count() <= 65_536);
+            }
+            if let Some(url) = &url {
+                assert_eq!(HttpUrl::parse(&url.to_string()).as_ref(), Ok(url));
+            }
+            test_fuzz::Reading::of(target.is_some() || block.is_some() || url.is_some())
+        });
     }
 }

@@ -51,7 +51,8 @@ impl HttpUrl {
         Ok(Self {
             scheme,
             host,
-            port,
+            // The scheme's own port says nothing: both spellings are one address.
+            port: port.filter(|port| *port != scheme.default_port()),
             path: read_path(path)?,
         })
     }
@@ -83,7 +84,7 @@ impl HttpUrl {
             Target::Address(IpAddr::V4(address)) => address.to_string(),
             Target::Name(name) => name.as_str().to_owned(),
         };
-        match self.port.filter(|port| *port != self.scheme.default_port()) {
+        match self.port {
             Some(port) => format!("{host}:{port}"),
             None => host,
         }
@@ -256,5 +257,11 @@ mod tests {
         for other in ["https://a.test/", "http://a.test:81/", "http://b.test/"] {
             assert!(!url("http://a.test/").is_same_origin(&url(other)), "{other}");
         }
+    }
+
+    #[test]
+    fn the_port_of_the_scheme_makes_no_other_address() {
+        assert_eq!(HttpUrl::parse("https://example.test:443/"), HttpUrl::parse("https://example.test/"));
+        assert_ne!(HttpUrl::parse("https://example.test:80/"), HttpUrl::parse("https://example.test/"));
     }
 }

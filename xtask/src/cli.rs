@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::negatives::Detail;
 use crate::openapi::Mode;
 use crate::tool::Install;
-use crate::{bench, deploy, deps, exec, lab, negatives, openapi, suite, tidy, up, workspace};
+use crate::{bench, deploy, deps, exec, fuzz, lab, negatives, openapi, suite, tidy, up, workspace};
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "Every step that a person or continuous integration runs", version)]
@@ -38,6 +38,8 @@ enum Task {
     Openapi(OpenapiArgs),
     /// Run a benchmark and write docs/benchmarks/<name>.json
     Bench(BenchArgs),
+    /// Attack every reader of what strangers send with changed inputs of its saved corpus, in an optimised build
+    Fuzz(FuzzArgs),
     /// Build a small internet of namespaces and open its observer's shell, or run one command there
     Lab(LabArgs),
     /// Become another program (used by `up`)
@@ -114,6 +116,19 @@ pub(crate) struct BenchArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct FuzzArgs {
+    /// Changed inputs for each target
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) runs: u64,
+    /// Only this target
+    #[arg(long)]
+    pub(crate) target: Option<String>,
+    /// The inputs follow from it alone; another one each time where it is not given
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct LabArgs {
     /// A topology of the list, or a file that describes a world
     pub(crate) topology: Option<String>,
@@ -142,6 +157,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         Task::Negatives(arguments) => Ok(code(negatives::run(&root?, if arguments.list { Detail::Names } else { Detail::Counts })?)),
         Task::Openapi(arguments) => Ok(code(openapi::run(&root?, if arguments.check { Mode::Compare } else { Mode::Write })?)),
         Task::Bench(arguments) => bench::run(&root?, &arguments).map(|()| ExitCode::SUCCESS),
+        Task::Fuzz(arguments) => Ok(code(fuzz::run(&root?, &arguments)?)),
         Task::Lab(arguments) => lab::run(&root?, &arguments).map(|()| ExitCode::SUCCESS),
         Task::Exec { command } => exec::run(&command).map(|()| ExitCode::SUCCESS),
     }

@@ -22,6 +22,7 @@ mod debian;
 mod deploy;
 mod deps;
 mod exec;
+mod fuzz;
 mod lab;
 mod negatives;
 mod openapi;

@@ -130,6 +130,7 @@ const OBJECTS_MAX: usize = 32;
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use test_fuzz::{Reading, Target};
 
     use super::*;
 
@@ -198,5 +199,30 @@ mod tests {
             let found = read(&structure(&objects)).unwrap();
             prop_assert!(found.mpls.len() * 4 <= objects.len());
         }
+    }
+
+    #[test]
+    fn job_19_fuzz_icmp_extensions() {
+        let target = Target::new("icmp_extensions", include_str!("../corpus/extensions.txt"));
+        target.survives(|bytes| {
+            let Some(found) = read(bytes) else { return Reading::Refused };
+            let objects = found.interfaces.len() + found.other.len();
+            assert!(found.mpls.len() * LABEL_BYTES <= bytes.len() && objects <= OBJECTS_MAX);
+            // As if the sender had made no checksum: what stands behind it is walked too.
+            let mut unsummed = bytes.to_vec();
+            if let Some(checksum) = unsummed.get_mut(2..4) {
+                checksum.fill(0);
+            }
+            let unsummed = read(&unsummed).unwrap_or_default();
+            assert!(unsummed.mpls.len() * LABEL_BYTES <= bytes.len());
+            assert!(
+                unsummed
+                    .interfaces
+                    .iter()
+                    .filter_map(|interface| interface.name.as_ref())
+                    .all(|name| name.len() <= NAME_BYTES * 3)
+            );
+            Reading::of(!found.malformed || !unsummed.malformed)
+        });
     }
 }

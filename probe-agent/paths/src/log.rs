@@ -244,3 +244,38 @@ const ROUND_MAX: u32 = 10_000;
 const HEAD_BYTES: usize = 256;
 /// Packets whose end was not known when the run ended: each run has at most one on its way to the kernel.
 const UNKNOWN_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use shared_protocol::codec;
+    use shared_protocol::spec::ProbeSpec;
+    use test_fuzz::{JSON_WORDS, Reading, Target};
+
+    use super::*;
+    use crate::explain;
+
+    #[test]
+    fn job_19_fuzz_kept_packets() {
+        let target = Target::new("kept_packets", include_str!("../corpus/kept_packets.txt")).with_words(&JSON_WORDS);
+        let specs = ["traceroute", "mtr", "pmtu"].map(|probe| ProbeSpec::parse(&format!(r#"{{"probe":"{probe}","target":"10.0.1.2","raw":true}}"#)).unwrap());
+        target.survives(|bytes| {
+            let Ok(report) = codec::decode_report(&String::from_utf8_lossy(bytes)) else {
+                return Reading::Refused;
+            };
+            let Some(Ok(book)) = report.raw.as_ref().map(Book::read) else {
+                return Reading::Refused;
+            };
+            // A log that answers packets before they left is written in an order that is not read again.
+            let written = book.log();
+            if let Ok(again) = Book::read(&written) {
+                assert_eq!(again.log(), written, "what was read is written as itself");
+            }
+            let derived = specs.iter().filter_map(|spec| {
+                let once = explain::derive(spec, &report).ok()?;
+                assert_eq!(explain::derive(spec, &report).as_ref(), Ok(&once), "the same bytes give the same");
+                Some(())
+            });
+            Reading::of(derived.count() > 0)
+        });
+    }
+}

@@ -124,6 +124,7 @@ impl Header {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use test_fuzz::{Reading, Target};
 
     use super::*;
 
@@ -186,5 +187,22 @@ mod tests {
                 let _ = read(&bytes, &Original { target: target.parse().unwrap(), ..original() });
             }
         }
+    }
+
+    #[test]
+    fn job_19_fuzz_quoted_packet() {
+        let target = Target::new("quoted_packet", include_str!("../corpus/quoted.txt"));
+        let four = original();
+        let six = Original {
+            target: "2001:db8:1::2".parse().unwrap(),
+            ..four
+        };
+        target.survives(|quoted| {
+            let found = [four, six].map(|original| read(quoted, &original));
+            for found in found.iter().flatten() {
+                assert!(usize::try_from(found.quoted_bytes).unwrap() == quoted.len() && found.rewritten.len() <= 7);
+            }
+            Reading::of(found.iter().any(Option::is_some))
+        });
     }
 }

@@ -103,7 +103,7 @@ const fn pure_room(name: &'static str, imports: &'static [&'static str], outside
     }
 }
 
-const ROOMS: [Room; 14] = [
+const ROOMS: [Room; 15] = [
     pure_room("shared-protocol", &[], &["serde", "serde_json", "serde_path_to_error", "thiserror", "uuid"]),
     pure_room(
         "control-core",
@@ -147,12 +147,13 @@ const ROOMS: [Room; 14] = [
         &[],
         &["ipnet", "pnet_packet", "rand", "serde", "serde_json", "thiserror", "toml"],
     ),
+    pure_room("test-fuzz", &[], &["rand"]),
     room("test-postgres", &[]),
     room("xtask", &[]),
 ];
 
 /// What every crate's tests may import.
-const FOR_TESTS: [&str; 3] = ["test-internet", "test-lab", "test-postgres"];
+const FOR_TESTS: [&str; 4] = ["test-fuzz", "test-internet", "test-lab", "test-postgres"];
 
 /// What a crate that does no I/O must not even reach through others.
 const DOES_IO: [&str; 12] = [

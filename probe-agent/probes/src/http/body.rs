@@ -190,6 +190,7 @@ const ENCODING_CHARACTERS: usize = 64;
 mod tests {
     use flate2::Compression;
     use flate2::write::GzEncoder;
+    use test_fuzz::{Reading, Target};
 
     use super::*;
     use crate::http::Whole;
@@ -275,5 +276,27 @@ mod tests {
         for piece in told.pieces.iter().chain(&sample.pieces) {
             assert!(piece.len() <= shared_protocol::limits::JSON_STRING_BYTES);
         }
+    }
+
+    #[test]
+    fn job_19_fuzz_gzip_body() {
+        let target = Target::new("gzip_body", include_str!("../../corpus/gzip.txt"));
+        target.survives(|bytes| {
+            let most = 4_096;
+            let mut body = Body::new(Some("gzip"), Bounds { keep: 256, most });
+            let mut read = Read::More;
+            for piece in bytes.chunks(7) {
+                read = body.push(piece);
+                if read != Read::More {
+                    break;
+                }
+            }
+            if read == Read::More {
+                read = body.end();
+            }
+            let told = body.describe(Whole::No);
+            assert!(told.decoded_bytes <= most && told.wire_bytes <= most);
+            Reading::of(read == Read::More && told.decoded_bytes > 0)
+        });
     }
 }

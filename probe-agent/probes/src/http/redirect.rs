@@ -96,6 +96,7 @@ const LOCATION_CHARACTERS: usize = 2_048;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use test_fuzz::{Reading, Target};
 
     fn request(url: &str) -> Request {
         let header = |name: &str| HttpHeader {
@@ -199,5 +200,25 @@ mod tests {
             };
             assert_eq!((following.method, following.body.as_deref()), (method, body), "{status}");
         }
+    }
+
+    #[test]
+    fn job_05_fuzz_location() {
+        let target =
+            Target::new("location", include_str!("../../corpus/location.txt")).with_words(&[b"//", b"@", b"..", b"[", b"]", b":", b"%", b"\\", b"https:"]);
+        let before = [request("https://a.test/begin")];
+        target.survives(|location| match next(&before, 302, Some(location), 5) {
+            Next::Follow(request) => {
+                let url = request.url.to_string();
+                assert_eq!(HttpUrl::parse(&url).unwrap().to_string(), url, "it has one spelling");
+                assert_eq!(request.url.scheme(), Scheme::Https);
+                Reading::Taken
+            }
+            Next::Stay(told) => {
+                assert!(told.location.chars().count() <= LOCATION_CHARACTERS + 1);
+                Reading::Refused
+            }
+            Next::Final => Reading::Refused,
+        });
     }
 }

@@ -103,3 +103,40 @@ fn endpoint_of(address: &SockaddrStorage) -> Option<(IpAddr, u16)> {
 }
 
 const CONTROL_BYTES: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use test_fuzz::{Reading, Target};
+
+    use super::*;
+
+    /// Error, origin, type, code, then information and data, as the kernel lays them out on this machine.
+    const ENTRIES: &str = "# a transmit timestamp, then ICMP errors of both versions: by hand after linux/errqueue.h
+hex 2a0000000400000000000000 07000000
+hex 6f0000000203030000000000 00000000
+hex 5a0000000203040078050000 00000000
+hex 5a0000000302000000050000 00000000
+";
+
+    #[test]
+    fn job_19_fuzz_error_queue() {
+        Target::new("error_queue", ENTRIES).survives(|bytes| {
+            let byte = |at: usize| bytes.get(at).copied().unwrap_or_default();
+            let word = |at: usize| u32::from_le_bytes([byte(at), byte(at + 1), byte(at + 2), byte(at + 3)]);
+            let entry = libc::sock_extended_err {
+                ee_errno: word(0),
+                ee_origin: byte(4),
+                ee_type: byte(5),
+                ee_code: byte(6),
+                ee_pad: byte(7),
+                ee_info: word(8),
+                ee_data: word(12),
+            };
+            let found = queued(&entry, None);
+            if let Some(Queued::IcmpError { mtu, .. }) = found {
+                assert_ne!(mtu, Some(0));
+            }
+            Reading::of(found.is_some())
+        });
+    }
+}

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 use shared_protocol::spec::ProbeSpec;
+use test_fuzz::{Reading as Outcome, Target};
 
 use super::*;
 
@@ -191,4 +192,21 @@ proptest! {
         let _ = read(&message, &question(), ID, WhenCut::Take);
         let _ = read(&records, &question(), ID, WhenCut::Take);
     }
+}
+
+#[test]
+fn job_18_fuzz_dns_answer() {
+    let target = Target::new("dns_answer", include_str!("../../../corpus/dns.txt"));
+    let question = question();
+    target.survives(|message| {
+        let Reading::Answer(answer) = read(message, &question, ID, WhenCut::Take) else {
+            return Outcome::Refused;
+        };
+        // Names are told whole, however short the pointer to them: 255 bytes become at most four times as many characters.
+        let records = answer.sections.iter().map(Vec::len).sum::<usize>();
+        assert!(records <= RECORDS_MAX && records <= message.len() / 11);
+        let text: usize = answer.sections.iter().flatten().map(|told| told.name.len() + told.rdata.len()).sum();
+        assert!(text <= RECORD_BYTES_MAX);
+        Outcome::Taken
+    });
 }

@@ -191,6 +191,7 @@ fn ipv4_payload<'a>(header: &Ipv4Packet<'_>, bytes: &'a [u8]) -> Option<&'a [u8]
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use test_fuzz::{Reading, Target};
 
     use super::*;
 
@@ -312,5 +313,23 @@ mod tests {
             }
             let _ = checksum_holds(&message);
         }
+    }
+
+    #[test]
+    fn job_19_fuzz_icmp_message() {
+        let target = Target::new("icmp_message", include_str!("../../../corpus/packets.txt"));
+        target.survives(|packet| {
+            let (family, message) = match strip_ipv4(packet) {
+                Some((_, _, message)) => (Family::V4, message),
+                None => (Family::V6, packet.get(Ipv6Packet::minimum_packet_size()..).unwrap_or_default()),
+            };
+            let _ = checksum_holds(message);
+            let _ = quoted_request(family, message);
+            let found = parse(family, message);
+            if let Some(Message::Reply(echo) | Message::Error { request: echo, .. }) = found {
+                assert!(echo.data.len() + ECHO_HEADER_BYTES <= message.len());
+            }
+            Reading::of(found.is_some())
+        });
     }
 }

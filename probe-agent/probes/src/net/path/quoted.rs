@@ -162,6 +162,7 @@ const OLD_QUOTE_BYTES: usize = 128;
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use test_fuzz::{Reading, Target};
 
     use super::*;
 
@@ -265,5 +266,22 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn job_19_fuzz_icmp_error() {
+        let target = Target::new("icmp_error", include_str!("../../../corpus/packets.txt"));
+        target.survives(|packet| {
+            let (family, header) = if packet.first().is_some_and(|first| first >> 4 == 4) {
+                (Family::V4, Ipv4Packet::minimum_packet_size())
+            } else {
+                (Family::V6, Ipv6Packet::minimum_packet_size())
+            };
+            let message = packet.get(header..).unwrap_or_default();
+            let Some(found) = parse_error(family, message) else { return Reading::Refused };
+            assert!(found.quoted.len() <= QUOTED_BYTES && found.extensions.len() <= QUOTED_BYTES);
+            assert!(HEADER_BYTES + found.quoted.len() + found.extensions.len() <= message.len());
+            Reading::of(found.ports(family).is_some())
+        });
     }
 }

@@ -135,6 +135,7 @@ const HEADER_BYTES: usize = 20;
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use test_fuzz::{Reading, Target};
 
     use super::*;
 
@@ -197,5 +198,11 @@ mod tests {
             near[place] = value;
             let _ = parse(Family::V4, &near);
         }
+    }
+
+    #[test]
+    fn job_19_fuzz_tcp_segment() {
+        let target = Target::new("tcp_segment", include_str!("../../../corpus/packets.txt"));
+        target.survives(|packet| Reading::of([Family::V4, Family::V6].into_iter().any(|family| parse(family, packet).is_some())));
     }
 }

@@ -47,3 +47,27 @@ const TCPI_OPT_TIMESTAMPS: u8 = 1;
 const TCPI_OPT_SACK: u8 = 2;
 const TCPI_OPT_WSCALE: u8 = 4;
 const TCPI_OPT_ECN: u8 = 8;
+
+#[cfg(test)]
+mod tests {
+    use test_fuzz::{Reading, Target};
+
+    use super::*;
+
+    /// A connection over loopback as Linux 6 told it: some milliseconds old, with every option agreed.
+    const TOLD: &str = include_str!("../../../corpus/tcp_info.txt");
+
+    #[test]
+    fn fuzz_tcp_info() {
+        Target::new("tcp_info", TOLD).survives(|bytes| {
+            // SAFETY: all-zero bytes are a valid `tcp_info`, which is plain numbers.
+            let mut info: libc::tcp_info = unsafe { zeroed() };
+            let length = bytes.len().min(size_of::<libc::tcp_info>());
+            // SAFETY: both are at least `length` bytes long and apart, and any bytes are a valid `tcp_info`.
+            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), (&raw mut info).cast::<u8>(), length) };
+            let told = told(&info);
+            assert!(told.options.wscale.is_none_or(|(send, receive)| send < 16 && receive < 16));
+            Reading::of(told.rtt_us.is_some() && told.min_rtt_us.is_some())
+        });
+    }
+}

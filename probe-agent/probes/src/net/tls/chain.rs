@@ -93,3 +93,23 @@ const DAY_S: i64 = 24 * 60 * 60;
 const NAMES_KEPT: usize = 20;
 const NAME_CHARACTERS: usize = 253;
 const MESSAGE_CHARACTERS: usize = 300;
+
+#[cfg(test)]
+mod tests {
+    use test_fuzz::{Reading, Target};
+
+    use super::*;
+
+    #[test]
+    fn job_19_fuzz_certificate() {
+        let target = Target::new("certificate", include_str!("../../../corpus/certificate.txt"));
+        target.survives(|bytes| {
+            let told = describe_one(&CertificateDer::from(bytes), 1_800_000_000);
+            assert!(told.names.len() <= NAMES_KEPT);
+            for text in told.names.iter().chain([&told.subject, &told.issuer]) {
+                assert!(text.chars().count() <= NAME_CHARACTERS + 1 && !text.chars().any(char::is_control), "{text:?}");
+            }
+            Reading::of(told.subject != "(unreadable)")
+        });
+    }
+}
