@@ -3,6 +3,7 @@
 mod batch;
 pub(crate) mod departures;
 pub(crate) use agent_paths::errno;
+mod filter;
 pub mod gate;
 pub mod icmp;
 pub(crate) mod message;
@@ -10,6 +11,7 @@ mod pacer;
 #[cfg_attr(not(test), expect(dead_code, reason = "answers to first segments are read in full by tcp"))]
 pub(crate) mod path;
 pub mod resolver;
+mod ring;
 pub(crate) mod route;
 mod stamped;
 mod stamps;

@@ -52,6 +52,14 @@ impl Namespace {
         self.feed(Command::new("ip").args(["-batch", "-"]), &(commands.join("\n") + "\n"))
     }
 
+    /// Gives rules to `nft`.
+    ///
+    /// # Errors
+    /// When it is missing, or refuses them.
+    pub fn filter(&self, rules: &str) -> Result<()> {
+        self.feed(Command::new("nft").args(["-f", "-"]), rules)
+    }
+
     /// Runs a program inside, with this on its standard input.
     ///
     /// # Errors

@@ -3,7 +3,6 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, UdpSocket};
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -91,7 +90,7 @@ impl Topology {
             Self::Chain | Self::VersionSix | Self::MtuStep => wiring.route_in_a_row(&[0, 1, 2, 3, 4, 5])?,
             Self::Nat => {
                 wiring.route_in_a_row(&[0, 1, 2, 3, 4, 5])?;
-                wiring.node(2)?.feed(Command::new("nft").args(["-f", "-"]), NAT)?;
+                wiring.node(2)?.filter(NAT)?;
             }
             Self::Diamond => wiring.route_diamond()?,
             Self::Loop => {

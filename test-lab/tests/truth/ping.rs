@@ -1,7 +1,8 @@
 //! Echoes: our agent beside fping, both beside the truth.
 
 use shared_protocol::fault::Status;
-use shared_protocol::report::{Findings, PingFindings, Report};
+use shared_protocol::report::{Findings, PingFindings, Report, SweepFindings};
+use test_lab::network::Internet;
 use test_lab::peer::{Agent, Fping};
 
 use crate::setting::{TARGET, address, may_make_networks, open, sent_and_answered};
@@ -128,7 +129,7 @@ fn job_19_answers_that_are_wrong_are_no_answers_and_short_ones_are_told_as_short
             hops = ["liar"]
             "#
         );
-        let internet = test_lab::network::Internet::open(&world).unwrap();
+        let internet = Internet::open(&world).unwrap();
         let spec = r#"{"probe":"ping","target":"198.51.100.7","count":3,"interval_ms":10,"wait_ms":100}"#;
         let (report, _) = Agent::open().unwrap().report(&internet.observer, spec).unwrap();
         let found = findings(&report);
@@ -142,3 +143,72 @@ fn job_19_answers_that_are_wrong_are_no_answers_and_short_ones_are_told_as_short
         );
     }
 }
+
+/// What a ping of a list reports, in each of the two ways that it may hear.
+fn swept(internet: &Internet, targets: &[&str], options: &str) -> SweepFindings {
+    let spec = format!(r#"{{"probe":"ping","targets":{targets:?}{options}}}"#);
+    let (report, _) = Agent::open().unwrap().report(&internet.observer, &spec).unwrap();
+    let Some(Findings::PingSweep(found)) = report.findings else {
+        panic!("no findings: {report:?}")
+    };
+    *found
+}
+
+#[test]
+fn job_19_a_sweep_takes_no_wrong_answer_for_one_either() {
+    if !may_make_networks("truth-sweep-liars") {
+        return;
+    }
+    // Too long a request is not looked for at the interfaces.
+    for options in ["", r#","payload_bytes":600"#] {
+        for (mangle, counted) in [
+            ("truncated", 2),
+            ("checksum", 0),
+            ("identifier", 0),
+            ("source", 0),
+            ("garbage", 0),
+            ("early", 0),
+        ] {
+            let world = format!(
+                r#"
+                [observer]
+                addresses = ["10.0.0.1"]
+                [[node]]
+                name = "liar"
+                addresses = ["198.51.100.7"]
+                mangles = "{mangle}"
+                [[path]]
+                hops = ["liar"]
+                "#
+            );
+            let internet = Internet::open(&world).unwrap();
+            let found = swept(&internet, &[TARGET], &format!(r#","count":2,"interval_ms":10,"wait_ms":100{options}"#));
+            assert_eq!(internet.finish().unwrap().truth.target(address(TARGET)), (2, 2));
+            assert_eq!((found.totals.sent, found.totals.received), (2, counted), "{mangle}{options}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn a_sweep_is_exact_where_this_very_host_rewrites_addresses() {
+    if !may_make_networks("truth-sweep-rewritten") {
+        return;
+    }
+    let internet = open("chain");
+    internet.observer.filter(REWRITES).unwrap();
+    let found = swept(&internet, &["198.18.0.7"], r#","count":3,"interval_ms":100,"wait_ms":500,"each_packet":true"#);
+    let (sent, answered) = internet.finish().unwrap().truth.target(address(TARGET));
+    assert_eq!((found.totals.sent, found.totals.received, found.agent.unstamped), (3, 3, 0), "{found:?}");
+    assert!(found.columns.each_rtt_us[0].iter().all(Option::is_some), "by the kernel's clock");
+    // The first was asked in vain: no interface showed a request to that address.
+    assert_eq!((sent, answered), (4, 4));
+}
+
+/// What leaves for one address goes to another.
+const REWRITES: &str = "table ip rewrites {
+    chain output {
+        type nat hook output priority -100;
+        ip daddr 198.18.0.7 dnat to 198.51.100.7
+    }
+}
+";

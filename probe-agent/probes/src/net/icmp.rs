@@ -27,6 +27,7 @@ mod socket;
 mod sockets;
 mod stamping;
 mod sweep;
+mod tap;
 
 use channel::Channel;
 pub(crate) use flow::{Departure, EchoRequest, IcmpFlow, SendError};
@@ -44,7 +45,8 @@ pub use sockets::IcmpSockets;
 use sweep::Sweep;
 #[cfg(test)]
 pub(crate) use sweep::SweepArrival;
-pub(crate) use sweep::{BATCH, SweepAnswer, SweepBatch, SweepFlow};
+pub(crate) use sweep::{BATCH, Hearing, SweepAnswer, SweepBatch, SweepFlow};
+use tap::TapSockets;
 
 /// Sends and receives ICMP for every probe of the process.
 pub struct IcmpEngine {
@@ -59,6 +61,8 @@ pub(crate) struct Shared {
     channels: Vec<Channel>,
     registry: Mutex<Registry<Outlet>>,
     pub(in crate::net) path: PathParts,
+    /// The cheaper way of a sweep, while no sweep has it.
+    tap: Mutex<Option<TapSockets>>,
     pub(in crate::net) departures: Arc<Departures>,
     /// Answers that were lost on this host: in the kernel's buffers, or because a flow did not keep up.
     drops: AtomicU64,
@@ -115,12 +119,13 @@ impl IcmpEngine {
     /// Where the runtime cannot watch the sockets.
     pub fn start(sockets: IcmpSockets) -> std::io::Result<Self> {
         let capabilities = sockets.capabilities();
-        let (channels, path) = sockets.into_parts()?;
+        let (channels, path, tap) = sockets.into_parts()?;
         let counts = (channels.len(), path.sender_count(), path.listener_count());
         let shared = Arc::new(Shared {
             channels,
             registry: Mutex::new(Registry::new()),
             path,
+            tap: Mutex::new(tap),
             departures: Arc::default(),
             drops: AtomicU64::new(0),
             foreign: AtomicU64::new(0),

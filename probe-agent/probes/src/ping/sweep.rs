@@ -35,6 +35,8 @@ pub(super) struct Plan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stamps {
     Given,
+    /// Given, as soon as an interface has shown one.
+    Unproven,
     Missing,
 }
 
@@ -76,6 +78,8 @@ struct Request {
     state: State,
     sent_us: u32,
     came_us: u32,
+    /// Where its reply was seen first.
+    interface: u32,
     left_ns: i64,
     came_ns: i64,
 }
@@ -124,7 +128,7 @@ impl Sweep {
             return self.next..self.next;
         }
         if self.is_ahead() {
-            if now < self.last_sent.plus(CATCHING_UP) {
+            if self.plan.stamps == Stamps::Unproven || now < self.last_sent.plus(CATCHING_UP) {
                 return self.next..self.next;
             }
             self.forgotten = self.unstamped;
@@ -177,6 +181,9 @@ impl Sweep {
             };
             match (arrival.what, request.state) {
                 (SweepAnswer::Transmitted, _) => {
+                    if self.plan.stamps == Stamps::Unproven && arrival.interface != 0 {
+                        self.plan.stamps = Stamps::Given;
+                    }
                     if request.left_ns == 0 {
                         self.unstamped = self.unstamped.saturating_sub(1);
                         self.forgotten = self.forgotten.min(self.unstamped);
@@ -186,6 +193,7 @@ impl Sweep {
                 (SweepAnswer::Reply, State::Out) => {
                     request.state = State::Replied;
                     request.came_us = at;
+                    request.interface = arrival.interface;
                     request.came_ns = arrival.at_ns.unwrap_or_default();
                     self.open -= 1;
                     self.progress.received += 1;
@@ -200,6 +208,8 @@ impl Sweep {
                     self.open -= 1;
                     bump(&mut self.errors, target);
                 }
+                // Interfaces may be stacked: at each of them the same reply is seen.
+                (SweepAnswer::Reply, State::Replied) if request.interface != arrival.interface => {}
                 (SweepAnswer::Reply, State::Replied | State::Refused) => bump(&mut self.duplicates, target),
                 (SweepAnswer::Error, State::Replied | State::Refused) => bump(&mut self.errors, target),
                 // The kernel has not reported yet that it left.
@@ -210,6 +220,9 @@ impl Sweep {
 
     /// When `poll_batch` has something, or `is_finished` may change.
     pub(super) fn poll_timeout(&self) -> MonotonicMicros {
+        if self.plan.stamps == Stamps::Unproven && self.unstamped > 0 {
+            return self.last_sent.plus(STAMP_PATIENCE);
+        }
         if self.next < self.progress.planned {
             if self.is_ahead() {
                 return self.last_sent.plus(CATCHING_UP).min(self.plan.deadline);
@@ -226,6 +239,11 @@ impl Sweep {
         all_sent && ((self.open == 0 && self.unstamped == 0) || now >= self.poll_timeout())
     }
 
+    /// Whether none of those that have left was seen leaving, and none will be.
+    pub(super) fn is_blind(&self, now: MonotonicMicros) -> bool {
+        self.plan.stamps == Stamps::Unproven && self.unstamped > 0 && now >= self.last_sent.plus(STAMP_PATIENCE)
+    }
+
     /// Whether there is no time left to send.
     pub(super) fn is_out_of_time(&self, now: MonotonicMicros) -> bool {
         self.next < self.progress.planned && now >= self.plan.deadline
@@ -239,7 +257,12 @@ impl Sweep {
     /// Whether so much has been sent whose stamps are still to come that this host's queues, or who reads them, must be behind: what comes
     /// beyond their bounds would be lost.
     const fn is_ahead(&self) -> bool {
-        matches!(self.plan.stamps, Stamps::Given) && self.unstamped.saturating_sub(self.forgotten) >= AHEAD
+        let behind = self.unstamped.saturating_sub(self.forgotten);
+        match self.plan.stamps {
+            Stamps::Given => behind >= AHEAD,
+            Stamps::Unproven => behind > 0,
+            Stamps::Missing => false,
+        }
     }
 
     fn since_begun(&self, now: MonotonicMicros) -> u32 {
@@ -263,7 +286,7 @@ const STEP_NS: u64 = 1_000_000;
 const AHEAD: u32 = 1_024;
 /// How long is waited for stamps when too many are missing.
 const CATCHING_UP: Duration = Duration::from_millis(20);
-/// How long the kernel's word that the last requests left is waited for when everything is answered.
+/// How long the kernel's word that the first requests left is waited for, and that the last did when everything is answered.
 const STAMP_PATIENCE: Duration = Duration::from_millis(50);
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use shared_protocol::event::{PingEvent, ProbeEvent};
 use shared_protocol::fault::{ErrorCode, Fault, Status};
-use shared_protocol::report::{AddressRun, Findings, Report, SweepDrops, SweepFindings};
+use shared_protocol::report::{AddressRun, Findings, PingSocket, Report, SweepDrops, SweepFindings};
 use shared_protocol::spec::PingSpec;
 use shared_protocol::time::MonotonicMicros;
 use tokio::sync::mpsc;
@@ -17,7 +17,7 @@ use super::aim::{self, Aim};
 use super::request;
 use super::sweep::{Plan, Stamps, Summary, Sweep};
 use crate::clock;
-use crate::net::icmp::{BATCH, Family, SendError, SweepBatch, SweepFlow};
+use crate::net::icmp::{BATCH, Family, Hearing, SendError, SweepBatch, SweepFlow};
 use crate::record::{Completeness, Found, Record};
 use crate::table::ProbeContext;
 use crate::verdict::{Stop, Verdict, error};
@@ -59,6 +59,14 @@ struct Sweeping<'a> {
     findings: Option<SweepFindings>,
 }
 
+/// How driving a sweep ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Driven {
+    Over,
+    /// The interfaces do not show what leaves: this host changes it on the way.
+    Blind,
+}
+
 impl Sweeping<'_> {
     async fn sweep(&mut self, aim: Aim, cancel: &CancellationToken) -> Result<Verdict, Stop> {
         let engine = &self.context.engine;
@@ -66,41 +74,57 @@ impl Sweeping<'_> {
         let request = request(self.spec).ok_or_else(internal)?;
         let addresses: Arc<[IpAddr]> = aim.addresses.iter().copied().collect();
         let targets = u32::try_from(addresses.len()).map_err(|_| internal())?;
-        let socket = addresses.first().and_then(|address| engine.socket(Family::of(*address)));
-        let flow = engine.sweep(&addresses, targets.saturating_mul(self.spec.count), request);
-        let (Some(socket), Some((mut flow, mut arrivals))) = (socket, flow) else {
-            return Err(Stop::failed(
-                Fault::Agent,
-                ErrorCode::PermissionMissing,
-                "many targets at once need raw ICMP sockets for their address families",
-            ));
-        };
-        let stamped = addresses.iter().all(|address| flow.is_stamped(*address));
-        let drops_before = engine.drops();
-        let begun = clock::moment();
-        let mut sweep = Sweep::new(
-            Plan {
+        let wait = Duration::from_millis(self.spec.wait_ms.into());
+        let deadline = clock::monotonic().plus(self.spec.timeout().saturating_sub(wait));
+        let mut hearing = Hearing::AtInterfaces;
+        loop {
+            let socket = addresses.first().and_then(|address| engine.socket(Family::of(*address)));
+            let flow = engine.sweep(&addresses, targets.saturating_mul(self.spec.count), request, hearing);
+            let (Some(socket), Some((mut flow, mut arrivals))) = (socket, flow) else {
+                return Err(Stop::failed(
+                    Fault::Agent,
+                    ErrorCode::PermissionMissing,
+                    "many targets at once need raw ICMP sockets for their address families",
+                ));
+            };
+            let drops_before = engine.drops();
+            let plan = Plan {
                 targets,
                 count: self.spec.count,
                 interval: Duration::from_millis(self.spec.interval_ms.into()),
-                wait: Duration::from_millis(self.spec.wait_ms.into()),
-                deadline: begun
-                    .monotonic
-                    .plus(self.spec.timeout().saturating_sub(Duration::from_millis(self.spec.wait_ms.into()))),
-                stamps: if stamped { Stamps::Given } else { Stamps::Missing },
-            },
-            begun,
-        );
-        let stop = tokio::select! {
-            biased;
-            () = cancel.cancelled() => Some(Stop::Cancelled),
-            driven = self.drive(&mut sweep, &mut flow, &mut arrivals, &addresses) => driven.err(),
-        };
+                wait,
+                deadline,
+                stamps: stamps(&flow, &addresses),
+            };
+            let mut sweep = Sweep::new(plan, clock::moment());
+            let stop = tokio::select! {
+                biased;
+                () = cancel.cancelled() => Some(Stop::Cancelled),
+                driven = self.drive(&mut sweep, &mut flow, &mut arrivals, &addresses) => match driven {
+                    Ok(Driven::Blind) => {
+                        hearing = Hearing::BySockets;
+                        continue;
+                    }
+                    Ok(Driven::Over) => None,
+                    Err(stop) => Some(stop),
+                },
+            };
+            flow.count_drops();
+            let dropped = Dropped {
+                receive_queue: engine.drops().saturating_sub(drops_before),
+                hand_over: flow.lost(),
+            };
+            let verdict = self.sum_up(&sweep, socket, dropped, aim, &addresses);
+            return stop.map_or(Ok(verdict), Err);
+        }
+    }
+
+    fn sum_up(&mut self, sweep: &Sweep, socket: PingSocket, dropped: Dropped, aim: Aim, addresses: &[IpAddr]) -> Verdict {
         let summary = sweep.summary(self.spec.each_packet);
         let narrow = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
         let drops = SweepDrops {
-            receive_queue: narrow(engine.drops().saturating_sub(drops_before)),
-            hand_over: narrow(flow.lost()),
+            receive_queue: narrow(dropped.receive_queue),
+            hand_over: narrow(dropped.hand_over),
             unstamped: summary.unstamped,
             unsent: summary.unsent,
         };
@@ -115,19 +139,29 @@ impl Sweeping<'_> {
             unresolved: aim.unresolved,
             agent: drops,
         });
-        stop.map_or(Ok(verdict), Err)
+        verdict
     }
 
-    /// Lets the sweep run between sockets and clock until it is over. The readers of the sockets have their turn after each batch.
-    async fn drive(&mut self, sweep: &mut Sweep, flow: &mut SweepFlow, arrivals: &mut mpsc::Receiver<SweepBatch>, addresses: &[IpAddr]) -> Result<(), Stop> {
+    /// Lets the sweep run between sockets and clock until it is over. The readers of the sockets have their turn after each batch, or after
+    /// some where nothing but errors is theirs to read.
+    async fn drive(
+        &mut self,
+        sweep: &mut Sweep,
+        flow: &mut SweepFlow,
+        arrivals: &mut mpsc::Receiver<SweepBatch>,
+        addresses: &[IpAddr],
+    ) -> Result<Driven, Stop> {
+        let turn_every = if flow.is_tapped() { TURN_EVERY } else { 1 };
+        let mut batches: u32 = 0;
         loop {
-            while let Ok(batch) = arrivals.try_recv() {
-                sweep.handle_batch(&batch);
-            }
+            hear(sweep, flow, arrivals);
             let now = clock::monotonic();
             self.tell(sweep, now);
+            if sweep.is_blind(now) {
+                return Ok(Driven::Blind);
+            }
             if sweep.is_finished(now) {
-                return Ok(());
+                return Ok(Driven::Over);
             }
             if sweep.is_out_of_time(now) {
                 sweep.handle_unsent();
@@ -135,15 +169,14 @@ impl Sweeping<'_> {
             }
             let due = sweep.poll_batch(u32::try_from(BATCH).unwrap_or(1), now);
             if due.is_empty() {
-                tokio::select! {
-                    biased;
-                    Some(batch) = arrivals.recv() => sweep.handle_batch(&batch),
-                    () = tokio::time::sleep(sweep.poll_timeout().since(now)) => {}
-                }
+                listen(sweep, flow, arrivals, sweep.poll_timeout().since(now)).await;
                 continue;
             }
             self.send(sweep, flow, arrivals, due, addresses).await?;
-            tokio::task::yield_now().await;
+            batches = batches.wrapping_add(1);
+            if batches.is_multiple_of(turn_every) {
+                tokio::task::yield_now().await;
+            }
         }
     }
 
@@ -180,13 +213,10 @@ impl Sweeping<'_> {
             }
         }
         if let Some((index, target)) = later {
-            let mut waited = std::pin::pin!(tokio::time::sleep(wait));
-            loop {
-                tokio::select! {
-                    biased;
-                    () = &mut waited => break,
-                    Some(batch) = arrivals.recv() => sweep.handle_batch(&batch),
-                }
+            let until = clock::monotonic().plus(wait);
+            while clock::monotonic() < until {
+                listen(sweep, flow, arrivals, until.since(clock::monotonic())).await;
+                hear(sweep, flow, arrivals);
             }
             self.send_alone(sweep, flow, *index, *target).await?;
         }
@@ -219,6 +249,41 @@ impl Sweeping<'_> {
         if self.events.try_send(ProbeEvent::Ping(PingEvent::Sweep(sweep.progress()))).is_err() {
             tracing::trace!("event dropped: the channel is full or closed");
         }
+    }
+}
+
+/// What was lost on this host of what came.
+#[derive(Debug, Clone, Copy)]
+struct Dropped {
+    receive_queue: u64,
+    hand_over: u64,
+}
+
+/// Whether the kernel will stamp what is sent to these addresses.
+fn stamps(flow: &SweepFlow, addresses: &[IpAddr]) -> Stamps {
+    if !addresses.iter().all(|address| flow.is_stamped(*address)) {
+        return Stamps::Missing;
+    }
+    if flow.is_tapped() { Stamps::Unproven } else { Stamps::Given }
+}
+
+/// Takes what has come.
+fn hear(sweep: &mut Sweep, flow: &mut SweepFlow, arrivals: &mut mpsc::Receiver<SweepBatch>) {
+    if let Some(batch) = flow.drain() {
+        sweep.handle_batch(&batch);
+    }
+    while let Ok(batch) = arrivals.try_recv() {
+        sweep.handle_batch(&batch);
+    }
+}
+
+/// Waits until something comes, or so long.
+async fn listen(sweep: &mut Sweep, flow: &mut SweepFlow, arrivals: &mut mpsc::Receiver<SweepBatch>, wait: Duration) {
+    tokio::select! {
+        biased;
+        Some(batch) = arrivals.recv() => sweep.handle_batch(&batch),
+        () = flow.readable() => {}
+        () = tokio::time::sleep(wait) => {}
     }
 }
 
@@ -276,6 +341,8 @@ fn judge(summary: &Summary, drops: SweepDrops, aim: &Aim) -> Verdict {
 
 /// Time between two words of progress.
 const TELL_EVERY: Duration = Duration::from_millis(200);
+/// Batches between two turns of the readers where the replies are not theirs to read.
+const TURN_EVERY: u32 = 8;
 /// How often a request is tried again while the host's own queues are full, and after what time.
 const FULL_TRIES: u32 = 100;
 const FULL_WAIT: Duration = Duration::from_millis(1);

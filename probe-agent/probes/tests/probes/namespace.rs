@@ -39,6 +39,14 @@ pub(crate) fn set_option(name: &str, value: &str) {
     std::fs::write(format!("/proc/sys/net/{name}"), value).unwrap();
 }
 
+/// Whether a packet socket of the calling thread's namespace is handed packets of a protocol that hosts speak.
+pub(crate) fn packets_are_looked_at() -> bool {
+    let listed = std::fs::read_to_string("/proc/thread-self/net/packet").unwrap();
+    let mut sockets = listed.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    // Columns 4 and 6: protocol, and whether it runs.
+    sockets.any(|columns| columns[5] == "1" && columns[3] != "88b5")
+}
+
 /// Sets the longest packet that loopback takes.
 pub(crate) fn set_loopback_mtu(bytes: i32) {
     configure_loopback(libc::SIOCSIFMTU, |request| request.ifr_ifru.ifru_mtu = bytes);

@@ -152,6 +152,7 @@ impl Hands<'_> {
         arrivals.push(SweepArrival {
             index,
             at_ns: told.receipt.at_ns,
+            interface: 0,
             what: match whole {
                 Whole::Reply => SweepAnswer::Reply,
                 Whole::Quoted => SweepAnswer::Error,
@@ -178,6 +179,7 @@ impl Hands<'_> {
                 arrivals.push(SweepArrival {
                     index,
                     at_ns: Some(at_ns),
+                    interface: 0,
                     what: SweepAnswer::Transmitted,
                 });
             }
@@ -226,6 +228,7 @@ pub(super) fn tell_transmitted(registry: &Registry<Outlet>, flow: FlowId, index:
                 arrivals: vec![SweepArrival {
                     index,
                     at_ns: Some(at_ns),
+                    interface: 0,
                     what: SweepAnswer::Transmitted,
                 }],
             });

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::packet::{COOKIE_BYTES, Echo, Family, Message};
+use super::tap::Identifiers;
 
 /// Names a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -100,19 +101,27 @@ impl<T> Registry<T> {
         Some(number)
     }
 
-    /// Gives a flow an identifier of which nobody uses any sequence: the wished one or one of the next. `None` when there is none.
-    pub(crate) fn reserve_block(&mut self, id: FlowId, family: Family, block: u32, wished: u16) -> Option<u16> {
+    /// Gives a flow identifiers of which nobody uses any sequence, at least so many: the wished ones or the next. `None` when there are
+    /// none.
+    pub(crate) fn reserve_blocks(&mut self, id: FlowId, family: Family, wanted: u32, wished: u16) -> Option<Identifiers> {
+        let count = u16::try_from(wanted.next_power_of_two()).ok()?;
         let used: HashSet<u16> = self
             .numbers
             .keys()
             .filter(|number| number.family == family)
             .map(|number| number.identifier)
             .collect();
-        let mut identifiers = (0..=u16::MAX).map(|step| wished.wrapping_add(step));
-        let identifier = identifiers.find(|identifier| !used.contains(identifier) && !self.blocks.contains_key(&(family, *identifier)))?;
-        self.flows.get_mut(&id)?.blocks.push((family, identifier));
-        self.blocks.insert((family, identifier), (id, block));
-        Some(identifier)
+        let is_free = |identifier: u16| !used.contains(&identifier) && !self.blocks.contains_key(&(family, identifier));
+        let wished = wished & !(count - 1);
+        let mut firsts = (0..=u16::MAX / count).map(|step| wished.wrapping_add(step.wrapping_mul(count)));
+        let first = firsts.find(|first| (0..count).all(|step| is_free(first.wrapping_add(step))))?;
+        let entry = self.flows.get_mut(&id)?;
+        for block in 0..count {
+            let identifier = first.wrapping_add(block);
+            entry.blocks.push((family, identifier));
+            self.blocks.insert((family, identifier), (id, block.into()));
+        }
+        Some(Identifiers { first, count })
     }
 
     /// The flow that has an identifier with all its sequences, and which of its blocks that is.
@@ -263,13 +272,15 @@ mod tests {
         let ping = registry.open(flow("127.0.0.9", 16));
         registry.reserve(ping, 0, number(7, 1)).unwrap();
         let sweep = registry.open(flow("127.0.0.9", 16));
-        assert_eq!(registry.reserve_block(sweep, Family::V4, 0, 7), Some(8), "7 is in use");
-        assert_eq!(registry.reserve_block(sweep, Family::V4, 1, 8), Some(9));
-        assert_eq!(registry.reserve_block(sweep, Family::V6, 0, 7), Some(7));
-        assert_eq!(registry.find_block(Family::V4, 9), Some((sweep, 1)));
-        assert_eq!(registry.reserve(ping, 1, number(8, 1)), Some(number(10, 1)));
+        let blocks = |first, count| Some(Identifiers { first, count });
+        assert_eq!(registry.reserve_blocks(sweep, Family::V4, 1, 7), blocks(8, 1), "7 is in use");
+        assert_eq!(registry.reserve_blocks(sweep, Family::V4, 3, 6), blocks(12, 4), "from a multiple of four on");
+        assert_eq!(registry.reserve_blocks(sweep, Family::V6, 1, 7), blocks(7, 1));
+        assert_eq!(registry.find_block(Family::V4, 14), Some((sweep, 2)));
+        assert_eq!(registry.reserve(ping, 1, number(8, 1)), Some(number(9, 1)));
+        assert_eq!(registry.reserve(ping, 3, number(12, 1)), Some(number(16, 1)), "not even one that is spare");
         registry.close(sweep);
-        assert_eq!(registry.find_block(Family::V4, 9), None);
+        assert_eq!(registry.find_block(Family::V4, 14), None);
         assert_eq!(registry.reserve(ping, 2, number(8, 1)), Some(number(8, 1)));
     }
 

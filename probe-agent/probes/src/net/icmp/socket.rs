@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg, setsockopt, sockopt};
 use shared_protocol::report::PingSocket;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
 use super::option::{Fragmentation, set_filter, set_fragmentation};
 use super::packet::Family;
@@ -96,6 +96,14 @@ impl IcmpSocket {
             identifier,
             timestamps,
         })
+    }
+
+    /// Hears only what a filter lets through, or everything.
+    pub(super) fn spare(&self, filter: Option<&[SockFilter]>) -> io::Result<()> {
+        match filter {
+            Some(filter) => self.socket.attach_filter(filter),
+            None => self.socket.detach_filter(),
+        }
     }
 
     /// Sends one message; never waits.

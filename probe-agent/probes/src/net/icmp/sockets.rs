@@ -11,6 +11,7 @@ use super::option::Fragmentation;
 use super::packet::Family;
 use super::socket::IcmpSocket;
 use super::stamping;
+use super::tap::TapSockets;
 use crate::net::path::{PathParts, PathSockets};
 use crate::net::stamped::Timestamps;
 
@@ -20,6 +21,7 @@ pub struct IcmpSockets {
     v4: Pair,
     v6: Pair,
     path: PathSockets,
+    tap: Option<TapSockets>,
 }
 
 /// The two sockets of a family, or why there are none.
@@ -39,6 +41,9 @@ impl IcmpSockets {
             v4: open_best(Family::V4),
             v6: open_best(Family::V6),
             path: PathSockets::open(),
+            tap: TapSockets::open()
+                .inspect_err(|error| tracing::debug!(%error, "sweeps are heard by their sockets"))
+                .ok(),
         }
         .with_stamps()
     }
@@ -55,6 +60,7 @@ impl IcmpSockets {
             v4: open(Family::V4),
             v6: open(Family::V6),
             path: PathSockets::default(),
+            tap: None,
         }
         .with_stamps()
     }
@@ -124,14 +130,14 @@ impl IcmpSockets {
         }
     }
 
-    pub(super) fn into_parts(self) -> io::Result<(Vec<Channel>, PathParts)> {
+    pub(super) fn into_parts(self) -> io::Result<(Vec<Channel>, PathParts, Option<TapSockets>)> {
         let channels: io::Result<Vec<_>> = [self.v4, self.v6]
             .into_iter()
             .filter_map(Result::ok)
             .flatten()
             .map(|(socket, fragmentation)| Channel::new(socket, fragmentation))
             .collect();
-        Ok((channels?, self.path.into_parts()?))
+        Ok((channels?, self.path.into_parts()?, self.tap))
     }
 }
 

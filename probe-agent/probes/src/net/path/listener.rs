@@ -1,16 +1,18 @@
 //! Hears the answers to first segments: one packet socket a family, with a filter in the kernel that lets nothing else through. A raw
 //! TCP socket would be handed a copy of every segment of the host.
-#![expect(unsafe_code, reason = "binding a packet socket to a protocol has no safe wrapper")]
 
 use std::io;
-use std::os::fd::AsRawFd;
 use std::sync::{Mutex, PoisonError};
 
 use socket2::{Domain, SockFilter, Socket, Type};
 use tokio::io::unix::AsyncFd;
 
 use super::book::PREFIX_MASK;
+use crate::net::filter::{
+    self, ANY_BIT, EQUAL, INDEX, INDEX_BY_IPV4_HEADER, Kept, LOAD_BYTE, LOAD_BYTE_INDEXED, LOAD_HALF, LOAD_WORD_INDEXED, SHIFT_RIGHT, Step,
+};
 use crate::net::icmp::{Family, widen};
+use crate::net::ring::{NOTHING, bind};
 use crate::net::stamped::watch;
 use crate::net::stamps;
 
@@ -81,7 +83,7 @@ impl Listeners {
         let mut users = listener.users.lock().unwrap_or_else(PoisonError::into_inner);
         *users = users.saturating_sub(1);
         if *users == 0
-            && let Err(error) = bind(listener.watched.get_ref(), 0)
+            && let Err(error) = bind(listener.watched.get_ref(), NOTHING)
         {
             tracing::debug!(%error, "the packet socket goes on listening");
         }
@@ -96,23 +98,6 @@ impl Listener {
     pub(super) fn watched(&self) -> &AsyncFd<Socket> {
         &self.watched
     }
-}
-
-/// Binds to a protocol of Ethernet on every interface; to 0, it hears nothing.
-fn bind(socket: &Socket, protocol: u16) -> io::Result<()> {
-    let address = libc::sockaddr_ll {
-        sll_family: libc::c_ushort::try_from(libc::AF_PACKET).map_err(io::Error::other)?,
-        sll_protocol: protocol.to_be(),
-        sll_ifindex: 0,
-        sll_hatype: 0,
-        sll_pkttype: 0,
-        sll_halen: 0,
-        sll_addr: [0; 8],
-    };
-    let length = libc::socklen_t::try_from(size_of_val(&address)).map_err(io::Error::other)?;
-    // SAFETY: the descriptor is borrowed for the call; pointer and length describe `address`, which the kernel only reads.
-    let outcome = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) };
-    if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Lets through what acknowledges a number with our prefix and opens or refuses: the filter runs for every packet of the family.
@@ -135,38 +120,18 @@ fn answers_to_ours(family: Family, prefix: u16) -> Vec<SockFilter> {
         Step::Do(LOAD_WORD_INDEXED, 8),
         Step::Do(SHIFT_RIGHT, PREFIX_MASK.trailing_zeros() + u16::BITS),
         Step::Only(EQUAL, u32::from(prefix & PREFIX_MASK) >> PREFIX_MASK.trailing_zeros()),
-        Step::Do(RETURN, KEPT_BYTES),
-        Step::Do(RETURN, 0),
     ];
-    let last = head.len() + tail.len() - 1;
-    let steps = head.iter().copied().chain(tail).enumerate();
-    steps
-        .map(|(at, step)| {
-            // The last step drops the packet.
-            let drop = u8::try_from(last.saturating_sub(at + 1)).unwrap_or(u8::MAX);
-            match step {
-                Step::Do(code, value) => SockFilter::new(code, 0, 0, value),
-                Step::Only(code, value) => SockFilter::new(code, 0, drop, value),
-                Step::Not(code, value) => SockFilter::new(code, drop, 0, value),
-            }
-        })
-        .collect()
+    let kept = Kept {
+        passing: KEPT_BYTES,
+        others: 0,
+    };
+    filter::compile(&[head, &tail].concat(), kept)
 }
 
-/// A step of a filter.
-#[derive(Clone, Copy)]
-enum Step {
-    Do(u16, u32),
-    /// Goes on only if the test holds.
-    Only(u16, u32),
-    /// Goes on only if it does not.
-    Not(u16, u32),
-}
-
-const fn ethernet_protocol(family: Family) -> u16 {
+const fn ethernet_protocol(family: Family) -> i32 {
     match family {
-        Family::V4 => 0x0800,
-        Family::V6 => 0x86dd,
+        Family::V4 => libc::ETH_P_IP,
+        Family::V6 => libc::ETH_P_IPV6,
     }
 }
 
@@ -176,14 +141,3 @@ const ACK: u32 = 0x10;
 const SYN_OR_RST: u32 = 0x06;
 /// Both headers with all their options.
 const KEPT_BYTES: u32 = 256;
-/// Instructions of the classic filter machine (`linux/bpf_common.h`).
-const LOAD_HALF: u16 = 0x28;
-const LOAD_BYTE: u16 = 0x30;
-const LOAD_WORD_INDEXED: u16 = 0x40;
-const LOAD_BYTE_INDEXED: u16 = 0x50;
-const INDEX: u16 = 0x01;
-const INDEX_BY_IPV4_HEADER: u16 = 0xb1;
-const SHIFT_RIGHT: u16 = 0x74;
-const EQUAL: u16 = 0x15;
-const ANY_BIT: u16 = 0x45;
-const RETURN: u16 = 0x06;

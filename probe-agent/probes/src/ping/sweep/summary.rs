@@ -114,7 +114,7 @@ impl Sweep {
             State::Waiting | State::Unsent => End::Unsent,
             State::Refused => End::Refused,
             // Dropped in this host's own queues, or the word of it was: no loss of the path's.
-            State::Out if self.plan.stamps == Stamps::Given && request.left_ns == 0 => End::Unstamped,
+            State::Out if self.plan.stamps != Stamps::Missing && request.left_ns == 0 => End::Unstamped,
             State::Out => End::Unanswered,
             State::Replied => {
                 let user_us = u64::from(request.came_us.saturating_sub(request.sent_us));

@@ -30,6 +30,7 @@ const fn arrival(index: u32, what: SweepAnswer, at_ns: i64) -> SweepArrival {
     SweepArrival {
         index,
         at_ns: Some(at_ns),
+        interface: 0,
         what,
     }
 }
@@ -140,6 +141,51 @@ fn it_does_not_run_ahead_of_those_who_read() {
         1_088..1_152,
         "stamps that were lost are not waited for for ever"
     );
+}
+
+/// What an interface shows of a request.
+fn shown(index: u32, what: SweepAnswer, interface: u32, at_ns: i64) -> SweepArrival {
+    SweepArrival {
+        interface,
+        ..arrival(index, what, at_ns)
+    }
+}
+
+#[test]
+fn where_interfaces_are_to_show_what_leaves_the_first_batch_waits_for_it() {
+    let unproven = Plan {
+        stamps: Stamps::Unproven,
+        ..plan(200, 1)
+    };
+    let mut sweep = Sweep::new(unproven, at(0));
+    sweep.handle_sent(64, &at(0));
+    assert!(sweep.poll_batch(64, at(1).monotonic).is_empty());
+    let socket = arrival(0, SweepAnswer::Transmitted, stamp(at(0), 0));
+    hear(&mut sweep, at(1), &[socket]);
+    assert!(
+        sweep.poll_batch(64, at(1).monotonic).is_empty(),
+        "what a socket says shows nothing of the interfaces"
+    );
+    assert!(!sweep.is_blind(at(49).monotonic));
+    assert_eq!(sweep.poll_timeout(), at(50).monotonic);
+    assert!(sweep.is_blind(at(50).monotonic));
+    hear(&mut sweep, at(50), &[shown(1, SweepAnswer::Transmitted, 3, stamp(at(0), 0))]);
+    assert!(!sweep.is_blind(at(50).monotonic));
+    assert_eq!(sweep.poll_batch(64, at(50).monotonic), 64..128);
+}
+
+#[test]
+fn a_reply_that_stacked_interfaces_show_twice_came_once() {
+    let mut sweep = Sweep::new(plan(2, 1), at(0));
+    send(&mut sweep, at(0));
+    let came = stamp(at(1), 500);
+    let seen = |interface| shown(0, SweepAnswer::Reply, interface, came);
+    hear(&mut sweep, at(1), &[seen(2), seen(7)]);
+    assert_eq!(sweep.summary(false).totals.duplicates, 0);
+    hear(&mut sweep, at(1), &[seen(2), seen(7)]);
+    let summary = sweep.summary(false);
+    assert_eq!((summary.totals.received, summary.totals.duplicates), (1, 1), "it came again");
+    assert_eq!(summary.columns.rtt.min_us[0], Some(500), "by the first of them");
 }
 
 #[test]

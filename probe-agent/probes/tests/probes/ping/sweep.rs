@@ -59,6 +59,7 @@ fn every_address_of_a_block_is_asked_and_timed_by_both_clocks() {
             }
             assert!(events.iter().any(|event| matches!(event, ProbeEvent::Ping(PingEvent::Sweep(_)))));
             assert_eq!(context.engine.foreign_messages(), 0);
+            assert!(!namespace::packets_are_looked_at(), "it is over");
         }
     });
 }

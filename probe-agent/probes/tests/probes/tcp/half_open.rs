@@ -55,6 +55,16 @@ async fn a_reset_counts_as_answered_and_a_denied_port_gets_nothing() {
 }
 
 #[test]
+fn when_nobody_waits_for_an_answer_the_hosts_packets_are_not_looked_at() {
+    namespace::within("tcp-syn-after", Loopback::Up, || async {
+        let context = context(IcmpSockets::open(), AllowAllBut::default());
+        let (report, _) = run(&spec("127.0.0.1", 80, r#","mode":"syn","count":1"#), &context).await;
+        assert_eq!(findings(&report).statistics.closed, 1, "{report:?}");
+        assert!(!namespace::packets_are_looked_at());
+    });
+}
+
+#[test]
 fn without_raw_sockets_a_half_open_try_says_what_it_needs() {
     namespace::within("tcp-syn-datagram", Loopback::Up, || async {
         let context = context(IcmpSockets::open_unprivileged(), AllowAllBut::default());
