@@ -240,8 +240,10 @@ fn print_report(report: &Report, output: Output, out: &mut impl Write) -> io::Re
 }
 
 fn print_json(line: &impl Serialize, out: &mut impl Write) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, line)?;
-    writeln!(out)?;
+    // In one piece: what prints is flushed by the line, and looks for its end in each piece.
+    let mut text = serde_json::to_vec(line)?;
+    text.push(b'\n');
+    out.write_all(&text)?;
     out.flush()
 }
 

@@ -4,7 +4,7 @@
 //! the process. Without the right to raw sockets, datagram sockets are tried; without those, ping is unavailable and says why.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use shared_protocol::frame::Capability;
@@ -25,6 +25,7 @@ mod reader;
 mod registry;
 mod socket;
 mod sockets;
+mod sparing;
 mod stamping;
 mod sweep;
 mod tap;
@@ -63,6 +64,8 @@ pub(crate) struct Shared {
     pub(in crate::net) path: PathParts,
     /// The cheaper way of a sweep, while no sweep has it.
     tap: Mutex<Option<TapSockets>>,
+    /// Whether no socket is handed replies of IPv4, since nobody waits for one; changed by who holds the registry.
+    spared: AtomicBool,
     pub(in crate::net) departures: Arc<Departures>,
     /// Answers that were lost on this host: in the kernel's buffers, or because a flow did not keep up.
     drops: AtomicU64,
@@ -126,6 +129,7 @@ impl IcmpEngine {
             registry: Mutex::new(Registry::new()),
             path,
             tap: Mutex::new(tap),
+            spared: AtomicBool::new(false),
             departures: Arc::default(),
             drops: AtomicU64::new(0),
             foreign: AtomicU64::new(0),

@@ -58,11 +58,13 @@ impl RingSocket {
 }
 
 impl Ring {
-    /// Begins to hear what a filter lets through; needs a running runtime, and no right any more.
-    pub(crate) fn begin(RingSocket(socket): RingSocket, filter: &[SockFilter]) -> io::Result<Self> {
+    /// Begins to hear what a filter lets through, of which there will be so many bytes; needs a running runtime, and no right any more.
+    pub(crate) fn begin(RingSocket(socket): RingSocket, filter: &[SockFilter], room: usize) -> io::Result<Self> {
+        // What stands beside each packet is about as long.
+        let blocks = (room.saturating_mul(2) / BLOCK_BYTES).clamp(BLOCKS_LEAST, BLOCKS_MOST);
         socket.attach_filter(filter)?;
-        set(&socket, PACKET_RX_RING, &request(BLOCKS))?;
-        let memory = Memory::map(&socket)?;
+        set(&socket, PACKET_RX_RING, &request(blocks))?;
+        let memory = Memory::map(&socket, blocks)?;
         bind(&socket, libc::ETH_P_ALL)?;
         Ok(Self {
             memory,
@@ -82,11 +84,11 @@ impl Ring {
 
     /// Takes what the kernel has handed over. It does so when a block is full, or a few milliseconds old.
     pub(crate) fn drain(&mut self, mut take: impl FnMut(Frame<'_>)) {
-        for _ in 0..BLOCKS {
+        for _ in 0..self.memory.blocks {
             let Some(block) = self.memory.ready(self.next) else { return };
             frames(block).for_each(&mut take);
             self.memory.give_back(self.next);
-            self.next = (self.next + 1) % BLOCKS;
+            self.next = (self.next + 1) % self.memory.blocks;
         }
     }
 
@@ -119,7 +121,10 @@ impl Ring {
 }
 
 /// The memory of a ring, mapped.
-struct Memory(NonNull<libc::c_void>);
+struct Memory {
+    start: NonNull<u8>,
+    blocks: usize,
+}
 
 // SAFETY: it is nobody else's but the kernel's, and whose a block is stands in its status word, which is read and written as an atomic.
 unsafe impl Send for Memory {}
@@ -127,13 +132,15 @@ unsafe impl Send for Memory {}
 unsafe impl Sync for Memory {}
 
 impl Memory {
-    fn map(socket: &Socket) -> io::Result<Self> {
+    fn map(socket: &Socket, blocks: usize) -> io::Result<Self> {
+        let bytes = blocks * BLOCK_BYTES;
         // SAFETY: a new mapping, at an address that the kernel chooses, of the ring that the socket has.
-        let mapped = unsafe { libc::mmap(null_mut(), BYTES, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, socket.as_raw_fd(), 0) };
+        let mapped = unsafe { libc::mmap(null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, socket.as_raw_fd(), 0) };
         if mapped == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        NonNull::new(mapped).map(Self).ok_or_else(|| io::Error::other("the ring is mapped nowhere"))
+        let start = NonNull::new(mapped.cast()).ok_or_else(|| io::Error::other("the ring is mapped nowhere"))?;
+        Ok(Self { start, blocks })
     }
 
     /// A block that is ours to read.
@@ -157,14 +164,14 @@ impl Memory {
 
     fn at(&self, block: usize) -> NonNull<u8> {
         // SAFETY: the remainder keeps it within the mapping.
-        unsafe { self.0.cast::<u8>().add(block % BLOCKS * BLOCK_BYTES) }
+        unsafe { self.start.add(block % self.blocks * BLOCK_BYTES) }
     }
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
         // SAFETY: this very mapping, which nothing refers to any more.
-        unsafe { libc::munmap(self.0.as_ptr(), BYTES) };
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.blocks * BLOCK_BYTES) };
     }
 }
 
@@ -204,7 +211,7 @@ fn request(blocks: usize) -> [u32; 7] {
     if blocks == 0 {
         return [0; 7];
     }
-    let frames = blocks * BLOCK_BYTES / FRAME_BYTES;
+    let frames = blocks * (BLOCK_BYTES / FRAME_BYTES);
     [narrow(BLOCK_BYTES), narrow(blocks), narrow(FRAME_BYTES), narrow(frames), RETIRE_MS, 0, 0]
 }
 
@@ -248,10 +255,10 @@ const STATUS_AT: usize = 8;
 /// Where the address stands behind a packet's header.
 const ADDRESS_AT: usize = 48;
 const SIZE_OF_COUNTS: libc::socklen_t = 12;
-/// A block holds some hundred short packets, the ring more than twenty thousand.
+/// A block holds some hundred short packets, the largest ring more than ten thousand.
 const BLOCK_BYTES: usize = 64 * 1024;
-const BLOCKS: usize = 64;
-const BYTES: usize = BLOCKS * BLOCK_BYTES;
+const BLOCKS_LEAST: usize = 4;
+const BLOCKS_MOST: usize = 32;
 /// The kernel wants to know, though blocks hold packets of any length.
 const FRAME_BYTES: usize = 2_048;
 /// After what time a block that is not full is handed over.

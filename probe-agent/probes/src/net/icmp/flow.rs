@@ -92,7 +92,7 @@ impl IcmpFlow {
             // Sequences wrap around at 16 bits.
             sequence: first.wrapping_add(u16::try_from(index & 0xffff).unwrap_or_default()),
         };
-        let number = self.shared.registry().reserve(self.id, index, wished).ok_or(SendError::NumbersExhausted)?;
+        let number = self.shared.reserve(self.id, index, wished).ok_or(SendError::NumbersExhausted)?;
         let message = packet::echo_request(family, number.identifier, number.sequence, &self.cookie, self.request.payload_bytes);
         let fields = HeaderFields {
             ttl: self.request.ttl,

@@ -124,6 +124,12 @@ impl<T> Registry<T> {
         Some(Identifiers { first, count })
     }
 
+    /// Whether nobody but a flow uses numbers of a family.
+    pub(crate) fn is_alone(&self, id: FlowId, family: Family) -> bool {
+        let others = self.blocks.iter().filter(|(_, (owner, _))| *owner != id).map(|((family, _), _)| *family);
+        self.numbers.keys().map(|number| number.family).chain(others).all(|used| used != family)
+    }
+
     /// The flow that has an identifier with all its sequences, and which of its blocks that is.
     pub(crate) fn find_block(&self, family: Family, identifier: u16) -> Option<(FlowId, u32)> {
         self.blocks.get(&(family, identifier)).copied()
@@ -276,6 +282,8 @@ mod tests {
         assert_eq!(registry.reserve_blocks(sweep, Family::V4, 1, 7), blocks(8, 1), "7 is in use");
         assert_eq!(registry.reserve_blocks(sweep, Family::V4, 3, 6), blocks(12, 4), "from a multiple of four on");
         assert_eq!(registry.reserve_blocks(sweep, Family::V6, 1, 7), blocks(7, 1));
+        assert!(registry.is_alone(sweep, Family::V6) && !registry.is_alone(ping, Family::V6));
+        assert!(!registry.is_alone(sweep, Family::V4), "the ping has a number");
         assert_eq!(registry.find_block(Family::V4, 14), Some((sweep, 2)));
         assert_eq!(registry.reserve(ping, 1, number(8, 1)), Some(number(9, 1)));
         assert_eq!(registry.reserve(ping, 3, number(12, 1)), Some(number(16, 1)), "not even one that is spare");

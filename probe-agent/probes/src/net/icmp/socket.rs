@@ -44,6 +44,13 @@ pub(in crate::net) struct IcmpSocket {
     pub timestamps: Timestamps,
 }
 
+/// Types of messages that a socket is handed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    ErrorsOnly,
+    RepliesToo,
+}
+
 impl IcmpSocket {
     /// Opens a raw socket. Of the two of a family only the one that allows fragmentation receives: both would be handed every reply.
     pub(super) fn open_raw(family: Family, fragmentation: Fragmentation) -> io::Result<Self> {
@@ -98,8 +105,16 @@ impl IcmpSocket {
         })
     }
 
+    /// Which types a raw socket receives.
+    pub(super) fn want(&self, wanted: Wanted) -> io::Result<()> {
+        match wanted {
+            Wanted::RepliesToo => set_filter(&self.socket, self.family, self.family.wanted_types()),
+            Wanted::ErrorsOnly => set_filter(&self.socket, self.family, self.family.error_types().iter().copied()),
+        }
+    }
+
     /// Hears only what a filter lets through, or everything.
-    pub(super) fn spare(&self, filter: Option<&[SockFilter]>) -> io::Result<()> {
+    pub(super) fn filter(&self, filter: Option<&[SockFilter]>) -> io::Result<()> {
         match filter {
             Some(filter) => self.socket.attach_filter(filter),
             None => self.socket.detach_filter(),

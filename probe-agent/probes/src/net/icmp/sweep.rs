@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use socket2::SockFilter;
 use tokio::sync::mpsc;
 
 use super::channel::Requests;
@@ -16,7 +15,7 @@ use super::packet::{self, COOKIE_BYTES, Echo, Family};
 use super::registry::{Flow, FlowId, Quotes};
 use super::socket::HeaderFields;
 use super::tap::{self, IP_HEADER_BYTES, Identifiers, Passing, Tap, TapSockets};
-use super::{EchoRequest, Fragmentation, IcmpEngine, Outlet, SendError, Shared};
+use super::{EchoRequest, IcmpEngine, Outlet, SendError, Shared};
 use crate::clock::{self, Moment};
 use crate::net::batch::SendBatch;
 use crate::net::departures::NoRoom;
@@ -143,7 +142,11 @@ impl IcmpEngine {
                     .filter(|channel| channel.socket().identifier.is_none())?;
                 let identifiers = flow.reserve(family, requests)?;
                 if family == Family::V4 && hearing == Hearing::AtInterfaces && tap::is_short(&request) {
-                    flow.begin_tap(identifiers);
+                    flow.begin_tap(identifiers, requests);
+                }
+                if family == Family::V4 && flow.tap.is_none() {
+                    let _registry = flow.shared.registry();
+                    flow.shared.hear_others();
                 }
             }
         }
@@ -164,11 +167,12 @@ impl SweepFlow {
     }
 
     /// Takes the way along the interfaces, unless another sweep has it.
-    fn begin_tap(&mut self, identifiers: Identifiers) {
+    fn begin_tap(&mut self, identifiers: Identifiers, requests: u32) {
+        let room = widen(requests).saturating_mul(2 * self.tapped_bytes());
         let Some(sockets) = self.shared.tap().take() else { return };
-        match Tap::begin(sockets, identifiers) {
+        match Tap::begin(sockets, identifiers, room) {
             Ok(tap) => {
-                self.shared.spare_replies(Some(&tap::all_but(identifiers)));
+                self.shared.spare(self.id, identifiers);
                 self.tap = Some(tap);
             }
             Err(error) => tracing::debug!(%error, "sweeps are heard by their sockets from now on"),
@@ -322,7 +326,7 @@ impl SweepFlow {
 impl Drop for SweepFlow {
     fn drop(&mut self) {
         if let Some(tap) = self.tap.take() {
-            self.shared.spare_replies(None);
+            self.shared.spare_no_more();
             match tap.end() {
                 Ok(sockets) => *self.shared.tap() = Some(sockets),
                 Err(error) => tracing::debug!(%error, "sweeps are heard by their sockets from now on"),
@@ -390,16 +394,6 @@ impl Shared {
     pub(super) fn tap(&self) -> MutexGuard<'_, Option<TapSockets>> {
         self.tap.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Keeps replies that are heard elsewhere from the socket that receives for IPv4, or nothing any more.
-    fn spare_replies(&self, filter: Option<&[SockFilter]>) {
-        let Some(channel) = self.channel(Family::V4, Fragmentation::Allowed) else {
-            return;
-        };
-        if let Err(error) = channel.socket().spare(filter) {
-            tracing::debug!(%error, "the raw socket hears other replies than it should");
-        }
-    }
 }
 
 /// Whether an echo stands whole, or is what an error quotes of it.
@@ -407,6 +401,10 @@ impl Shared {
 pub(super) enum Whole {
     Reply,
     Quoted,
+}
+
+fn widen(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 fn put(bytes: &mut [u8], at: usize, word: u16) {

@@ -57,9 +57,9 @@ impl TapSockets {
 }
 
 impl Tap {
-    /// Begins to hear the echo messages with these identifiers.
-    pub(super) fn begin(sockets: TapSockets, identifiers: Identifiers) -> io::Result<Self> {
-        let ring = Ring::begin(sockets.ring, &those_of(identifiers))?;
+    /// Begins to hear the echo messages with these identifiers, which are so many bytes in all.
+    pub(super) fn begin(sockets: TapSockets, identifiers: Identifiers, room: usize) -> io::Result<Self> {
+        let ring = Ring::begin(sockets.ring, &those_of(identifiers), room)?;
         Ok(Self { sender: sockets.sender, ring })
     }
 

@@ -217,7 +217,7 @@ impl PathFlow {
             sequence: first.sequence.wrapping_add(u16::try_from(index & 0xffff).unwrap_or_default()),
             ..first
         };
-        self.shared.registry().reserve(self.id, index, wished).ok_or(SendError::NumbersExhausted)
+        self.shared.reserve(self.id, index, wished).ok_or(SendError::NumbersExhausted)
     }
 }
 

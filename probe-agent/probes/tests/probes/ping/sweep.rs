@@ -133,6 +133,28 @@ fn job_19_loss_lateness_and_duplicates_are_those_that_were_and_forgeries_count_f
 }
 
 #[test]
+fn pings_and_sweeps_that_run_at_once_hear_their_own_replies() {
+    namespace::within("sweep-beside", Loopback::Up, || async {
+        let context = context(IcmpSockets::open(), AllowAllBut::default());
+        // The second sweep finds the way along the interfaces taken, and the ping begins while replies are spared the sockets.
+        let first = sweep(r#""target":"127.1.0.0/24""#, r#","count":5,"interval_ms":50"#);
+        let second = sweep(r#""target":"127.2.0.0/24""#, r#","count":5,"interval_ms":50"#);
+        let ping = crate::setting::spec("127.0.0.9", r#","count":5,"interval_ms":50"#);
+        let ((first, _), (second, _), (ping, _)) = tokio::join!(run(&first, &context), run(&second, &context), run(&ping, &context));
+        for report in [&first, &second] {
+            let totals = &found(report).totals;
+            assert_eq!((totals.sent, totals.received, totals.duplicates), (1_270, 1_270, 0), "{report:?}");
+        }
+        let statistics = &crate::setting::findings(&ping).statistics;
+        assert_eq!((statistics.sent, statistics.received, statistics.duplicates), (5, 5, 0), "{ping:?}");
+        // And after a sweep alone, a ping is heard again.
+        let (alone, _) = run(&sweep(r#""target":"127.1.0.0/24""#, r#","count":1"#), &context).await;
+        let (after, _) = run(&crate::setting::spec("127.0.0.9", r#","count":1"#), &context).await;
+        assert_eq!((found(&alone).totals.received, crate::setting::findings(&after).statistics.received), (254, 1));
+    });
+}
+
+#[test]
 fn what_the_kernel_will_not_send_is_told_and_is_no_loss() {
     namespace::within("sweep-unreachable", Loopback::Up, || async {
         let context = context(IcmpSockets::open(), AllowAllBut::default());
