@@ -43,6 +43,8 @@ pub(in crate::net) use registry::flow_id;
 pub(in crate::net) use registry::{EchoNumber, Flow, FlowId, Quotes};
 pub(in crate::net) use socket::{HeaderFields, widen};
 pub use sockets::IcmpSockets;
+use sockets::Rest;
+use stamping::ReceiveStamps;
 use sweep::Sweep;
 #[cfg(test)]
 pub(crate) use sweep::SweepArrival;
@@ -66,6 +68,8 @@ pub(crate) struct Shared {
     tap: Mutex<Option<TapSockets>>,
     /// Whether no socket is handed replies of IPv4, since nobody waits for one; changed by who holds the registry.
     spared: AtomicBool,
+    /// Keeps what is received stamped.
+    _stamps: Option<ReceiveStamps>,
     pub(in crate::net) departures: Arc<Departures>,
     /// Answers that were lost on this host: in the kernel's buffers, or because a flow did not keep up.
     drops: AtomicU64,
@@ -122,7 +126,7 @@ impl IcmpEngine {
     /// Where the runtime cannot watch the sockets.
     pub fn start(sockets: IcmpSockets) -> std::io::Result<Self> {
         let capabilities = sockets.capabilities();
-        let (channels, path, tap) = sockets.into_parts()?;
+        let (channels, Rest { path, tap, stamps }) = sockets.into_parts()?;
         let counts = (channels.len(), path.sender_count(), path.listener_count());
         let shared = Arc::new(Shared {
             channels,
@@ -130,6 +134,7 @@ impl IcmpEngine {
             path,
             tap: Mutex::new(tap),
             spared: AtomicBool::new(false),
+            _stamps: stamps,
             departures: Arc::default(),
             drops: AtomicU64::new(0),
             foreign: AtomicU64::new(0),

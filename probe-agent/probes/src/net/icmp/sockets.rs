@@ -10,7 +10,7 @@ use super::channel::Channel;
 use super::option::Fragmentation;
 use super::packet::Family;
 use super::socket::IcmpSocket;
-use super::stamping;
+use super::stamping::ReceiveStamps;
 use super::tap::TapSockets;
 use crate::net::path::{PathParts, PathSockets};
 use crate::net::stamped::Timestamps;
@@ -22,6 +22,14 @@ pub struct IcmpSockets {
     v6: Pair,
     path: PathSockets,
     tap: Option<TapSockets>,
+    stamps: Option<ReceiveStamps>,
+}
+
+/// What of the sockets is no channel.
+pub(super) struct Rest {
+    pub(super) path: PathParts,
+    pub(super) tap: Option<TapSockets>,
+    pub(super) stamps: Option<ReceiveStamps>,
 }
 
 /// The two sockets of a family, or why there are none.
@@ -44,6 +52,7 @@ impl IcmpSockets {
             tap: TapSockets::open()
                 .inspect_err(|error| tracing::debug!(%error, "sweeps are heard by their sockets"))
                 .ok(),
+            stamps: None,
         }
         .with_stamps()
     }
@@ -61,17 +70,22 @@ impl IcmpSockets {
             v6: open(Family::V6),
             path: PathSockets::default(),
             tap: None,
+            stamps: None,
         }
         .with_stamps()
     }
 
-    fn with_stamps(self) -> Self {
-        if self.v4.is_ok() || self.v6.is_ok() {
-            match stamping::await_receive_stamps() {
-                Ok(true) => {}
-                Ok(false) => tracing::debug!("the kernel does not stamp received packets yet"),
-                Err(error) => tracing::debug!(%error, "whether the kernel stamps received packets cannot be told"),
+    fn with_stamps(mut self) -> Self {
+        match ReceiveStamps::ask() {
+            Ok(stamps) => {
+                match stamps.wait() {
+                    Ok(true) => {}
+                    Ok(false) => tracing::debug!("the kernel does not stamp received packets yet"),
+                    Err(error) => tracing::debug!(%error, "whether the kernel stamps received packets cannot be told"),
+                }
+                self.stamps = Some(stamps);
             }
+            Err(error) => tracing::debug!(%error, "received packets are stamped only while a probe's own socket asks for it"),
         }
         self
     }
@@ -130,14 +144,19 @@ impl IcmpSockets {
         }
     }
 
-    pub(super) fn into_parts(self) -> io::Result<(Vec<Channel>, PathParts, Option<TapSockets>)> {
+    pub(super) fn into_parts(self) -> io::Result<(Vec<Channel>, Rest)> {
         let channels: io::Result<Vec<_>> = [self.v4, self.v6]
             .into_iter()
             .filter_map(Result::ok)
             .flatten()
             .map(|(socket, fragmentation)| Channel::new(socket, fragmentation))
             .collect();
-        Ok((channels?, self.path.into_parts()?, self.tap))
+        let rest = Rest {
+            path: self.path.into_parts()?,
+            tap: self.tap,
+            stamps: self.stamps,
+        };
+        Ok((channels?, rest))
     }
 }
 

@@ -1,7 +1,8 @@
-//! Waits until the kernel stamps what it receives.
+//! Has the kernel stamp what it receives, and waits until it does.
 //!
-//! The kernel switches receive timestamps on for the whole host when the first socket asks for them, and it does so a moment after
-//! the call that asked has returned: a reply that comes before carries none. Datagrams to ourselves over loopback show when it is done.
+//! The kernel switches receive timestamps on for the whole host when the first socket asks for them, and off with the last, each a moment
+//! after the call has returned: a reply that comes meanwhile carries none. Datagrams to ourselves over loopback show when it is done, and
+//! their socket keeps it so for those that are opened later, which may be the only ones of a process without raw sockets.
 
 use std::io::{self, IoSliceMut};
 use std::net::{Ipv4Addr, UdpSocket};
@@ -10,25 +11,37 @@ use std::time::Duration;
 
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, TimestampingFlag, recvmsg, setsockopt, sockopt};
 
-/// Whether received packets are stamped by now. Without loopback nobody can tell, and nothing is waited for.
-pub(super) fn await_receive_stamps() -> io::Result<bool> {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let own = socket.local_addr()?;
-    // The receive timeout is what bounds each try, and what spaces tries that come back empty-handed.
-    socket.set_read_timeout(Some(TRY_LIMIT))?;
-    socket.connect(own)?;
-    let flags = TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE | TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE;
-    setsockopt(&socket, sockopt::Timestamping, &flags)?;
-    for _ in 0..TRIES {
-        socket.send(&[0])?;
-        if next_is_stamped(&socket)? {
-            return Ok(true);
-        }
-        // Nothing more is on its way, so this lasts as long as the timeout.
-        let mut nothing = [0];
-        let _ = socket.recv(&mut nothing);
+/// Received packets are stamped as long as it lives.
+#[derive(Debug)]
+pub(in crate::net) struct ReceiveStamps(UdpSocket);
+
+impl ReceiveStamps {
+    /// Asks for them.
+    pub(super) fn ask() -> io::Result<Self> {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let flags = TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE | TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE;
+        setsockopt(&socket, sockopt::Timestamping, &flags)?;
+        Ok(Self(socket))
     }
-    Ok(false)
+
+    /// Whether received packets are stamped by now. Without loopback nobody can tell, and nothing is waited for.
+    pub(super) fn wait(&self) -> io::Result<bool> {
+        let Self(socket) = self;
+        // The receive timeout is what bounds each try, and what spaces tries that come back empty-handed.
+        socket.set_read_timeout(Some(TRY_LIMIT))?;
+        // From now on it hears nobody else.
+        socket.connect(socket.local_addr()?)?;
+        for _ in 0..TRIES {
+            socket.send(&[0])?;
+            if next_is_stamped(socket)? {
+                return Ok(true);
+            }
+            // Nothing more is on its way, so this lasts as long as the timeout.
+            let mut nothing = [0];
+            let _ = socket.recv(&mut nothing);
+        }
+        Ok(false)
+    }
 }
 
 fn next_is_stamped(socket: &UdpSocket) -> io::Result<bool> {
