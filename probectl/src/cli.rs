@@ -18,6 +18,7 @@ pub use crate::command::measure::MeasureArgs;
 pub use crate::command::measurements::MeasurementsCommand;
 pub use crate::command::metrics::MetricsCommand;
 pub use crate::command::mtr::MtrArgs;
+pub use crate::command::observe::ObserveArgs;
 pub use crate::command::path::PathArgs;
 pub use crate::command::ping::PingArgs;
 pub use crate::command::pmtu::PmtuArgs;
@@ -93,6 +94,8 @@ pub enum Command {
     Tcp(TcpArgs),
     /// Send datagrams to a port, and show who answers and how fast.
     Udp(UdpArgs),
+    /// Show what the kernels of agents' own hosts see: connections with their bytes, round-trip times and owners.
+    Observe(ObserveArgs),
     /// Ask a name server from agents and show its whole answer.
     Dns(DnsArgs),
     /// Follow the path to a target from agents, hop by hop.

@@ -23,6 +23,7 @@ pub(crate) mod measure;
 pub(crate) mod measurements;
 pub(crate) mod metrics;
 pub(crate) mod mtr;
+pub(crate) mod observe;
 mod outcome;
 pub(crate) mod path;
 pub(crate) mod ping;
@@ -93,6 +94,7 @@ async fn connected(
         Command::Mtr(arguments) => mtr::run(&arguments, format, &client, screen, interrupt).await,
         Command::Pmtu(arguments) => pmtu::run(&arguments, format, &client, screen, interrupt).await,
         Command::Explain(arguments) => explain::run(&arguments, format, &client, screen).await,
+        Command::Observe(arguments) => observe::run(&arguments, format, &client, screen, interrupt).await,
         Command::Udp(arguments) => udp::run(&arguments, format, &client, screen, interrupt).await,
         Command::Agents(command) => agents::run(command, format, &client, screen).await,
         Command::Jobs(command) => jobs::run(command, format, &client, screen).await,

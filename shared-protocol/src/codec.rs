@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::frame::{AgentFrame, Hello, ServerFrame};
 use crate::host::{TooMany, shorten};
-use crate::limits::{EVENTS_PER_FRAME, JOBS_IN_HAND, PROTOCOL_VERSION, REPORT_CHUNK_BYTES, SUPPORTED_VERSIONS};
+use crate::limits::{EVENTS_PER_FRAME, JOBS_IN_HAND, OBSERVATIONS, PROTOCOL_VERSION, REPORT_CHUNK_BYTES, SUPPORTED_VERSIONS};
 use crate::strict_json;
 
 /// What a text turned out to be.
@@ -204,8 +204,14 @@ fn check_hello(mut hello: Hello) -> Result<Hello, InvalidFrame> {
     hello.host.bound().map_err(|over| too_many("hello", over))?;
     hello.agent_version = shorten(&hello.agent_version);
     for capability in &mut hello.capabilities {
+        bound("hello", "capabilities.observations", capability.observations.len(), OBSERVATIONS)?;
         capability.reason = capability.reason.as_deref().map(shorten);
         capability.remedy = capability.remedy.as_deref().map(shorten);
+        for observation in &mut capability.observations {
+            observation.observation = shorten(&observation.observation);
+            observation.reason = observation.reason.as_deref().map(shorten);
+            observation.remedy = observation.remedy.as_deref().map(shorten);
+        }
     }
     Ok(hello)
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 mod dns;
 mod http;
 mod mtr;
+mod observe;
 mod ping;
 mod pmtu;
 mod tcp;
@@ -14,6 +15,7 @@ mod udp;
 pub use dns::DnsEvent;
 pub use http::HttpEvent;
 pub use mtr::{MtrEvent, MtrRow};
+pub use observe::{ObserveEvent, ObserveWindow};
 pub use ping::{PingEvent, SweepProgress};
 pub use pmtu::PmtuEvent;
 pub use tcp::TcpEvent;
@@ -40,4 +42,6 @@ pub enum ProbeEvent {
     Pmtu(PmtuEvent),
     /// Of a UDP probe.
     Udp(UdpEvent),
+    /// Of an observation.
+    Observe(ObserveEvent),
 }

@@ -80,6 +80,24 @@ pub struct Capability {
     /// What would mend it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
+    /// Of `observe`, how well each observation can be made; at most [`crate::limits::OBSERVATIONS`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub observations: Vec<ObservationCapability>,
+}
+
+/// How well an agent can make an observation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservationCapability {
+    /// The observation's name; agents of later versions have more of them.
+    pub observation: String,
+    /// How well.
+    pub level: CapabilityLevel,
+    /// What is missing, where something is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What would mend it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
 }
 
 /// How well an agent can run a probe.

@@ -58,6 +58,8 @@ pub const HOST_INTERFACES: usize = 32;
 pub const HOST_ADDRESSES: usize = 16;
 /// Most disks in a `keepalive`.
 pub const HOST_DISKS: usize = 16;
+/// Most observations that an agent tells of in `hello`.
+pub const OBSERVATIONS: usize = 64;
 /// Most reports an agent sends ahead of their acknowledgement.
 pub const REPORT_WINDOW: usize = 32;
 

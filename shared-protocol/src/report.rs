@@ -10,6 +10,7 @@ use crate::time::UnixMicros;
 mod dns;
 mod http;
 mod mtr;
+mod observe;
 mod path;
 mod ping;
 mod pmtu;
@@ -25,6 +26,7 @@ pub use http::{
     TlsFailure, TlsVerification,
 };
 pub use mtr::{HopChange, MtrFindings, MtrHop};
+pub use observe::{FlowTotals, FlowsSeen, Masked, ObserveFindings, ProgramCost, Seen, SelfCheck, TcpFlow, TcpState};
 pub use path::{ExtensionObject, HopAddress, HopReply, IcmpExtensions, InterfaceRole, MplsLabel, PathEnd, QuotedPacket, Rewritten, RouterInterface, TcpReply};
 pub use ping::{PingFindings, PingPacket, PingSocket, PingStatistics, RoundTripStatistics};
 pub use pmtu::{BlackHole, Claim, PmtuBound, PmtuFindings, PmtuLength, TooBig};
@@ -132,4 +134,6 @@ pub enum Findings {
     Pmtu(PmtuFindings),
     /// Of a UDP probe.
     Udp(UdpFindings),
+    /// Of an observation.
+    Observe(Box<ObserveFindings>),
 }

@@ -17,6 +17,7 @@ mod dns;
 mod fields;
 mod http;
 mod mtr;
+mod observe;
 mod path;
 mod ping;
 mod pmtu;
@@ -30,6 +31,7 @@ pub use dns::{DnsClass, DnsSpec, DnsTransport, InvalidQueryName, InvalidRecordTy
 pub use fields::InvalidField;
 pub use http::{HttpHeader, HttpMethod, HttpSpec, HttpVersion};
 pub use mtr::MtrSpec;
+pub use observe::{Observation, ObserveSpec, UnknownObservation};
 pub use path::{HOPS_MAX, PathFlow, PathOptions, PathProtocol};
 pub use ping::PingSpec;
 pub use pmtu::PmtuSpec;
@@ -58,11 +60,23 @@ pub enum ProbeKind {
     Pmtu,
     /// Datagrams to a port (RFC 768).
     Udp,
+    /// What the host's own kernel sees.
+    Observe,
 }
 
 impl ProbeKind {
     /// Every kind this build knows.
-    pub const ALL: [Self; 8] = [Self::Ping, Self::Tcp, Self::Http, Self::Dns, Self::Traceroute, Self::Mtr, Self::Pmtu, Self::Udp];
+    pub const ALL: [Self; 9] = [
+        Self::Ping,
+        Self::Tcp,
+        Self::Http,
+        Self::Dns,
+        Self::Traceroute,
+        Self::Mtr,
+        Self::Pmtu,
+        Self::Udp,
+        Self::Observe,
+    ];
 
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
@@ -75,6 +89,7 @@ impl ProbeKind {
             Self::Mtr => "mtr",
             Self::Pmtu => "pmtu",
             Self::Udp => "udp",
+            Self::Observe => "observe",
         }
     }
 }
@@ -121,6 +136,8 @@ pub enum ProbeSpec {
     Pmtu(PmtuSpec),
     /// Datagrams to a port.
     Udp(UdpSpec),
+    /// What the host's own kernel sees.
+    Observe(ObserveSpec),
 }
 
 impl ProbeSpec {
@@ -150,6 +167,7 @@ impl ProbeSpec {
             ProbeKind::Mtr => Self::Mtr(MtrSpec::read(&mut fields)?),
             ProbeKind::Pmtu => Self::Pmtu(PmtuSpec::read(&mut fields)?),
             ProbeKind::Udp => Self::Udp(UdpSpec::read(&mut fields)?),
+            ProbeKind::Observe => Self::Observe(ObserveSpec::read(&mut fields)?),
         };
         fields.finish()?;
         Ok(spec)
@@ -166,6 +184,7 @@ impl ProbeSpec {
             Self::Mtr(_) => ProbeKind::Mtr,
             Self::Pmtu(_) => ProbeKind::Pmtu,
             Self::Udp(_) => ProbeKind::Udp,
+            Self::Observe(_) => ProbeKind::Observe,
         }
     }
 
@@ -180,13 +199,14 @@ impl ProbeSpec {
             Self::Mtr(spec) => Some(&spec.target),
             Self::Pmtu(spec) => Some(&spec.target),
             Self::Udp(spec) => Some(&spec.target),
+            Self::Observe(_) => None,
         }
     }
 
     /// The port its packets go to, where they have one.
     pub fn port(&self) -> Option<u16> {
         match self {
-            Self::Ping(_) => None,
+            Self::Ping(_) | Self::Observe(_) => None,
             Self::Tcp(spec) => Some(spec.port),
             Self::Http(spec) => Some(spec.url.port()),
             Self::Dns(spec) => spec.target().map(|_| spec.port),
@@ -208,6 +228,7 @@ impl ProbeSpec {
             Self::Mtr(spec) => spec.timeout(),
             Self::Pmtu(spec) => spec.timeout(),
             Self::Udp(spec) => spec.timeout(),
+            Self::Observe(spec) => spec.timeout(),
         }
     }
 
@@ -222,6 +243,7 @@ impl ProbeSpec {
             Self::Mtr(spec) => spec.cost(),
             Self::Pmtu(spec) => spec.cost(),
             Self::Udp(spec) => spec.cost(),
+            Self::Observe(spec) => spec.cost(),
         }
     }
 
@@ -235,8 +257,8 @@ impl ProbeSpec {
             Self::Ping(spec) => spec.check_tier(limits),
             Self::Tcp(spec) => spec.check_tier(limits),
             Self::Http(spec) => spec.check_tier(limits),
-            // One question each time: no tier has less of it.
-            Self::Dns(_) => Ok(()),
+            // One question each time, or a look at the host itself: no tier that includes them has less of it.
+            Self::Dns(_) | Self::Observe(_) => Ok(()),
             Self::Traceroute(spec) => spec.check_tier(limits),
             Self::Mtr(spec) => spec.check_tier(limits),
             Self::Pmtu(spec) => spec.check_tier(limits),
@@ -263,6 +285,7 @@ impl Serialize for ProbeSpec {
             Self::Mtr(options) => Tagged { probe, options }.serialize(serializer),
             Self::Pmtu(options) => Tagged { probe, options }.serialize(serializer),
             Self::Udp(options) => Tagged { probe, options }.serialize(serializer),
+            Self::Observe(options) => Tagged { probe, options }.serialize(serializer),
         }
     }
 }

@@ -7,7 +7,7 @@ mod tests {
     use shared_protocol::report::Report;
     use shared_protocol::spec::ProbeSpec;
 
-    const PROBES: [(&str, &str); 8] = [
+    const PROBES: [(&str, &str); 9] = [
         ("ping", include_str!("golden/v1/probes/sweep.json")),
         ("udp", include_str!("golden/v1/probes/udp.json")),
         ("tcp", include_str!("golden/v1/probes/tcp.json")),
@@ -16,6 +16,7 @@ mod tests {
         ("traceroute", include_str!("golden/v1/probes/traceroute.json")),
         ("mtr", include_str!("golden/v1/probes/mtr.json")),
         ("pmtu", include_str!("golden/v1/probes/pmtu.json")),
+        ("observe", include_str!("golden/v1/probes/observe.json")),
     ];
 
     #[test]

@@ -12,6 +12,7 @@ use tokio::process::Child;
 
 mod agents;
 mod ask;
+mod observer;
 mod server;
 
 use crate::database::{Database, Kind};
@@ -169,6 +170,11 @@ impl Stand {
             "the end of {log}: {}",
             lines.get(lines.len().saturating_sub(LINES_SHOWN)..).unwrap_or_default().join(" | ")
         )
+    }
+
+    /// The path of one of the product's programs.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.binaries.join(name)
     }
 
     fn log(&self, name: &str) -> Result<Stdio> {

@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::negatives::Detail;
 use crate::openapi::Mode;
 use crate::tool::Install;
-use crate::{bench, deploy, deps, exec, fuzz, lab, negatives, openapi, suite, tidy, up, workspace};
+use crate::{bench, deploy, deps, ebpf, exec, fuzz, lab, negatives, openapi, suite, tidy, up, workspace};
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "Every step that a person or continuous integration runs", version)]
@@ -36,6 +36,8 @@ enum Task {
     Negatives(NegativesArgs),
     /// Write docs/openapi.json from the server, or check that it is what the server says
     Openapi(OpenapiArgs),
+    /// Build the programs for the kernel, or check that the committed objects are what their sources come to
+    Ebpf(EbpfArgs),
     /// Run a benchmark and write docs/benchmarks/<name>.json
     Bench(BenchArgs),
     /// Attack every reader of what strangers send with changed inputs of its saved corpus, in an optimised build
@@ -107,6 +109,13 @@ struct OpenapiArgs {
 }
 
 #[derive(Debug, Args)]
+struct EbpfArgs {
+    /// Compare instead of writing
+    #[arg(long)]
+    check: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
     /// Which benchmark
     pub(crate) name: bench::Name,
@@ -156,6 +165,10 @@ pub(crate) fn run() -> Result<ExitCode> {
         Task::Deps => Ok(code(deps::run(&root?)?)),
         Task::Negatives(arguments) => Ok(code(negatives::run(&root?, if arguments.list { Detail::Names } else { Detail::Counts })?)),
         Task::Openapi(arguments) => Ok(code(openapi::run(&root?, if arguments.check { Mode::Compare } else { Mode::Write })?)),
+        Task::Ebpf(arguments) => {
+            let mode = if arguments.check { ebpf::Mode::Compare } else { ebpf::Mode::Write };
+            Ok(code(ebpf::run(&root?, mode, Install::Allowed)?))
+        }
         Task::Bench(arguments) => bench::run(&root?, &arguments).map(|()| ExitCode::SUCCESS),
         Task::Fuzz(arguments) => Ok(code(fuzz::run(&root?, &arguments)?)),
         Task::Lab(arguments) => lab::run(&root?, &arguments).map(|()| ExitCode::SUCCESS),

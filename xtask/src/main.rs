@@ -21,6 +21,7 @@ mod clock;
 mod debian;
 mod deploy;
 mod deps;
+mod ebpf;
 mod exec;
 mod fuzz;
 mod lab;

@@ -19,12 +19,18 @@ pub(crate) const NETWORK: [Program; 2] = [
 ];
 
 /// What tests and benchmarks measure beside.
-pub(crate) const PEERS: [Program; 5] = [
+pub(crate) const PEERS: [Program; 6] = [
     peer("fping", "fping"),
     peer("mtr", "mtr-tiny"),
     peer("nmap", "nmap"),
     peer("tracepath", "iputils-tracepath"),
     peer("traceroute", "traceroute"),
+    Program {
+        name: "bpftool",
+        also_in: "/usr/sbin",
+        package: "bpftool",
+        why: "says which programs are in the kernel",
+    },
 ];
 
 const fn peer(name: &'static str, package: &'static str) -> Program {

@@ -14,7 +14,7 @@ use crate::debian::{self, Program};
 use crate::negatives::Detail;
 use crate::openapi::Mode;
 use crate::tool::{self, Install};
-use crate::{deploy, deps, negatives, openapi, peer, tidy};
+use crate::{deploy, deps, ebpf, negatives, openapi, peer, tidy};
 use step::Steps;
 
 /// Runs every step even if one fails, so that one run names everything that is wrong.
@@ -69,6 +69,7 @@ fn before_the_tests(root: &Path, steps: &mut Steps, install: Install) {
     steps.run("tidy", || tidy::run(root));
     steps.run("deps", || deps::run(root));
     steps.run("deploy", || deploy::run(root, install));
+    steps.run("ebpf", || ebpf::run(root, ebpf::Mode::Compare, install));
     steps.run("negatives", || negatives::run(root, Detail::Counts));
     steps.run("clippy", || {
         cargo(root, &["clippy", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"])

@@ -4,9 +4,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 mod http;
+mod observe;
 mod path;
 
 pub use http::{HttpHeaderSchema, HttpMethodSchema, HttpOptions, HttpVersionSchema};
+pub use observe::{ObservationSchema, ObserveOptions};
 pub use path::{MtrOptions, PathFlowSchema, PathProtocolSchema, PmtuOptions, PmtuProtocolSchema, TracerouteOptions};
 
 /// A probe with its target and options; `probe` says which one it is.
@@ -30,6 +32,8 @@ pub enum ProbeSpecSchema {
     Pmtu(PmtuOptions),
     /// Datagrams to a port.
     Udp(UdpOptions),
+    /// What the kernel of the agent's own host sees.
+    Observe(ObserveOptions),
 }
 
 /// Options of a ping: ICMP echo requests (RFC 792, RFC 4443). `count` and `interval_ms` together must not take more than 300 seconds.
@@ -292,7 +296,7 @@ mod tests {
     use super::*;
 
     /// Each probe: the least that its spec says, what is documented of it, and how many of its options have bounds.
-    fn probes() -> [(Value, Map<String, Value>, usize); 8] {
+    fn probes() -> [(Value, Map<String, Value>, usize); 9] {
         [
             (json!({"probe": "ping", "target": "127.0.0.1"}), documented::<PingOptions>(), 6),
             (json!({"probe": "tcp", "target": "127.0.0.1"}), documented::<TcpOptions>(), 5),
@@ -318,6 +322,11 @@ mod tests {
                 documented::<PmtuOptions>(),
                 6,
             ),
+            (
+                json!({"probe": "observe", "observation": "tcp_flows", "duration_s": 60, "interval_ms": 1_000, "port": 1, "address": "127.0.0.1"}),
+                documented::<ObserveOptions>(),
+                4,
+            ),
         ]
     }
 
@@ -332,6 +341,7 @@ mod tests {
             Some("traceroute") => "queries",
             Some("mtr") => "rounds",
             Some("pmtu") => "probes",
+            Some("observe") => "top",
             _ => "count",
         }
     }
@@ -350,6 +360,9 @@ mod tests {
                     spec[&name] = json!(value);
                     if value == maximum && (name == "interval_ms" || name == "wait_ms") {
                         spec[times_of(&least)] = json!(1);
+                    }
+                    if least["probe"] == "observe" && name == "duration_s" {
+                        spec["interval_ms"] = json!(1_000);
                     }
                     if name == "first_ttl" {
                         spec["max_ttl"] = json!(64);

@@ -7,6 +7,7 @@ use agent_probes::net::gate::Gate;
 use agent_probes::net::icmp::{IcmpEngine, IcmpSockets};
 use agent_probes::net::resolver::Resolver;
 use agent_probes::net::tls::TargetRoots;
+use agent_probes::observe::Observer;
 use agent_probes::table::ProbeContext;
 use rustls::ClientConfig;
 use shared_protocol::close::{CloseReason, Disposition};
@@ -19,7 +20,7 @@ use shared_protocol::session::{AgentSession, Jitter};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
-use crate::config::{Config, ProbeSettings};
+use crate::config::{Config, ObserveSettings, ProbeSettings};
 use crate::exit::Failure;
 use crate::host::facts;
 use crate::host::place::InvalidPlace;
@@ -92,7 +93,7 @@ impl AgentError {
 ///
 /// # Errors
 /// Where the sockets' event loop or the resolver cannot be set up, or the owner's roots not be read. Missing privilege is no error: it shows in the capabilities.
-pub fn open_probes(policy: &Arc<Policy>, settings: &ProbeSettings, sockets: IcmpSockets) -> io::Result<LocalProbes> {
+pub fn open_probes(policy: &Arc<Policy>, (settings, observe): (&ProbeSettings, &ObserveSettings), sockets: IcmpSockets) -> io::Result<LocalProbes> {
     policy.set_local(LocalAddresses::read());
     let gate: Arc<dyn Gate> = Arc::<Policy>::clone(policy);
     Ok(LocalProbes::new(ProbeContext {
@@ -101,6 +102,7 @@ pub fn open_probes(policy: &Arc<Policy>, settings: &ProbeSettings, sockets: Icmp
         resolver: Resolver::from_system().map_err(io::Error::other)?,
         roots: TargetRoots::from_system(settings.extra_roots()?)?,
         clock: ClockQuality::default(),
+        observer: Arc::new(Observer::at(observe.socket.clone())),
     }))
 }
 
@@ -114,8 +116,8 @@ impl Agent {
         let place = config.place.validated()?;
         let tls = identity.tls(&key)?;
         let outbox = Outbox::open(state, config.outbox, clock::wall(), clock::random_id_bytes()).await?;
-        let policy = Arc::new(Policy::new(config.policy));
-        let engine: Arc<dyn ProbeEngine> = Arc::new(open_probes(&policy, &config.probes, sockets)?);
+        let policy = Arc::new(Policy::new(config.policy).with_observe(config.observe.clone()));
+        let engine: Arc<dyn ProbeEngine> = Arc::new(open_probes(&policy, (&config.probes, &config.observe), sockets)?);
         Ok(Self {
             tls,
             runner: Runner::new(Arc::clone(&engine), Arc::clone(&policy), outbox.clone()),
@@ -224,6 +226,7 @@ impl Agent {
         answered.retain(|job| !in_hand.contains(job));
         in_hand.extend(&answered);
         in_hand.truncate(JOBS_IN_HAND);
+        self.engine.look_around().await;
         let hello = Hello {
             versions: vec![PROTOCOL_VERSION],
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),

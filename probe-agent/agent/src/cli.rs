@@ -19,6 +19,7 @@ use crate::link::bundle::{BUNDLE_BYTES, InvalidBundle, JoinBundle};
 use crate::link::enrolment::{self, EnrolmentError};
 use crate::link::identity::Identity;
 use crate::local_probe::{self, LocalProbeError, Output};
+use crate::observer::{self, ObserverError};
 use crate::state_dir::{StateDir, StateDirError};
 
 /// The `ProbeOps` agent: measures from this host what its owner allows, and listens on no port.
@@ -61,6 +62,12 @@ pub enum Command {
         #[arg(long, env = "PROBEOPS_STATE_DIR")]
         state_dir: PathBuf,
         /// The owner's configuration; it is checked too.
+        #[arg(long, env = "PROBEOPS_AGENT_CONFIG")]
+        config: Option<PathBuf>,
+    },
+    /// Runs the observer, which looks into this host's kernel for the agent, until SIGTERM.
+    Observe {
+        /// The owner's configuration; its table `observe` says what may be observed, and where the observer listens.
         #[arg(long, env = "PROBEOPS_AGENT_CONFIG")]
         config: Option<PathBuf>,
     },
@@ -117,6 +124,9 @@ pub enum CommandError {
     /// A step of the check failed.
     #[error(transparent)]
     Check(#[from] CheckError),
+    /// The observer cannot run.
+    #[error(transparent)]
+    Observer(#[from] ObserverError),
     /// A local probe did not succeed.
     #[error(transparent)]
     Probe(#[from] LocalProbeError),
@@ -136,16 +146,17 @@ impl CommandError {
             Self::Agent(error) => error.failure(),
             Self::Check(error) => error.failure(),
             Self::Probe(error) => error.failure(),
-            Self::Io(_) => Failure::Failed,
+            Self::Observer(_) | Self::Io(_) => Failure::Failed,
         }
     }
 }
 
-/// Does what the command line asks, with the sockets towards targets that were opened while privilege lasted.
+/// Does what the command line asks, with the sockets towards targets that were opened while privilege lasted, where it is about targets.
 ///
 /// # Errors
 /// [`CommandError`].
-pub async fn execute(command: Command, sockets: IcmpSockets) -> Result<(), CommandError> {
+pub async fn execute(command: Command, sockets: Option<IcmpSockets>) -> Result<(), CommandError> {
+    let sockets = || sockets.unwrap_or_else(IcmpSockets::open);
     match command {
         Command::Enrol { state_dir } => Box::pin(enrol(state_dir)).await,
         Command::Run {
@@ -162,7 +173,7 @@ pub async fn execute(command: Command, sockets: IcmpSockets) -> Result<(), Comma
             }
             let state = StateDir::open(&state_dir)?;
             let run = async |stop: CancellationToken| {
-                let agent = Agent::open(&state, config, sockets, stop.clone()).await?;
+                let agent = Agent::open(&state, config, sockets(), stop.clone()).await?;
                 Ok(service_manager::accompany(stop, agent.run()).await?)
             };
             Box::pin(until_stopped(run)).await
@@ -171,9 +182,18 @@ pub async fn execute(command: Command, sockets: IcmpSockets) -> Result<(), Comma
             Config::load(config.as_deref())?;
             Ok(Box::pin(check::check(&StateDir::open(&state_dir)?, &mut io::stdout())).await?)
         }
+        Command::Observe { config } => {
+            let settings = Config::load(config.as_deref())?.observe;
+            let run = async |stop: CancellationToken| {
+                let ready = observer::open(settings).await?;
+                service_manager::accompany(stop.clone(), ready.serve(stop)).await;
+                Ok(())
+            };
+            Box::pin(until_stopped(run)).await
+        }
         Command::Probe { spec, config, output } => {
             let config = Config::load(config.as_deref())?;
-            let run = async |stop| Ok(local_probe::probe(&spec, config, sockets, output, stop, &mut io::stdout()).await?);
+            let run = async |stop| Ok(local_probe::probe(&spec, config, sockets(), output, stop, &mut io::stdout()).await?);
             Box::pin(until_stopped(run)).await
         }
     }

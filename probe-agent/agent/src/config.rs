@@ -1,4 +1,4 @@
-//! The owner's configuration file: TOML with the tables `[policy]`, `[probes]`, `[link]`, `[outbox]` and `[place]`; a key that is not known is refused.
+//! The owner's configuration file: TOML with the tables `[policy]`, `[probes]`, `[observe]`, `[link]`, `[outbox]` and `[place]`; a key that is not known is refused.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,8 +12,10 @@ use crate::link::backoff::BackoffSettings;
 use crate::outbox::OutboxSettings;
 use crate::policy::{InvalidPolicy, PolicyRules};
 
+mod observe;
 mod probes;
 
+pub use observe::ObserveSettings;
 pub use probes::ProbeSettings;
 
 /// Everything an owner can set.
@@ -24,6 +26,8 @@ pub struct Config {
     pub policy: PolicyRules,
     /// What probes are measured with.
     pub probes: ProbeSettings,
+    /// What may be observed on this host.
+    pub observe: ObserveSettings,
     /// How it dials again.
     pub link: BackoffSettings,
     /// What it keeps.
@@ -187,6 +191,7 @@ mod tests {
             ("[policy]\nmax_concurrency = 0\n", "max_concurrency"),
             ("[link]\nbackoff_base_ms = -1\n", "backoff_base_ms"),
             ("[outbox]\nmax_age = 1\n", "max_age"),
+            ("[observe]\nalow = []\n", "alow"),
             ("[place]\nregoin = \"eu\"\n", "regoin"),
             ("[place]\nzone = \"a b\"\n", "zone"),
             ("proxy = 1", "proxy"),

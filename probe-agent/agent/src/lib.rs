@@ -21,6 +21,7 @@ pub mod exit;
 pub mod host;
 pub mod link;
 pub mod local_probe;
+pub mod observer;
 pub mod outbox;
 pub mod policy;
 pub mod runner;

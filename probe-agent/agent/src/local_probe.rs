@@ -13,6 +13,7 @@ use shared_protocol::spec::{InvalidField, ProbeSpec};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+mod observe;
 mod path;
 
 use crate::agent::open_probes;
@@ -70,8 +71,8 @@ pub async fn probe(
     out: &mut impl Write,
 ) -> Result<(), LocalProbeError> {
     let spec = ProbeSpec::parse(spec)?;
-    let policy = Arc::new(Policy::new(config.policy));
-    let probes = open_probes(&policy, &config.probes, sockets)?;
+    let policy = Arc::new(Policy::new(config.policy).with_observe(config.observe.clone()));
+    let probes = open_probes(&policy, (&config.probes, &config.observe), sockets)?;
     policy.check_spec(&spec)?;
     let (events, mut found) = mpsc::channel(EVENTS);
     let run = probes.run(&spec, events, stop);
@@ -114,6 +115,7 @@ fn print_event(event: &ProbeEvent, output: Output, out: &mut impl Write) -> io::
         (Output::Text, ProbeEvent::Udp(UdpEvent::Resolved { address })) => writeln!(out, "udp {address}"),
         (Output::Text, ProbeEvent::Udp(UdpEvent::Try(tried))) => writeln!(out, "{}", datagram_text(tried)),
         (Output::Text, ProbeEvent::Pmtu(event)) => path::print_pmtu(event, out),
+        (Output::Text, ProbeEvent::Observe(event)) => observe::print(event, out),
     }
 }
 
@@ -234,6 +236,7 @@ fn print_report(report: &Report, output: Output, out: &mut impl Write) -> io::Re
         Some(Findings::Traceroute(found)) => return path::print_hops(found, out),
         Some(Findings::Mtr(found)) => return path::print_rounds(found, out),
         Some(Findings::Pmtu(found)) => return path::print_bound(found, out),
+        Some(Findings::Observe(found)) => return observe::print_seen(&found.seen, out),
         None => return Ok(()),
     };
     writeln!(out, "{sent} sent, {received} received, loss {:.0} %", loss * 100.0)

@@ -12,11 +12,14 @@ use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
-    let is_service = matches!(command, Command::Run { .. });
+    let is_service = matches!(command, Command::Run { .. } | Command::Observe { .. });
     start_logs(if is_service { "info" } else { "warn" });
     // What needs privilege is opened here, and privilege given up before there is a second thread.
-    let sockets = IcmpSockets::open();
-    if let Err(error) = privilege::give_up() {
+    let (sockets, given_up) = match &command {
+        Command::Observe { .. } => (None, privilege::keep_observing()),
+        Command::Enrol { .. } | Command::Run { .. } | Command::Check { .. } | Command::Probe { .. } => (Some(IcmpSockets::open()), privilege::give_up()),
+    };
+    if let Err(error) = given_up {
         // The service manager may filter the call; what it gave is then the least that was needed.
         tracing::info!(%error, "the capabilities that this process was started with are kept");
     }

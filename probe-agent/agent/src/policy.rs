@@ -17,10 +17,13 @@ use std::sync::{PoisonError, RwLock};
 use agent_probes::net::gate::{Denial, Gate, Pace};
 use shared_protocol::spec::ProbeSpec;
 
+use crate::config::ObserveSettings;
+
 /// The owner's rules, together with what they need to know of this host at the moment.
 #[derive(Debug, Default)]
 pub struct Policy {
     rules: PolicyRules,
+    observe: ObserveSettings,
     surroundings: RwLock<Surroundings>,
 }
 
@@ -36,8 +39,15 @@ impl Policy {
     pub fn new(rules: PolicyRules) -> Self {
         Self {
             rules,
+            observe: ObserveSettings::default(),
             surroundings: RwLock::default(),
         }
+    }
+
+    /// The same with what the owner wrote about observations.
+    #[must_use]
+    pub fn with_observe(self, observe: ObserveSettings) -> Self {
+        Self { observe, ..self }
     }
 
     /// The rules as the owner wrote them.
@@ -61,7 +71,11 @@ impl Policy {
     /// [`Refused`] with the rule.
     pub fn check_spec(&self, spec: &ProbeSpec) -> Result<(), Refused> {
         let surroundings = self.surroundings.read().unwrap_or_else(PoisonError::into_inner);
-        verdict::check_spec(&self.rules, &surroundings.address_rules(&self.rules), spec)
+        verdict::check_spec(&self.rules, &surroundings.address_rules(&self.rules), spec)?;
+        if let ProbeSpec::Observe(observe) = spec {
+            self.observe.check(observe)?;
+        }
+        Ok(())
     }
 }
 

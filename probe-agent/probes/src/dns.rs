@@ -131,6 +131,7 @@ mod tests {
     use crate::net::icmp::{IcmpEngine, IcmpSockets};
     use crate::net::resolver::Resolver;
     use crate::net::tls::TargetRoots;
+    use crate::observe::Observer;
 
     /// Lets nothing pass but the host's own name servers, and of those only one.
     struct OnlyResolver(IpAddr);
@@ -159,6 +160,7 @@ mod tests {
     async fn report_of(allowed: &str, server: &str, port: u16) -> Report {
         let address = "127.0.0.1".parse().unwrap();
         let context = ProbeContext {
+            observer: Arc::new(Observer::at("/nonexistent".into())),
             engine: Arc::new(IcmpEngine::start(IcmpSockets::open()).unwrap()),
             gate: Arc::new(OnlyResolver(allowed.parse().unwrap())),
             resolver: Resolver::asking(address),

@@ -14,6 +14,7 @@
 //! use agent_probes::net::icmp::{IcmpEngine, IcmpSockets};
 //! use agent_probes::net::resolver::Resolver;
 //! use agent_probes::net::tls::TargetRoots;
+//! use agent_probes::observe::Observer;
 //! use agent_probes::table::{self, ProbeContext};
 //! use shared_protocol::spec::ProbeSpec;
 //!
@@ -24,6 +25,7 @@
 //!     resolver: Resolver::from_system().ok()?,
 //!     roots: TargetRoots::from_system(Vec::new()).ok()?,
 //!     clock: Default::default(),
+//!     observer: Arc::new(Observer::at("/run/probe-agent-observe/observe.sock".into())),
 //! };
 //! let spec = ProbeSpec::parse(r#"{"probe":"ping","target":"127.0.0.1"}"#).ok()?;
 //! let (events, _receiver) = tokio::sync::mpsc::channel(64);
@@ -36,6 +38,7 @@ mod clock;
 mod dns;
 mod http;
 pub mod net;
+pub mod observe;
 mod path;
 mod ping;
 mod record;

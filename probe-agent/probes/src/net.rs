@@ -7,6 +7,7 @@ mod filter;
 pub mod gate;
 pub mod icmp;
 pub(crate) mod message;
+pub(crate) mod observer;
 mod pacer;
 #[cfg_attr(not(test), expect(dead_code, reason = "answers to first segments are read in full by tcp"))]
 pub(crate) mod path;

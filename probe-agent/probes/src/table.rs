@@ -13,6 +13,7 @@ use crate::net::gate::Gate;
 use crate::net::icmp::IcmpEngine;
 use crate::net::resolver::Resolver;
 use crate::net::tls::TargetRoots;
+use crate::observe::{self, Observer};
 use crate::path::{self, PathRequest};
 use crate::{dns, http, ping, tcp, udp};
 
@@ -29,6 +30,8 @@ pub struct ProbeContext {
     pub roots: TargetRoots,
     /// How far the agent's wall clock can be trusted; copied into the report.
     pub clock: ClockQuality,
+    /// The observer beside the agent.
+    pub observer: Arc<Observer>,
 }
 
 /// Runs one probe to its report. It never fails: what went wrong is in the report.
@@ -45,6 +48,7 @@ pub async fn run(spec: &ProbeSpec, context: &ProbeContext, events: mpsc::Sender<
         ProbeSpec::Mtr(options) => path::run(&PathRequest::mtr(spec, options), context, &events, &cancel).await,
         ProbeSpec::Pmtu(options) => path::run(&PathRequest::pmtu(spec, options), context, &events, &cancel).await,
         ProbeSpec::Udp(options) => udp::run(options, context, &events, &cancel).await,
+        ProbeSpec::Observe(options) => observe::run(options, context, &events, &cancel).await,
     }
 }
 
@@ -64,6 +68,8 @@ pub fn capabilities(context: &ProbeContext) -> Vec<Capability> {
         level: CapabilityLevel::Full,
         reason: None,
         remedy: None,
+        observations: Vec::new(),
     }));
+    capabilities.push(context.observer.capability());
     capabilities
 }

@@ -78,6 +78,12 @@ impl From<control_api::timestamp::Timestamp> for Cell {
     }
 }
 
+impl From<u64> for Cell {
+    fn from(number: u64) -> Self {
+        Self::Number(number)
+    }
+}
+
 impl From<u32> for Cell {
     fn from(number: u32) -> Self {
         Self::Number(number.into())

@@ -7,6 +7,7 @@ use shared_protocol::spec::ProbeKind;
 use super::dns::{self, DnsView};
 use super::http::{self, HttpView};
 use super::mtr::{self, MtrView};
+use super::observe::{self, ObserveView};
 use super::ping::{self, PingView};
 use super::pmtu::{self, PmtuView};
 use super::sweep;
@@ -34,6 +35,8 @@ pub(crate) enum JobView {
     Mtr(MtrView),
     /// Of a search for the path MTU.
     Pmtu(PmtuView),
+    /// Of an observation.
+    Observe(ObserveView),
 }
 
 /// Whom a line is about.
@@ -77,6 +80,7 @@ impl JobView {
             ProbeKind::Traceroute => Self::Traceroute(TracerouteView::default()),
             ProbeKind::Mtr => Self::Mtr(MtrView::default()),
             ProbeKind::Pmtu => Self::Pmtu(PmtuView::default()),
+            ProbeKind::Observe => Self::Observe(ObserveView::default()),
         }
     }
 
@@ -91,8 +95,20 @@ impl JobView {
             (Self::Traceroute(view), ProbeEvent::Traceroute(event)) => view.finding(event),
             (Self::Mtr(view), ProbeEvent::Mtr(event)) => view.finding(event),
             (Self::Pmtu(view), ProbeEvent::Pmtu(event)) => view.finding(event),
+            (Self::Observe(view), ProbeEvent::Observe(event)) => view.finding(event),
             // What was not asked for is not shown.
-            (Self::Ping(_) | Self::Tcp(_) | Self::Udp(_) | Self::Http(_) | Self::Dns(_) | Self::Traceroute(_) | Self::Mtr(_) | Self::Pmtu(_), _) => Vec::new(),
+            (
+                Self::Ping(_)
+                | Self::Tcp(_)
+                | Self::Udp(_)
+                | Self::Http(_)
+                | Self::Dns(_)
+                | Self::Traceroute(_)
+                | Self::Mtr(_)
+                | Self::Pmtu(_)
+                | Self::Observe(_),
+                _,
+            ) => Vec::new(),
         }
     }
 
@@ -108,7 +124,19 @@ impl JobView {
             (Self::Traceroute(view), Findings::Traceroute(findings)) => view.findings(names, findings),
             (Self::Mtr(view), Findings::Mtr(findings)) => view.findings(names, findings),
             (Self::Pmtu(view), Findings::Pmtu(findings)) => view.findings(names, findings),
-            (Self::Ping(_) | Self::Tcp(_) | Self::Udp(_) | Self::Http(_) | Self::Dns(_) | Self::Traceroute(_) | Self::Mtr(_) | Self::Pmtu(_), _) => Vec::new(),
+            (Self::Observe(view), Findings::Observe(findings)) => view.findings(names, findings),
+            (
+                Self::Ping(_)
+                | Self::Tcp(_)
+                | Self::Udp(_)
+                | Self::Http(_)
+                | Self::Dns(_)
+                | Self::Traceroute(_)
+                | Self::Mtr(_)
+                | Self::Pmtu(_)
+                | Self::Observe(_),
+                _,
+            ) => Vec::new(),
         }
     }
 
@@ -123,13 +151,14 @@ impl JobView {
             Self::Traceroute(view) => view.row(),
             Self::Mtr(view) => view.row(),
             Self::Pmtu(view) => view.row(),
+            Self::Observe(view) => view.row(),
         }
     }
 
     /// Whether it is a drawing that changes, and not lines one after another.
     pub(crate) const fn is_drawn(&self) -> bool {
         match self {
-            Self::Mtr(_) => true,
+            Self::Mtr(_) | Self::Observe(_) => true,
             Self::Ping(_) | Self::Tcp(_) | Self::Udp(_) | Self::Http(_) | Self::Dns(_) | Self::Traceroute(_) | Self::Pmtu(_) => false,
         }
     }
@@ -138,6 +167,7 @@ impl JobView {
     pub(crate) fn drawing(&self, names: Names<'_>) -> Vec<Line> {
         match self {
             Self::Mtr(view) => view.drawing(names),
+            Self::Observe(view) => view.drawing(names),
             Self::Ping(_) | Self::Tcp(_) | Self::Udp(_) | Self::Http(_) | Self::Dns(_) | Self::Traceroute(_) | Self::Pmtu(_) => Vec::new(),
         }
     }
@@ -154,6 +184,7 @@ pub(crate) const fn columns(kind: ProbeKind) -> Columns {
         ProbeKind::Traceroute => traceroute::COLUMNS,
         ProbeKind::Mtr => mtr::COLUMNS,
         ProbeKind::Pmtu => pmtu::COLUMNS,
+        ProbeKind::Observe => observe::COLUMNS,
     }
 }
 
@@ -169,6 +200,7 @@ pub(crate) fn row(findings: &Findings) -> Vec<Cell> {
         Findings::Traceroute(findings) => traceroute::row(findings),
         Findings::Mtr(findings) => mtr::row(findings),
         Findings::Pmtu(findings) => pmtu::row(findings),
+        Findings::Observe(findings) => observe::row(findings),
     }
 }
 
@@ -181,13 +213,14 @@ pub(crate) struct Details {
     pub(crate) rows: Vec<Vec<Cell>>,
 }
 
-/// The hops of a path, the lengths of a search, the targets of a sweep; other probes have one row only.
+/// The hops of a path, the lengths of a search, the targets of a sweep, what an observation saw; other probes have one row only.
 pub(crate) fn details(findings: &Findings) -> Option<Details> {
     match findings {
         Findings::Traceroute(findings) => Some(traceroute::details(findings)),
         Findings::Mtr(findings) => Some(mtr::details(findings)),
         Findings::Pmtu(findings) => Some(pmtu::details(findings)),
         Findings::PingSweep(findings) => Some(sweep::details(findings)),
+        Findings::Observe(findings) => Some(observe::details(findings)),
         Findings::Ping(_) | Findings::Tcp(_) | Findings::Udp(_) | Findings::Http(_) | Findings::Dns(_) => None,
     }
 }

@@ -275,7 +275,7 @@ pub(crate) fn target_of(measurement: &Measurement) -> String {
             several => format!("{first} and {} more", several - 1),
         }
     });
-    let one = text("target").or_else(|| text("url")).or_else(|| text("name"));
+    let one = text("target").or_else(|| text("url")).or_else(|| text("name")).or_else(|| text("observation"));
     list.unwrap_or_else(|| one.unwrap_or("-").to_owned())
 }
 

@@ -1,6 +1,7 @@
 //! Takes the options out of a JSON object one by one, so that every refusal names the field and says what would be accepted.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
@@ -77,6 +78,22 @@ impl Fields {
     pub(super) fn port(&mut self, name: &str, default: Option<u16>) -> Result<u16, InvalidField> {
         let port = self.integer(name, 1..=u32::from(u16::MAX), default.map(u32::from))?;
         u16::try_from(port).map_err(|_| InvalidField::new(name, "must be an integer from 1 to 65535"))
+    }
+
+    /// A port that something can listen on, where one is given.
+    pub(super) fn optional_port(&mut self, name: &str) -> Result<Option<u16>, InvalidField> {
+        if self.members.contains_key(name) {
+            self.port(name, None).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// An address in plain spelling, where one is given.
+    pub(super) fn optional_address(&mut self, name: &str) -> Result<Option<IpAddr>, InvalidField> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        let address = text.parse().map_err(|_| InvalidField::new(name, "must be an IP address"))?;
+        Ok(Some(address))
     }
 
     /// Which addresses of a name may be used.

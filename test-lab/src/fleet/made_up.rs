@@ -93,6 +93,7 @@ impl MadeUp {
                 level: CapabilityLevel::Full,
                 reason: None,
                 remedy: None,
+                observations: Vec::new(),
             }],
             host: HostFacts::default(),
             outbox: OutboxState {

@@ -25,20 +25,26 @@ impl Stand {
     /// # Errors
     /// When one cannot enrol or does not come online.
     pub async fn add_agents(&mut self, names: &[String]) -> Result<()> {
-        self.open_way().await?;
         for name in names {
-            let state = self.enrol(name).await?;
-            self.agents.push(Agent {
-                name: name.clone(),
-                state,
-                process: None,
-            });
-            self.start_agent(self.agents.len() - 1)?;
+            let index = self.prepare_agent(name).await?;
+            self.start_agent(index)?;
         }
         for name in names {
             self.until_online(name).await?;
         }
         Ok(())
+    }
+
+    /// Enrols an agent and does not start it yet; says which one it is.
+    pub(super) async fn prepare_agent(&mut self, name: &str) -> Result<usize> {
+        self.open_way().await?;
+        let state = self.enrol(name).await?;
+        self.agents.push(Agent {
+            name: name.to_owned(),
+            state,
+            process: None,
+        });
+        Ok(self.agents.len() - 1)
     }
 
     /// Makes an agent's state directory by its own enrolment. One address may enrol five at once and then one a second: who is too fast waits.
@@ -138,6 +144,6 @@ fn address_of(bundle: &str) -> Result<String> {
 }
 
 /// The backoff of the kill test: base, cap, time after which a session counts as stable.
-const AGENT_CONFIG: &str = "[policy]\nallow_loopback = true\n\n[link]\nbackoff_base_ms = 10\nbackoff_cap_ms = 200\nstable_after_ms = 500\n";
+pub(super) const AGENT_CONFIG: &str = "[policy]\nallow_loopback = true\n\n[link]\nbackoff_base_ms = 10\nbackoff_cap_ms = 200\nstable_after_ms = 500\n";
 /// Rest before an enrolment that was refused is tried again.
 const ENROL_PAUSE: Duration = Duration::from_millis(1_050);

@@ -103,7 +103,7 @@ const fn pure_room(name: &'static str, imports: &'static [&'static str], outside
     }
 }
 
-const ROOMS: [Room; 15] = [
+const ROOMS: [Room; 16] = [
     pure_room("shared-protocol", &[], &["serde", "serde_json", "serde_path_to_error", "thiserror", "uuid"]),
     pure_room(
         "control-core",
@@ -123,8 +123,14 @@ const ROOMS: [Room; 15] = [
         &["shared-protocol"],
         &["base64", "libc", "pnet_packet", "serde_json", "thiserror"],
     ),
+    Room {
+        name: "ebpf-probes",
+        imports: &["shared-protocol"],
+        outside: Some(&["aya", "libc", "thiserror"]),
+        does: Does::InputAndOutput,
+    },
     room("agent-probes", &["shared-protocol", "agent-paths"]),
-    room("probe-agent", &["shared-protocol", "agent-probes"]),
+    room("probe-agent", &["shared-protocol", "agent-probes", "ebpf-probes"]),
     room("probectl", &["shared-protocol", "control-api", "agent-paths"]),
     room(
         "test-lab",
@@ -179,7 +185,7 @@ const OWNED: [Owned; 12] = [
     },
     Owned {
         name: "aya",
-        by: &["ebpf-loader"],
+        by: &["ebpf-probes"],
         reason: "one crate knows eBPF",
     },
     Owned {

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use shared_protocol::fault::{Fault, Status};
 use shared_protocol::report::{
-    DnsFindings, Findings, HttpFindings, MtrFindings, PingFindings, Report, RoundTripStatistics, SweepTotals, TcpFindings, TracerouteFindings, UdpFindings,
+    DnsFindings, Findings, HttpFindings, MtrFindings, PingFindings, Report, RoundTripStatistics, Seen, SweepTotals, TcpFindings, TracerouteFindings,
+    UdpFindings,
 };
 
 /// A number with its name within its probe.
@@ -38,6 +39,7 @@ pub fn readings(report: &Report) -> Vec<Reading> {
         Some(Findings::Dns(dns)) => of_dns(dns, &mut readings),
         Some(Findings::Traceroute(path)) => of_traceroute(path, &mut readings),
         Some(Findings::Mtr(path)) => of_mtr(path, &mut readings),
+        Some(Findings::Observe(observed)) => of_seen(&observed.seen, &mut readings),
         Some(Findings::Pmtu(pmtu)) => readings.extend(pmtu.pmtu.map(|bytes| reading("pmtu_bytes", f64::from(bytes)))),
         None => {}
     }
@@ -70,6 +72,19 @@ fn of_udp(udp: &UdpFindings, readings: &mut Vec<Reading>) {
         readings.push(reading("answered", f64::from(statistics.answered) / f64::from(statistics.sent)));
     }
     of_round_trips(statistics.rtt.as_ref().or(statistics.user_rtt.as_ref()), readings);
+}
+
+fn of_seen(seen: &Seen, readings: &mut Vec<Reading>) {
+    match seen {
+        Seen::TcpFlows(seen) => {
+            let totals = &seen.totals;
+            readings.push(reading("flows", float(totals.flows)));
+            readings.push(reading("failed", float(totals.failed)));
+            readings.push(reading("sent_bytes", float(totals.sent_bytes)));
+            readings.push(reading("received_bytes", float(totals.received_bytes)));
+            readings.push(reading("retransmits", float(totals.retransmits)));
+        }
+    }
 }
 
 fn of_tcp(tcp: &TcpFindings, readings: &mut Vec<Reading>) {

@@ -110,6 +110,7 @@ async fn what_an_agent_says_about_itself_is_kept() {
         level: CapabilityLevel::Full,
         reason: None,
         remedy: None,
+        observations: Vec::new(),
     };
     let facts = HelloFacts {
         version: "1.2.3".to_owned(),

@@ -14,19 +14,31 @@ use rustix::thread::{
 /// # Errors
 /// Where the kernel, or a filter before it, does not let go of them, or some are left.
 pub fn give_up() -> io::Result<()> {
+    keep(CapabilitySet::empty())
+}
+
+/// Gives up every capability but the two that it takes to load programs into the kernel and to read with them, as far as there are these.
+///
+/// # Errors
+/// As [`give_up`].
+pub fn keep_observing() -> io::Result<()> {
+    keep(CapabilitySet::BPF | CapabilitySet::PERFMON)
+}
+
+fn keep(wanted: CapabilitySet) -> io::Result<()> {
     set_no_new_privs(true)?;
     let held = capabilities(None)?;
     if held.effective.contains(CapabilitySet::SETPCAP) {
         empty_bounding_set()?;
     }
     clear_ambient_capability_set()?;
-    let nothing = CapabilitySets {
-        effective: CapabilitySet::empty(),
-        permitted: CapabilitySet::empty(),
+    let left = CapabilitySets {
+        effective: held.permitted & wanted,
+        permitted: held.permitted & wanted,
         inheritable: CapabilitySet::empty(),
     };
-    set_capabilities(None, nothing)?;
-    if capabilities(None)? == nothing {
+    set_capabilities(None, left)?;
+    if capabilities(None)? == left {
         return Ok(());
     }
     Err(io::Error::other("some capabilities are left"))

@@ -23,6 +23,9 @@ pub trait ProbeEngine: fmt::Debug + Send + Sync {
     /// What it can do on this host.
     fn capabilities(&self) -> Vec<Capability>;
 
+    /// Finds out again what may have changed on this host; called before each session.
+    fn look_around(&self) -> BoxFuture<'_, ()>;
+
     /// Hears the control plane's clock, from `welcome`.
     fn set_server_time(&self, server: UnixMicros);
 }
@@ -72,6 +75,10 @@ impl ProbeEngine for LocalProbes {
 
     fn capabilities(&self) -> Vec<Capability> {
         table::capabilities(&self.context)
+    }
+
+    fn look_around(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.context.observer.refresh())
     }
 
     fn set_server_time(&self, server: UnixMicros) {

@@ -53,7 +53,12 @@ impl ProbeEngine for Stub {
             level: self.level.unwrap_or(CapabilityLevel::Full),
             reason: None,
             remedy: None,
+            observations: Vec::new(),
         }]
+    }
+
+    fn look_around(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
     }
 
     fn set_server_time(&self, _: UnixMicros) {}

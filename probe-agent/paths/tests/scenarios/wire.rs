@@ -31,7 +31,9 @@ impl Wire {
             ProbeSpec::Traceroute(spec) => (spec.path.protocol, spec.path.flow, spec.path.port, spec.path.dscp, spec.path.df),
             ProbeSpec::Mtr(spec) => (spec.path.protocol, spec.path.flow, spec.path.port, spec.path.dscp, spec.path.df),
             ProbeSpec::Pmtu(spec) => (spec.protocol, PathFlow::Paris, spec.port, spec.dscp, true),
-            ProbeSpec::Ping(_) | ProbeSpec::Tcp(_) | ProbeSpec::Http(_) | ProbeSpec::Dns(_) | ProbeSpec::Udp(_) => panic!("not along a path"),
+            ProbeSpec::Ping(_) | ProbeSpec::Tcp(_) | ProbeSpec::Http(_) | ProbeSpec::Dns(_) | ProbeSpec::Udp(_) | ProbeSpec::Observe(_) => {
+                panic!("not along a path")
+            }
         };
         Self {
             source,

@@ -8,6 +8,7 @@ use agent_probes::net::gate::{Denial, Gate, Pace};
 use agent_probes::net::icmp::{IcmpEngine, IcmpSockets};
 use agent_probes::net::resolver::Resolver;
 use agent_probes::net::tls::TargetRoots;
+use agent_probes::observe::Observer;
 use agent_probes::table::{self, ProbeContext};
 use shared_protocol::event::ProbeEvent;
 use shared_protocol::frame::CapabilityLevel;
@@ -58,6 +59,7 @@ pub(crate) const DENIED_PORT: u16 = 9;
 
 pub(crate) fn context(sockets: IcmpSockets, gate: impl Gate + 'static) -> ProbeContext {
     ProbeContext {
+        observer: Arc::new(Observer::at("/nonexistent".into())),
         engine: Arc::new(IcmpEngine::start(sockets).unwrap()),
         gate: Arc::new(gate),
         resolver: Resolver::from_system().unwrap(),

@@ -103,6 +103,7 @@ impl IcmpSockets {
             level: if lacks { CapabilityLevel::Degraded } else { CapabilityLevel::Full },
             reason: lacks.then(|| "no half-open tries and no paths over TCP: they need raw and packet sockets".to_owned()),
             remedy: lacks.then(|| REMEDY_PACKETS.to_owned()),
+            observations: Vec::new(),
         }
     }
 
@@ -141,6 +142,7 @@ impl IcmpSockets {
             level,
             reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
             remedy: join(&remedies),
+            observations: Vec::new(),
         }
     }
 

@@ -1,0 +1,43 @@
+//! How the API documents observations.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Options of an observation: what the kernel of the agent's own host sees, for a while. The host's owner has to allow it, and an observer has to
+/// run beside the agent. At most 3,600 intervals.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ObserveOptions)]
+pub struct ObserveOptions {
+    /// What is observed.
+    pub observation: ObservationSchema,
+    /// How long, seconds.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 3_600, default = 10)]
+    pub duration_s: u32,
+    /// Time between two looks at what the kernel has counted, milliseconds; not longer than `duration_s`.
+    #[serde(default)]
+    #[schema(minimum = 200, maximum = 60_000, default = 1_000)]
+    pub interval_ms: u32,
+    /// Most entries told: those with most to tell.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 100, default = 20)]
+    pub top: u32,
+    /// Only what has this port at one of its ends.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 65_535)]
+    pub port: Option<u16>,
+    /// Only what has this IP address at one of its ends.
+    #[serde(default)]
+    #[schema(example = "192.0.2.1")]
+    pub address: Option<String>,
+}
+
+/// What can be observed.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = Observation)]
+pub enum ObservationSchema {
+    /// TCP connections: bytes, round-trip times, retransmits, whose they are.
+    TcpFlows,
+}

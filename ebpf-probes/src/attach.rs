@@ -1,0 +1,131 @@
+//! Programs onto their hooks: what is not accepted in one way is tried in the next, and what was missing in the end is told.
+
+use std::io;
+
+use aya::Ebpf;
+use aya::programs::{BtfTracePoint, Iter, Program, ProgramError, RawTracePoint};
+use shared_protocol::frame::CapabilityLevel;
+use shared_protocol::report::ProgramCost;
+
+use crate::error::ObserveError;
+use crate::kernel::{Hooks, Kernel};
+
+/// How well an observation could be set up.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Attachment {
+    /// What is missing; nothing where all is as designed.
+    pub missing: Vec<String>,
+}
+
+impl Attachment {
+    /// How well.
+    pub const fn level(&self) -> CapabilityLevel {
+        if self.missing.is_empty() {
+            CapabilityLevel::Full
+        } else {
+            CapabilityLevel::Degraded
+        }
+    }
+}
+
+/// One hook, and the programs that fit on it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hook {
+    /// The kernel's tracepoint.
+    pub(crate) tracepoint: &'static str,
+    /// The program for it whose arguments have types. The one for plain arguments has `_plain` at its end.
+    pub(crate) typed: &'static str,
+    pub(crate) plain: &'static str,
+    /// What is not seen without it; nothing is observed at all without one where this is `None`.
+    pub(crate) without: Option<&'static str>,
+}
+
+/// Puts programs onto all hooks.
+pub(crate) fn attach(ebpf: &mut Ebpf, kernel: &Kernel, hooks: &[Hook]) -> Result<Attachment, ObserveError> {
+    let mut attachment = Attachment::default();
+    for hook in hooks {
+        let Err(source) = attach_one(ebpf, kernel, hook) else { continue };
+        match hook.without {
+            Some(without) => attachment.missing.push(format!("{without}: {} does not attach", hook.tracepoint)),
+            None => {
+                return Err(ObserveError::Program {
+                    program: hook.typed,
+                    source: Box::new(source),
+                });
+            }
+        }
+    }
+    Ok(attachment)
+}
+
+/// The error is that of the way tried first, which is the one that ought to work.
+fn attach_one(ebpf: &mut Ebpf, kernel: &Kernel, hook: &Hook) -> Result<(), ProgramError> {
+    let first = match kernel.hooks {
+        Hooks::TypedFirst => match attach_typed(ebpf, kernel, hook) {
+            Ok(()) => return Ok(()),
+            Err(error) => Some(error),
+        },
+        Hooks::PlainOnly => None,
+    };
+    attach_plain(ebpf, hook).map_err(|error| first.unwrap_or(error))
+}
+
+fn attach_typed(ebpf: &mut Ebpf, kernel: &Kernel, hook: &Hook) -> Result<(), ProgramError> {
+    let program: &mut BtfTracePoint = program(ebpf, hook.typed)?.try_into()?;
+    program.load(hook.tracepoint, &kernel.btf)?;
+    program.attach()?;
+    Ok(())
+}
+
+fn attach_plain(ebpf: &mut Ebpf, hook: &Hook) -> Result<(), ProgramError> {
+    let program: &mut RawTracePoint = program(ebpf, hook.plain)?.try_into()?;
+    program.load()?;
+    program.attach(hook.tracepoint)?;
+    Ok(())
+}
+
+/// Loads a program that goes through things whenever it is asked to.
+pub(crate) fn load_walk(ebpf: &mut Ebpf, kernel: &Kernel, walk: &Walk) -> Result<(), ProgramError> {
+    let program: &mut Iter = program(ebpf, walk.program)?.try_into()?;
+    program.load(walk.through, &kernel.btf)
+}
+
+/// Goes through them once. The program writes into its maps, and nothing to whoever reads.
+pub(crate) fn walk(ebpf: &mut Ebpf, walk: &Walk) -> Result<(), ObserveError> {
+    let failed = |source: ProgramError| ObserveError::Program {
+        program: walk.program,
+        source: Box::new(source),
+    };
+    let program: &mut Iter = program(ebpf, walk.program).and_then(TryInto::try_into).map_err(failed)?;
+    let link = program.attach().and_then(|id| program.take_link(id)).map_err(failed)?;
+    let mut file = link.into_file().map_err(|source| ObserveError::Walk {
+        program: walk.program,
+        source: io::Error::other(source),
+    })?;
+    io::copy(&mut file, &mut io::sink()).map_err(|source| ObserveError::Walk { program: walk.program, source })?;
+    Ok(())
+}
+
+/// A program that goes through all things of a kind.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Walk {
+    pub(crate) program: &'static str,
+    /// The kernel's name for the things.
+    pub(crate) through: &'static str,
+}
+
+fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Program, ProgramError> {
+    ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)
+}
+
+/// What the programs have cost so far, where the kernel counts it (`kernel.bpf_stats_enabled`).
+pub(crate) fn cost(ebpf: &Ebpf) -> Option<ProgramCost> {
+    let mut cost = ProgramCost { runs: 0, run_ns: 0 };
+    for (_, program) in ebpf.programs() {
+        if let Ok(info) = program.info() {
+            cost.runs += info.run_count();
+            cost.run_ns += u64::try_from(info.run_time().as_nanos()).unwrap_or(u64::MAX);
+        }
+    }
+    (cost.runs > 0).then_some(cost)
+}

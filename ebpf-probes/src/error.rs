@@ -1,0 +1,103 @@
+//! Why something cannot be observed, and what would mend that.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io;
+use std::path::PathBuf;
+
+use aya::maps::MapError;
+use aya::programs::ProgramError;
+use aya::{BtfError, EbpfError};
+
+/// Why something cannot be observed.
+#[derive(Debug, thiserror::Error)]
+pub enum ObserveError {
+    /// The kernel does not describe its types.
+    #[error("the kernel's description of its types (BTF) cannot be read from {}: {}", path.display(), chain(source))]
+    NoBtf {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// Why not.
+        source: BtfError,
+    },
+    /// The object cannot be loaded.
+    #[error("the programs of {object} cannot be loaded: {}", chain(source))]
+    Load {
+        /// The object.
+        object: &'static str,
+        /// What the loader or the kernel said.
+        source: Box<EbpfError>,
+    },
+    /// A program that the observation cannot do without is not accepted, or its hook is not there.
+    #[error("the program {program} is not accepted by this kernel: {}", chain(source))]
+    Program {
+        /// The program.
+        program: &'static str,
+        /// What the loader or the kernel said.
+        source: Box<ProgramError>,
+    },
+    /// A program that goes through things of the kernel came to no end.
+    #[error("the program {program} came to no end: {}", chain(source))]
+    Walk {
+        /// The program.
+        program: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The object lacks something that this crate expects in it.
+    #[error("the object {object} has no {what}")]
+    Missing {
+        /// The object.
+        object: &'static str,
+        /// What.
+        what: &'static str,
+    },
+    /// What the programs count cannot be read.
+    #[error("what the programs count cannot be read: {}", chain(.0))]
+    Read(#[from] MapError),
+}
+
+impl ObserveError {
+    /// What would mend it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::NoBtf { .. } => "a kernel built with CONFIG_DEBUG_INFO_BTF, or its BTF in a file named by `observe.btf` of the owner's configuration",
+            Self::Load { .. } | Self::Program { .. } | Self::Walk { .. } | Self::Missing { .. } | Self::Read(_) if self.is_permission() => {
+                "give the observer CAP_BPF and CAP_PERFMON, as its unit does; under lockdown the kernel lets nobody observe"
+            }
+            Self::Load { .. } | Self::Program { .. } => "a kernel of version 5.8 or later that has this hook",
+            Self::Missing { .. } => "a build of this program whose objects match it",
+            Self::Walk { .. } | Self::Read(_) => "the observer's log says more",
+        }
+    }
+
+    /// Whether the kernel refused for want of a right.
+    fn is_permission(&self) -> bool {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(self);
+        let sources = std::iter::from_fn(|| {
+            let this = cause?;
+            cause = this.source();
+            Some(this)
+        });
+        sources
+            .filter_map(|error| error.downcast_ref::<io::Error>())
+            .any(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    }
+}
+
+/// An error with what lies beneath it, in one line: of a verifier's log the last lines, where it says why.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut beneath = error.source();
+    while let Some(cause) = beneath {
+        let _infallible = write!(text, ": {cause}");
+        beneath = cause.source();
+    }
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let (first, rest) = lines.split_first().map_or(("", &[][..]), |(first, rest)| (*first, rest));
+    let last = rest.iter().skip(rest.len().saturating_sub(LINES_KEPT)).copied();
+    std::iter::once(first).chain(last).collect::<Vec<_>>().join(" | ")
+}
+
+/// Lines of a verifier's log that are repeated.
+const LINES_KEPT: usize = 3;

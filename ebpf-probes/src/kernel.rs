@@ -1,0 +1,62 @@
+//! The running kernel: what it says about its types, and which hooks are tried.
+
+use std::path::{Path, PathBuf};
+
+use aya::{Btf, Endianness};
+
+use crate::error::ObserveError;
+
+/// The running kernel.
+#[derive(Debug)]
+pub struct Kernel {
+    pub(crate) btf: Btf,
+    pub(crate) hooks: Hooks,
+}
+
+impl Drop for Kernel {
+    /// What a kernel says about its types is some ten megabytes, in pieces: whoever keeps running gives them back.
+    fn drop(&mut self) {
+        drop(std::mem::take(&mut self.btf));
+        #[cfg(target_env = "gnu")]
+        // SAFETY: it takes no pointer, and may be called at any time by any thread.
+        unsafe {
+            libc::malloc_trim(0);
+        }
+    }
+}
+
+/// Which hooks are tried, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hooks {
+    /// Tracepoints whose arguments the kernel knows the types of, then those it does not.
+    TypedFirst,
+    /// Only tracepoints whose arguments are plain numbers to the kernel: all that there is where it does not describe its own types.
+    PlainOnly,
+}
+
+impl Kernel {
+    /// Reads the kernel's description of its types, from a file where the kernel itself carries none.
+    ///
+    /// # Errors
+    /// [`ObserveError::NoBtf`].
+    pub fn read(file: Option<&Path>) -> Result<Self, ObserveError> {
+        let path = file.map_or_else(|| PathBuf::from(OWN), Path::to_owned);
+        match Btf::parse_file(&path, Endianness::default()) {
+            Ok(btf) => Ok(Self {
+                btf,
+                hooks: if file.is_some() { Hooks::PlainOnly } else { Hooks::TypedFirst },
+            }),
+            Err(source) => Err(ObserveError::NoBtf { path, source }),
+        }
+    }
+
+    /// The same kernel with a choice of hooks.
+    #[must_use]
+    pub fn with_hooks(mut self, hooks: Hooks) -> Self {
+        self.hooks = hooks;
+        self
+    }
+}
+
+/// Where a kernel describes its own types.
+const OWN: &str = "/sys/kernel/btf/vmlinux";

@@ -1,0 +1,42 @@
+//! What the kernel saw: the programs, and the only crate that loads them.
+//!
+//! `programs/*.bpf.c` are built by `cargo xtask ebpf` into the objects beside them, which are part of this crate: building it needs neither
+//! clang nor kernel headers. [`Observing`] loads those of one observation, decides by trying what this kernel allows, and turns what they
+//! count into findings. All that is loaded goes away with it, or with its process.
+//!
+//! It imports `shared-protocol` only, opens no socket, reads no clock and starts no thread: whoever observes says when to look.
+//!
+//! ```no_run
+//! # fn example() -> Result<(), ebpf_probes::ObserveError> {
+//! use ebpf_probes::{Ask, Kernel, Observing};
+//! use shared_protocol::spec::{ProbeSpec, Observation};
+//!
+//! let kernel = Kernel::read(None)?;
+//! let ask = Ask { observation: Observation::TcpFlows, top: 20, port: None, address: None, masked: &[], check_port: 0 };
+//! let mut observing = Observing::start(&kernel, &ask)?;
+//! observing.gather(); // ten times a second
+//! let seen = observing.seen()?;
+//! # Ok(())
+//! # }
+//! ```
+#![expect(
+    unsafe_code,
+    reason = "what programs write is read as the plain data that their BTF says it is; a test compares the two"
+)]
+
+mod attach;
+mod capability;
+mod endpoint;
+mod error;
+mod kernel;
+#[cfg(test)]
+mod layout;
+mod object;
+mod observing;
+mod tcp_flows;
+
+pub use attach::Attachment;
+pub use capability::capabilities;
+pub use error::ObserveError;
+pub use kernel::{Hooks, Kernel};
+pub use observing::{Ask, Observing};

@@ -1,0 +1,59 @@
+//! The built objects, part of this crate: one for each file in C beside them.
+
+use aya::{Ebpf, EbpfLoader};
+
+use crate::error::ObserveError;
+use crate::kernel::Kernel;
+
+/// A built object.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Object {
+    pub(crate) name: &'static str,
+    pub(crate) bytes: &'static [u8],
+}
+
+impl Object {
+    /// Takes the object in with what is set before, and makes its maps. Programs are loaded one by one.
+    pub(crate) fn open<'a>(self, kernel: &'a Kernel, set: impl FnOnce(&mut EbpfLoader<'a>)) -> Result<Ebpf, ObserveError> {
+        let mut loader = EbpfLoader::new();
+        loader.btf(Some(&kernel.btf));
+        set(&mut loader);
+        loader.load(self.bytes).map_err(|source| ObserveError::Load {
+            object: self.name,
+            source: Box::new(source),
+        })
+    }
+}
+
+pub(crate) const TCP_FLOWS: Object = Object {
+    name: "tcp_flows",
+    bytes: aya::include_bytes_aligned!("../programs/tcp_flows.bpf.o"),
+};
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    const OBJECTS: [Object; 1] = [TCP_FLOWS];
+    const HASHES: &str = include_str!("../programs/objects.sha256");
+
+    #[test]
+    fn every_object_has_the_hash_that_stands_beside_it() {
+        let listed: BTreeMap<&str, &str> = HASHES
+            .lines()
+            .filter_map(|line| line.split_once("  ").map(|(hash, file)| (file, hash)))
+            .collect();
+        let embedded: BTreeMap<String, String> = OBJECTS
+            .iter()
+            .map(|object| {
+                let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, object.bytes);
+                let hash: Vec<String> = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+                (format!("{}.bpf.o", object.name), hash.concat())
+            })
+            .collect();
+        let listed: BTreeMap<String, String> = listed.into_iter().map(|(file, hash)| (file.to_owned(), hash.to_owned())).collect();
+        assert_eq!(embedded, listed);
+    }
+}

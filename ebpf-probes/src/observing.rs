@@ -1,0 +1,109 @@
+//! One observation under way: the single match from its name to its programs.
+
+use std::net::IpAddr;
+
+use shared_protocol::report::{Masked, ProgramCost, Seen, SelfCheck};
+use shared_protocol::spec::Observation;
+
+use crate::attach::Attachment;
+use crate::error::ObserveError;
+use crate::kernel::Kernel;
+use crate::tcp_flows::TcpFlows;
+
+/// What is asked of an observation.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    /// What is observed.
+    pub observation: Observation,
+    /// Most entries told.
+    pub top: usize,
+    /// Only what has this port at one of its ends.
+    pub port: Option<u16>,
+    /// Only what has this address at one of its ends.
+    pub address: Option<IpAddr>,
+    /// What the owner hides.
+    pub masked: &'a [Masked],
+    /// The loopback port to which whoever asked tries to connect, to check that anything is seen; 0 for none.
+    pub check_port: u16,
+}
+
+impl Ask<'_> {
+    /// Everything that there is to see, unchecked.
+    pub const fn everything(observation: Observation) -> Self {
+        Self {
+            observation,
+            top: 1,
+            port: None,
+            address: None,
+            masked: &[],
+            check_port: 0,
+        }
+    }
+}
+
+/// An observation under way. Its programs and maps are gone when it is dropped.
+pub struct Observing(Kind);
+
+enum Kind {
+    TcpFlows(TcpFlows),
+}
+
+impl Observing {
+    /// Loads the programs and puts them onto their hooks.
+    ///
+    /// # Errors
+    /// [`ObserveError`]: with its remedy.
+    pub fn start(kernel: &Kernel, ask: &Ask<'_>) -> Result<Self, ObserveError> {
+        Ok(Self(match ask.observation {
+            Observation::TcpFlows => Kind::TcpFlows(TcpFlows::start(kernel, ask)?),
+        }))
+    }
+
+    /// How well it could be set up.
+    pub const fn attachment(&self) -> &Attachment {
+        match &self.0 {
+            Kind::TcpFlows(flows) => flows.attachment(),
+        }
+    }
+
+    /// Takes in what the programs have told since. Rare things wait in a ring: called seldom, it overflows, which is counted.
+    pub fn gather(&mut self) {
+        match &mut self.0 {
+            Kind::TcpFlows(flows) => flows.gather(),
+        }
+    }
+
+    /// What was seen up to now.
+    ///
+    /// # Errors
+    /// [`ObserveError::Read`] where the kernel does not give out what was counted.
+    pub fn seen(&mut self) -> Result<Seen, ObserveError> {
+        match &mut self.0 {
+            Kind::TcpFlows(flows) => Ok(Seen::TcpFlows(flows.seen()?)),
+        }
+    }
+
+    /// What the kernel saw and could not tell, up to now.
+    ///
+    /// # Errors
+    /// [`ObserveError::Read`].
+    pub fn lost(&self) -> Result<u64, ObserveError> {
+        match &self.0 {
+            Kind::TcpFlows(flows) => flows.lost(),
+        }
+    }
+
+    /// Whether the programs saw what was done to check them.
+    pub const fn self_check(&self) -> SelfCheck {
+        match &self.0 {
+            Kind::TcpFlows(flows) => flows.self_check(),
+        }
+    }
+
+    /// What the programs have cost up to now, where the kernel counts it.
+    pub fn cost(&self) -> Option<ProgramCost> {
+        match &self.0 {
+            Kind::TcpFlows(flows) => flows.cost(),
+        }
+    }
+}

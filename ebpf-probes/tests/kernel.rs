@@ -1,0 +1,153 @@
+//! The programs in the running kernel: what they see of connections that the test makes, by each kind of hook.
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+
+    use ebpf_probes::{Ask, Hooks, Kernel, Observing, capabilities};
+    use shared_protocol::frame::CapabilityLevel;
+    use shared_protocol::report::{FlowsSeen, Seen, SelfCheck};
+    use shared_protocol::spec::Observation;
+
+    fn flows(observing: &mut Observing) -> FlowsSeen {
+        observing.gather();
+        let Seen::TcpFlows(seen) = observing.seen().unwrap();
+        seen
+    }
+
+    /// Sends so many bytes over a connection of its own, and closes it at both ends.
+    fn exchange(listener: &TcpListener, bytes: usize) {
+        let mut here = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut there, _) = listener.accept().unwrap();
+        here.write_all(&vec![1; bytes]).unwrap();
+        drop(here);
+        assert_eq!(there.read_to_end(&mut Vec::new()).unwrap(), bytes);
+    }
+
+    fn ask(port: u16) -> Ask<'static> {
+        Ask {
+            top: 10,
+            port: Some(port),
+            ..Ask::everything(Observation::TcpFlows)
+        }
+    }
+
+    #[test]
+    fn hooks_without_types_see_the_same() {
+        let kernel = Kernel::read(None).unwrap().with_hooks(Hooks::PlainOnly);
+        for address in [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), SocketAddr::from((Ipv6Addr::LOCALHOST, 0))] {
+            let listener = TcpListener::bind(address).unwrap();
+            let mut observing = Observing::start(&kernel, &ask(listener.local_addr().unwrap().port())).unwrap();
+            exchange(&listener, 30_000);
+            let seen = flows(&mut observing);
+            assert_eq!(
+                (seen.totals.flows, seen.totals.closed, seen.totals.sent_bytes, seen.totals.received_bytes),
+                (2, 2, 30_000, 30_000)
+            );
+            assert!(seen.flows.iter().all(|flow| flow.local.ip() == listener.local_addr().unwrap().ip()), "{seen:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_was_asked_for_is_seen_and_the_check_is_in_no_number() {
+        let kernel = Kernel::read(None).unwrap();
+        let (one, other) = (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+        let held = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut observing = Observing::start(
+            &kernel,
+            &Ask {
+                check_port: held.port(),
+                ..ask(one.local_addr().unwrap().port())
+            },
+        )
+        .unwrap();
+        assert_eq!(observing.self_check(), SelfCheck::Failed);
+        exchange(&one, 10);
+        exchange(&other, 20);
+        TcpStream::connect(held).unwrap_err();
+        let seen = flows(&mut observing);
+        assert_eq!((seen.totals.flows, seen.totals.sent_bytes), (2, 10), "{seen:?}");
+        assert_eq!(observing.self_check(), SelfCheck::Passed);
+        let mut nobody = Observing::start(
+            &kernel,
+            &Ask {
+                address: Some("127.0.0.77".parse().unwrap()),
+                ..ask(one.local_addr().unwrap().port())
+            },
+        )
+        .unwrap();
+        exchange(&one, 10);
+        assert_eq!(flows(&mut nobody).totals.flows, 0);
+    }
+
+    #[test]
+    fn two_observations_of_the_same_kind_do_not_disturb_each_other() {
+        let kernel = Kernel::read(None).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut first = Observing::start(&kernel, &ask(port)).unwrap();
+        exchange(&listener, 100);
+        let mut second = Observing::start(&kernel, &ask(port)).unwrap();
+        exchange(&listener, 200);
+        assert_eq!((flows(&mut first).totals.sent_bytes, flows(&mut second).totals.sent_bytes), (300, 200));
+        drop(first);
+        exchange(&listener, 400);
+        assert_eq!(flows(&mut second).totals.sent_bytes, 600);
+    }
+
+    /// Nobody looks at the ring while more connections end than it has room for.
+    #[test]
+    fn what_the_ring_has_no_room_for_is_counted() {
+        let kernel = Kernel::read(None).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut observing = Observing::start(&kernel, &ask(listener.local_addr().unwrap().port())).unwrap();
+        let rounds = 3_300;
+        for _ in 0..rounds {
+            exchange(&listener, 1);
+        }
+        let (seen, lost) = (flows(&mut observing), observing.lost().unwrap());
+        assert!(lost > 0);
+        assert_eq!(seen.totals.flows + lost, 2 * rounds);
+    }
+
+    #[test]
+    fn job_26_a_kernel_without_btf_is_unavailable_and_says_what_mends_it() {
+        let told = capabilities(&Kernel::read(Some("/nonexistent".as_ref())));
+        assert_eq!(told.len(), Observation::ALL.len());
+        for capability in told {
+            assert_eq!(capability.level, CapabilityLevel::Unavailable);
+            assert!(capability.reason.unwrap().contains("/nonexistent"));
+            assert!(capability.remedy.unwrap().contains("CONFIG_DEBUG_INFO_BTF"));
+        }
+        // A file that holds something else.
+        assert!(Kernel::read(Some("/proc/self/exe".as_ref())).is_err());
+    }
+
+    #[test]
+    fn job_26_without_the_right_to_load_it_is_unavailable_and_says_which_is_missing() {
+        let told = std::thread::spawn(|| {
+            rustix::thread::set_capabilities(
+                None,
+                rustix::thread::CapabilitySets {
+                    effective: rustix::thread::CapabilitySet::empty(),
+                    permitted: rustix::thread::CapabilitySet::empty(),
+                    inheritable: rustix::thread::CapabilitySet::empty(),
+                },
+            )
+            .unwrap();
+            capabilities(&Kernel::read(None))
+        });
+        for capability in told.join().unwrap() {
+            assert_eq!(capability.level, CapabilityLevel::Unavailable, "{capability:?}");
+            assert!(capability.remedy.unwrap().contains("CAP_BPF and CAP_PERFMON"));
+        }
+    }
+
+    #[test]
+    fn everything_is_full_where_the_hooks_are_there() {
+        for capability in capabilities(&Kernel::read(None)) {
+            assert_eq!((capability.level, &capability.reason), (CapabilityLevel::Full, &None), "{capability:?}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The `[observe]` table: what the owner lets be observed on this host, once `allow_probes` lists `observe`. Agent and observer read the same file.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use shared_protocol::end::RefuseReason;
+use shared_protocol::report::Masked;
+use shared_protocol::spec::{Observation, ObserveSpec};
+
+use crate::policy::Refused;
+
+/// What may be observed, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ObserveSettings {
+    /// The observations that may be made.
+    pub allow: BTreeSet<Observation>,
+    /// Longest observation, seconds.
+    pub max_duration_s: u32,
+    /// What is hidden from whoever asks.
+    pub mask: Vec<Masked>,
+    /// The observer's socket.
+    pub socket: PathBuf,
+    /// A file with the BTF of this kernel, where it carries none itself.
+    pub btf: Option<PathBuf>,
+}
+
+impl Default for ObserveSettings {
+    fn default() -> Self {
+        Self {
+            allow: Observation::ALL.into(),
+            max_duration_s: 300,
+            mask: Vec::new(),
+            socket: SOCKET.into(),
+            btf: None,
+        }
+    }
+}
+
+impl ObserveSettings {
+    /// Whether an observation may be made.
+    ///
+    /// # Errors
+    /// [`Refused`] with the rule.
+    pub fn check(&self, spec: &ObserveSpec) -> Result<(), Refused> {
+        if !self.allow.contains(&spec.observation) {
+            return Err(Refused {
+                reason: RefuseReason::PolicyDenied,
+                rule: "observe.allow",
+                message: format!("the owner of this agent does not allow the observation {} (observe.allow)", spec.observation),
+            });
+        }
+        let most = self.max_duration_s;
+        if spec.duration_s > most {
+            return Err(Refused {
+                reason: RefuseReason::CapExceeded,
+                rule: "observe.max_duration_s",
+                message: format!("the owner of this agent allows {most} seconds (observe.max_duration_s)"),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Where the observer's unit puts its socket.
+const SOCKET: &str = "/run/probe-agent-observe/observe.sock";
+
+#[cfg(test)]
+mod tests {
+    use shared_protocol::spec::ProbeSpec;
+
+    use super::*;
+
+    fn spec(options: &str) -> ObserveSpec {
+        let text = format!(r#"{{"probe":"observe","observation":"tcp_flows"{options}}}"#);
+        let ProbeSpec::Observe(spec) = ProbeSpec::parse(&text).unwrap() else {
+            panic!("another probe")
+        };
+        spec
+    }
+
+    #[test]
+    fn what_the_owner_does_not_allow_is_refused_by_its_rule() {
+        let settings = ObserveSettings::default();
+        assert!(settings.check(&spec("")).is_ok());
+        assert!(settings.check(&spec(r#","duration_s":300"#)).is_ok());
+        assert_eq!(settings.check(&spec(r#","duration_s":301"#)).unwrap_err().rule, "observe.max_duration_s");
+        let none: ObserveSettings = toml::from_str("allow = []").unwrap();
+        assert_eq!(none.check(&spec("")).unwrap_err().rule, "observe.allow");
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        for text in [
+            "allow = [\"everything\"]",
+            "allow = \"tcp_flows\"",
+            "mask = [\"payload\"]",
+            "max_duration = 5",
+            "max_duration_s = -1",
+        ] {
+            assert!(toml::from_str::<ObserveSettings>(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Observations as `probe-agent probe` prints them.
+
+use std::io::{self, Write};
+
+use shared_protocol::event::ObserveEvent;
+use shared_protocol::report::Seen;
+
+pub(super) fn print(event: &ObserveEvent, out: &mut impl Write) -> io::Result<()> {
+    match event {
+        ObserveEvent::Started { observation, missing, .. } => {
+            writeln!(out, "observing {observation}")?;
+            missing.iter().try_for_each(|missing| writeln!(out, "not seen: {missing}"))
+        }
+        ObserveEvent::Window(window) => {
+            writeln!(out, "window {}  at_us {}  lost {}", window.seq, window.at_us, window.lost)?;
+            print_seen(&window.seen, out)
+        }
+    }
+}
+
+pub(super) fn print_seen(seen: &Seen, out: &mut impl Write) -> io::Result<()> {
+    match seen {
+        Seen::TcpFlows(seen) => {
+            let totals = seen.totals;
+            writeln!(
+                out,
+                "{} connections, {} opened, {} closed, {} failed, sent {} received {} bytes",
+                totals.flows, totals.opened, totals.closed, totals.failed, totals.sent_bytes, totals.received_bytes
+            )?;
+            seen.flows.iter().try_for_each(|flow| {
+                let command = flow.command.as_deref().unwrap_or("-");
+                writeln!(
+                    out,
+                    "{} {}  {command}  sent {} received {}",
+                    flow.local, flow.remote, flow.sent_bytes, flow.received_bytes
+                )
+            })
+        }
+    }
+}

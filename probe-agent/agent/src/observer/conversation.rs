@@ -1,0 +1,132 @@
+//! One conversation: what the agent asks, and what it is told.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_probes::observe::message::{self, ASK_BYTES, Ask, Inbox, Told};
+use ebpf_probes::Kernel;
+use shared_protocol::fault::ErrorCode;
+use shared_protocol::spec::{ObserveSpec, ProbeSpec};
+use tokio::net::UnixStream;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::Observer;
+use super::watch::Watch;
+
+/// Holds it to its end.
+pub(super) async fn hold(mut stream: UnixStream, observer: Arc<Observer>, stop: CancellationToken) {
+    let mut inbox = Inbox::new(ASK_BYTES);
+    let asked = tokio::time::timeout(ASK_TIME, inbox.receive(&mut stream)).await;
+    let held = match asked {
+        Ok(Ok(Ask::Capabilities)) => {
+            let told = Told::Capabilities {
+                observations: observer.capabilities.clone(),
+            };
+            tell(&mut stream, &told).await
+        }
+        Ok(Ok(Ask::Observe {
+            spec: ProbeSpec::Observe(spec),
+            check_port,
+        })) => observe(&mut stream, &mut inbox, &observer, (&spec, check_port), &stop).await,
+        Ok(Ok(Ask::Observe { .. } | Ask::Stop)) => refuse(&mut stream, ErrorCode::Internal, "this is not an observation").await,
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    };
+    if let Err(error) = held {
+        tracing::debug!(%error, "a conversation ended early");
+    }
+}
+
+async fn observe(
+    stream: &mut UnixStream,
+    inbox: &mut Inbox,
+    observer: &Observer,
+    (spec, check_port): (&ObserveSpec, u16),
+    stop: &CancellationToken,
+) -> io::Result<()> {
+    if let Err(refused) = observer.settings.check(spec) {
+        return refuse(stream, ErrorCode::PolicyDenied, &refused.message).await;
+    }
+    let Ok(_place) = observer.room.try_acquire() else {
+        return refuse(stream, ErrorCode::Resource, "as many observations run on this host as may at the same time").await;
+    };
+    // Read each time: kept, it would be most of what this process needs.
+    let started = Kernel::read(observer.settings.btf.as_deref()).and_then(|kernel| Watch::start(&kernel, spec, check_port, &observer.settings.mask));
+    let mut watch = match started {
+        Ok(watch) => watch,
+        Err(error) => return refuse(stream, ErrorCode::PermissionMissing, &format!("{error} ({})", error.remedy())).await,
+    };
+    tell(stream, &watch.started()).await?;
+    let told = drive(stream, inbox, &mut watch, spec, stop).await?;
+    tell(stream, &told).await
+}
+
+/// Looks, tells, and comes to an end when the time is over or somebody says so.
+async fn drive(stream: &mut UnixStream, inbox: &mut Inbox, watch: &mut Watch, spec: &ObserveSpec, stop: &CancellationToken) -> io::Result<Told> {
+    let mut looks = tokio::time::interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut windows = tokio::time::interval_at(from_here(spec.interval()), spec.interval());
+    windows.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let end = tokio::time::sleep(spec.duration());
+    tokio::pin!(end);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut end => break,
+            () = stop.cancelled() => break,
+            asked = inbox.receive(stream) => match asked {
+                Ok(Ask::Stop) => break,
+                Ok(Ask::Capabilities | Ask::Observe { .. }) => {
+                    return Ok(Told::Refused {
+                        code: ErrorCode::Internal,
+                        message: "one conversation is about one observation".to_owned(),
+                    });
+                }
+                // The agent is gone, and with it whoever wanted to know.
+                Err(error) => return Err(error),
+            },
+            _ = windows.tick() => match watch.window() {
+                Ok(window) => tell(stream, &Told::Window(window)).await?,
+                Err(error) => return Ok(broken(&error)),
+            },
+            _ = looks.tick() => watch.gather(),
+        }
+    }
+    Ok(watch.end().unwrap_or_else(|error| broken(&error)))
+}
+
+#[expect(clippy::disallowed_methods, reason = "an interval of the runtime begins at an instant of the runtime")]
+fn from_here(interval: Duration) -> Instant {
+    Instant::now() + interval
+}
+
+fn broken(error: &ebpf_probes::ObserveError) -> Told {
+    Told::Refused {
+        code: ErrorCode::Internal,
+        message: error.to_string(),
+    }
+}
+
+async fn refuse(stream: &mut UnixStream, code: ErrorCode, message: &str) -> io::Result<()> {
+    let told = Told::Refused {
+        code,
+        message: message.to_owned(),
+    };
+    tell(stream, &told).await
+}
+
+/// An agent that does not listen must not keep programs in the kernel.
+async fn tell(stream: &mut UnixStream, told: &Told) -> io::Result<()> {
+    tokio::time::timeout(TELL_TIME, message::send(stream, told))
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// Time between two looks at the rings of an observation.
+pub(super) const LOOK: Duration = Duration::from_millis(100);
+/// How long whoever connects may take to say what it wants.
+const ASK_TIME: Duration = Duration::from_secs(5);
+/// How long it may take to listen.
+const TELL_TIME: Duration = Duration::from_secs(5);

@@ -1,0 +1,222 @@
+//! Observations: asked of the observer, a process of its own beside the agent, which alone may look into the kernel.
+//!
+//! The agent asks, makes a connection to itself by which the observer sees that its programs see, hands on what comes, and judges.
+
+use std::io;
+use std::time::Duration;
+
+use shared_protocol::event::{ObserveEvent, ObserveWindow, ProbeEvent};
+use shared_protocol::fault::{ErrorCode, Fault, Status};
+use shared_protocol::frame::CapabilityLevel;
+use shared_protocol::report::{Findings, ObserveFindings, Report, SelfCheck};
+use shared_protocol::spec::{ObserveSpec, ProbeSpec};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+pub mod message;
+mod observer;
+
+pub use observer::Observer;
+
+use message::{Ask, Told};
+
+use crate::net::observer::{Conversation, OwnConnection};
+use crate::record::{Completeness, Found, Record};
+use crate::table::ProbeContext;
+use crate::verdict::{Stop, Verdict, error};
+
+/// Runs an observation to its report.
+pub(crate) async fn run(options: &ObserveSpec, context: &ProbeContext, events: &mpsc::Sender<ProbeEvent>, cancel: &CancellationToken) -> Report {
+    let record = Record::begin(context.clock);
+    let mut run = Run {
+        options,
+        events,
+        last: None,
+        level: CapabilityLevel::Full,
+        missing: Vec::new(),
+        findings: None,
+    };
+    let outcome = run.observe(&context.observer, cancel).await;
+    let findings = run.findings.take().or_else(|| run.findings_so_far());
+    let found = Found {
+        resolved: Vec::new(),
+        findings: findings.map(|findings| Findings::Observe(Box::new(findings))),
+        completeness: Completeness::Whole,
+    };
+    record.end(outcome, found)
+}
+
+/// An observation under way, with what it has so far.
+struct Run<'a> {
+    options: &'a ObserveSpec,
+    events: &'a mpsc::Sender<ProbeEvent>,
+    last: Option<ObserveWindow>,
+    level: CapabilityLevel,
+    missing: Vec<String>,
+    findings: Option<ObserveFindings>,
+}
+
+impl Run<'_> {
+    async fn observe(&mut self, observer: &Observer, cancel: &CancellationToken) -> Result<Verdict, Stop> {
+        let own = OwnConnection::prepare().map_err(|cause| agent(ErrorCode::Resource, format!("no port of its own to check the programs with: {cause}")))?;
+        let mut conversation = observer.converse().await.map_err(|cause| agent(ErrorCode::PermissionMissing, cause))?;
+        let ask = Ask::Observe {
+            spec: ProbeSpec::Observe(self.options.clone()),
+            check_port: own.port(),
+        };
+        conversation.ask(&ask).await.map_err(|cause| gone(&cause))?;
+        let mut stopping = false;
+        loop {
+            let told = tokio::select! {
+                biased;
+                () = cancel.cancelled(), if !stopping => {
+                    stopping = true;
+                    conversation.ask(&Ask::Stop).await.map_err(|cause| gone(&cause))?;
+                    continue;
+                }
+                told = self.next(&mut conversation, if stopping { STOP_TIME } else { self.options.interval() + ANSWER_TIME }) => told,
+            };
+            match told {
+                Ok(Told::Started { level, missing }) => self.started(level, missing, &own).await,
+                Ok(Told::Window(window)) => self.window(window),
+                Ok(Told::Ended(findings)) => {
+                    let verdict = judge(&findings);
+                    self.findings = Some(*findings);
+                    return if stopping { Err(Stop::Cancelled) } else { Ok(verdict) };
+                }
+                Ok(Told::Refused { code, message }) => return Err(refused(code, message)),
+                Ok(Told::Capabilities { .. }) => return Err(agent(ErrorCode::Internal, "the observer answered something else than was asked".to_owned())),
+                Err(_) if stopping => return Err(Stop::Cancelled),
+                Err(stop) => return Err(stop),
+            }
+        }
+    }
+
+    async fn next(&self, conversation: &mut Conversation, within: Duration) -> Result<Told, Stop> {
+        match tokio::time::timeout(within, conversation.hear()).await {
+            Ok(told) => told.map_err(|cause| gone(&cause)),
+            Err(_) => Err(agent(ErrorCode::Timeout, "the observer has fallen silent".to_owned())),
+        }
+    }
+
+    async fn started(&mut self, level: CapabilityLevel, missing: Vec<String>, own: &OwnConnection) {
+        self.tell(ObserveEvent::Started {
+            observation: self.options.observation,
+            level,
+            missing: missing.clone(),
+        });
+        (self.level, self.missing) = (level, missing);
+        own.try_once().await;
+    }
+
+    fn window(&mut self, window: ObserveWindow) {
+        self.last = Some(window.clone());
+        self.tell(ObserveEvent::Window(Box::new(window)));
+    }
+
+    /// What the last window said, where the observer itself did not come to an end.
+    fn findings_so_far(&mut self) -> Option<ObserveFindings> {
+        let last = self.last.take()?;
+        Some(ObserveFindings {
+            level: self.level,
+            missing: std::mem::take(&mut self.missing),
+            self_check: SelfCheck::Failed,
+            observed_us: last.at_us,
+            windows: last.seq + 1,
+            lost: last.lost,
+            masked: Vec::new(),
+            cost: None,
+            seen: last.seen,
+        })
+    }
+
+    /// Tells a partial finding, if the channel has room: the report holds what counts.
+    fn tell(&self, event: ObserveEvent) {
+        if self.events.try_send(ProbeEvent::Observe(event)).is_err() {
+            tracing::trace!("event dropped: the channel is full or closed");
+        }
+    }
+}
+
+fn judge(findings: &ObserveFindings) -> Verdict {
+    if findings.self_check == SelfCheck::Failed {
+        let message = "the programs did not see the connection that was made to check them: that something was not seen means nothing";
+        return Verdict::failed(Fault::Agent, ErrorCode::Internal, message);
+    }
+    let degraded = |code, message| Verdict::of(Status::Degraded, Fault::Agent, error(code, message));
+    if findings.lost > 0 {
+        return degraded(
+            ErrorCode::Resource,
+            format!("the kernel saw {} things for which there was no room; they are in no number", findings.lost),
+        );
+    }
+    match findings.level {
+        CapabilityLevel::Full => Verdict::ok(),
+        CapabilityLevel::Degraded | CapabilityLevel::Unavailable => {
+            degraded(ErrorCode::PermissionMissing, format!("not seen: {}", findings.missing.join("; ")))
+        }
+    }
+}
+
+fn refused(code: ErrorCode, message: String) -> Stop {
+    let fault = if code == ErrorCode::PolicyDenied { Fault::Policy } else { Fault::Agent };
+    Stop::failed(fault, code, message)
+}
+
+fn agent(code: ErrorCode, message: String) -> Stop {
+    Stop::failed(Fault::Agent, code, message)
+}
+
+fn gone(cause: &io::Error) -> Stop {
+    let message = if cause.kind() == io::ErrorKind::InvalidData {
+        format!("the observer said something that cannot be read: {cause}")
+    } else {
+        format!("the observer ended before the observation did: {cause}")
+    };
+    agent(ErrorCode::Internal, message)
+}
+
+/// How long the observer may take beside what it was asked to.
+const ANSWER_TIME: Duration = Duration::from_secs(8);
+/// How long it may take to say what it has when it is stopped.
+const STOP_TIME: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use shared_protocol::report::{FlowsSeen, Seen};
+
+    use super::*;
+
+    fn findings() -> ObserveFindings {
+        ObserveFindings {
+            level: CapabilityLevel::Full,
+            missing: Vec::new(),
+            self_check: SelfCheck::Passed,
+            observed_us: 1,
+            windows: 1,
+            lost: 0,
+            masked: Vec::new(),
+            cost: None,
+            seen: Seen::TcpFlows(FlowsSeen::default()),
+        }
+    }
+
+    #[test]
+    fn what_was_not_seen_is_never_called_nothing() {
+        assert_eq!(judge(&findings()), Verdict::ok());
+        let blind = ObserveFindings {
+            self_check: SelfCheck::Failed,
+            ..findings()
+        };
+        assert_eq!((judge(&blind).status, judge(&blind).fault), (Status::Failed, Fault::Agent));
+        let lossy = ObserveFindings { lost: 3, ..findings() };
+        assert_eq!(judge(&lossy).status, Status::Degraded);
+        assert!(judge(&lossy).error.unwrap().message.contains(" 3 "));
+        let partial = ObserveFindings {
+            level: CapabilityLevel::Degraded,
+            missing: vec!["retransmits".to_owned()],
+            ..findings()
+        };
+        assert_eq!(judge(&partial).status, Status::Degraded);
+    }
+}

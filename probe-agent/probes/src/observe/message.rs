@@ -1,0 +1,160 @@
+//! What agent and observer say to each other: JSON after its length, over a Unix socket. Both ends bound what they read.
+
+use std::io;
+
+use bytes::{Buf, BytesMut};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use shared_protocol::event::ObserveWindow;
+use shared_protocol::fault::ErrorCode;
+use shared_protocol::frame::{CapabilityLevel, ObservationCapability};
+use shared_protocol::report::ObserveFindings;
+use shared_protocol::spec::ProbeSpec;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// What the agent asks. One conversation is about one thing; ending it ends the observation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub enum Ask {
+    /// What can be observed?
+    Capabilities,
+    /// Observe.
+    Observe {
+        /// What, how long, how often.
+        spec: ProbeSpec,
+        /// The loopback port to which the agent will try to connect once the programs are in place.
+        check_port: u16,
+    },
+    /// Say what was seen so far, and end.
+    Stop,
+}
+
+/// What the observer tells.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "told", rename_all = "snake_case")]
+pub enum Told {
+    /// This can be observed.
+    Capabilities {
+        /// Each observation.
+        observations: Vec<ObservationCapability>,
+    },
+    /// The programs are in place.
+    Started {
+        /// How well.
+        level: CapabilityLevel,
+        /// What is missing.
+        missing: Vec<String>,
+    },
+    /// One interval is over.
+    Window(ObserveWindow),
+    /// The observation is over.
+    Ended(Box<ObserveFindings>),
+    /// It will not be made, or cannot go on.
+    Refused {
+        /// Why, as a code.
+        code: ErrorCode,
+        /// Why, as a sentence.
+        message: String,
+    },
+}
+
+/// Sends one message.
+///
+/// # Errors
+/// Where the other end is gone.
+pub async fn send(to: &mut (impl AsyncWrite + Unpin), message: &impl Serialize) -> io::Result<()> {
+    let text = serde_json::to_vec(message)?;
+    let length = u32::try_from(text.len()).map_err(io::Error::other)?;
+    let mut bytes = length.to_be_bytes().to_vec();
+    bytes.extend(text);
+    to.write_all(&bytes).await?;
+    to.flush().await
+}
+
+/// What has come and is not yet a whole message. A wait that is given up loses nothing.
+#[derive(Debug)]
+pub struct Inbox {
+    come: BytesMut,
+    most: usize,
+}
+
+impl Inbox {
+    /// For messages of at most so many bytes.
+    pub fn new(most: usize) -> Self {
+        Self { come: BytesMut::new(), most }
+    }
+
+    /// Receives one message.
+    ///
+    /// # Errors
+    /// Where the other end is gone (`UnexpectedEof`), or what it says is too long or cannot be read (`InvalidData`).
+    pub async fn receive<T: DeserializeOwned>(&mut self, from: &mut (impl AsyncRead + Unpin)) -> io::Result<T> {
+        loop {
+            if let Some(text) = self.whole()? {
+                return serde_json::from_slice(&text).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error));
+            }
+            if from.read_buf(&mut self.come).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+
+    fn whole(&mut self) -> io::Result<Option<BytesMut>> {
+        let Some(length) = self.come.first_chunk() else { return Ok(None) };
+        let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
+        if length > self.most {
+            let message = format!("{length} bytes, at most {} are allowed", self.most);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        if self.come.len() - LENGTH_BYTES < length {
+            return Ok(None);
+        }
+        self.come.advance(LENGTH_BYTES);
+        Ok(Some(self.come.split_to(length)))
+    }
+}
+
+/// Bytes of a message's length before it.
+const LENGTH_BYTES: usize = 4;
+/// Longest message of an agent.
+pub const ASK_BYTES: usize = 4 * 1024;
+/// Longest message of an observer: a hundred entries with all that there is to each.
+pub const TOLD_BYTES: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_message_arrives_as_it_was_sent() {
+        let (mut here, mut there) = tokio::io::duplex(1_024);
+        let ask = Ask::Observe {
+            spec: ProbeSpec::parse(r#"{"probe":"observe","observation":"tcp_flows"}"#).unwrap(),
+            check_port: 7,
+        };
+        send(&mut here, &ask).await.unwrap();
+        assert_eq!(Inbox::new(ASK_BYTES).receive::<Ask>(&mut there).await.unwrap(), ask);
+        drop(here);
+        let ended = Inbox::new(ASK_BYTES).receive::<Ask>(&mut there).await.unwrap_err();
+        assert_eq!(ended.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[tokio::test]
+    async fn too_long_and_unreadable_messages_are_refused_before_they_are_taken_in() {
+        for text in [
+            &b"{\"ask\":\"everything\"}"[..],
+            b"{}",
+            b"",
+            b"\xff",
+            b"{\"ask\":\"observe\",\"spec\":{\"probe\":\"observe\",\"observation\":\"tcp_flows\",\"duration_s\":0},\"check_port\":1}",
+            b"{\"ask\":\"observe\",\"spec\":{\"probe\":\"observe\",\"observation\":\"tcp_flows\"},\"check_port\":65536}",
+        ] {
+            let length = u32::try_from(text.len()).unwrap().to_be_bytes();
+            let bytes = [&length[..], text].concat();
+            let refused = Inbox::new(ASK_BYTES).receive::<Ask>(&mut bytes.as_slice()).await.unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::InvalidData, "{}", String::from_utf8_lossy(text));
+        }
+        let long = Inbox::new(ASK_BYTES).receive::<Ask>(&mut u32::MAX.to_be_bytes().as_slice()).await.unwrap_err();
+        assert_eq!(long.kind(), io::ErrorKind::InvalidData);
+    }
+}

@@ -1,0 +1,118 @@
+//! `probectl observe`.
+
+use std::future::Future;
+use std::net::IpAddr;
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use serde_json::{Value, json};
+use shared_protocol::spec::{Observation, ProbeKind};
+
+use super::measure::{self, MeasureArgs};
+use crate::cli::Format;
+use crate::client::Client;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::output::Screen;
+
+/// What to observe, where and how long.
+#[derive(Debug, Args)]
+pub struct ObserveArgs {
+    /// What is observed.
+    #[arg(value_parser = observation_parser())]
+    pub observation: Observation,
+    /// How long, as 30s or 5m [default: 10s].
+    #[arg(long = "for", value_name = "TIME", value_parser = seconds)]
+    pub duration_s: Option<u32>,
+    /// Milliseconds between two looks [default: 1000].
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(200..=60_000))]
+    pub interval_ms: Option<u32>,
+    /// Most entries shown, those with most to tell [default: 20].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub top: Option<u32>,
+    /// Only what has this port at one of its ends.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Option<u16>,
+    /// Only what has this address at one of its ends.
+    #[arg(long)]
+    pub address: Option<IpAddr>,
+    /// Where it runs.
+    #[command(flatten)]
+    pub measure: MeasureArgs,
+}
+
+pub(super) async fn run(
+    arguments: &ObserveArgs,
+    format: Format,
+    client: &Client,
+    screen: &mut Screen<'_>,
+    interrupt: impl Future<Output = ()>,
+) -> Result<Exit, Error> {
+    let spec = spec(arguments);
+    measure::run((ProbeKind::Observe, spec), &arguments.measure, format, client, screen, interrupt).await
+}
+
+fn spec(arguments: &ObserveArgs) -> Value {
+    measure::spec(
+        ProbeKind::Observe,
+        [
+            ("observation", Some(json!(arguments.observation))),
+            ("duration_s", arguments.duration_s.map(Value::from)),
+            ("interval_ms", arguments.interval_ms.map(Value::from)),
+            ("top", arguments.top.map(Value::from)),
+            ("port", arguments.port.map(Value::from)),
+            ("address", arguments.address.map(|address| json!(address))),
+        ],
+    )
+}
+
+/// The names that there are, for help and completion.
+fn observation_parser() -> impl TypedValueParser<Value = Observation> {
+    PossibleValuesParser::new(Observation::ALL.map(Observation::as_str)).try_map(|name| name.parse::<Observation>())
+}
+
+/// A time as people write it, in seconds.
+fn seconds(text: &str) -> Result<u32, String> {
+    let (digits, unit) = match (text.strip_suffix('s'), text.strip_suffix('m')) {
+        (Some(digits), _) => (digits, 1),
+        (None, Some(digits)) => (digits, 60),
+        (None, None) => (text, 1),
+    };
+    let number = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse::<u32>().ok()).flatten();
+    number
+        .and_then(|number| number.checked_mul(unit))
+        .filter(|seconds| (1..=3_600).contains(seconds))
+        .ok_or_else(|| "must be from 1s to 60m".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use shared_protocol::spec::ProbeSpec;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    #[test]
+    fn the_options_given_make_a_spec_and_no_others() {
+        let cli = Cli::try_parse_from(["probectl", "observe", "tcp_flows", "--for", "2m", "--port", "443", "--address", "::1"]).unwrap();
+        let Command::Observe(arguments) = cli.command else {
+            panic!("another command")
+        };
+        let spec = spec(&arguments);
+        insta::assert_snapshot!(spec, @r#"{"probe":"observe","observation":"tcp_flows","duration_s":120,"port":443,"address":"::1"}"#);
+        ProbeSpec::from_value(spec).unwrap();
+        for bad in [
+            &["observe"][..],
+            &["observe", "everything"],
+            &["observe", "tcp_flows", "--for", "0s"],
+            &["observe", "tcp_flows", "--for", "61m"],
+            &["observe", "tcp_flows", "--for", "+5"],
+            &["observe", "tcp_flows", "--for", "1h"],
+            &["observe", "tcp_flows", "--port", "0"],
+            &["observe", "tcp_flows", "--address", "a.test"],
+        ] {
+            assert_eq!(Cli::try_parse_from([&["probectl"], bad].concat()).unwrap_err().exit_code(), 2, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! An observation as people read it: a table of what moved most, which on a terminal is drawn again while it changes.
+
+use shared_protocol::event::{ObserveEvent, ObserveWindow};
+use shared_protocol::report::{ObserveFindings, Seen, SelfCheck};
+
+mod flows;
+
+use super::probe::{Columns, Details, Names};
+use super::view::word;
+use super::{Cell, Line, table};
+
+/// What has been seen of one job.
+#[derive(Debug, Default)]
+pub(crate) struct ObserveView {
+    missing: Vec<String>,
+    last: Option<ObserveWindow>,
+    found: Option<ObserveFindings>,
+}
+
+impl ObserveView {
+    /// Takes a live finding in; what it says is in the table.
+    pub(crate) fn finding(&mut self, event: &ObserveEvent) -> Vec<Line> {
+        match event {
+            ObserveEvent::Started { missing, .. } => self.missing.clone_from(missing),
+            ObserveEvent::Window(window) => self.last = Some(ObserveWindow::clone(window)),
+        }
+        Vec::new()
+    }
+
+    /// The whole table with its heading.
+    pub(crate) fn findings(&mut self, names: Names<'_>, findings: &ObserveFindings) -> Vec<Line> {
+        self.missing.clone_from(&findings.missing);
+        self.found = Some(findings.clone());
+        self.drawing(names)
+    }
+
+    /// What is known so far under [`COLUMNS`].
+    pub(crate) fn row(&self) -> Vec<Cell> {
+        match (&self.found, &self.last) {
+            (Some(found), _) => row(found),
+            (None, Some(window)) => cells(&window.seen, [Cell::Absent, Cell::Absent, window.lost.into(), (window.seq + 1).into()], None),
+            (None, None) => vec![Cell::Absent; COLUMNS.names.len()],
+        }
+    }
+
+    /// What was seen, with a heading.
+    pub(crate) fn drawing(&self, names: Names<'_>) -> Vec<Line> {
+        let (at_us, lost, seen) = match (&self.found, &self.last) {
+            (Some(found), _) => (found.observed_us, found.lost, &found.seen),
+            (None, Some(window)) => (window.at_us, window.lost, &window.seen),
+            (None, None) => return vec![Line::plain(format!("--- {} on {}: waiting for the first look ---", names.target, names.agent))],
+        };
+        let heading = format!("--- {} on {}: {}.{} s ---", names.target, names.agent, at_us / 1_000_000, at_us / 100_000 % 10);
+        let (columns, rows) = shown(seen);
+        let missing = self.missing.iter().map(|missing| Line::warning(format!("not seen: {missing}")));
+        let lost = (lost > 0).then(|| Line::warning(format!("there was no room for {lost} things that the kernel saw; they are in no number")));
+        let masked = self.found.iter().flat_map(|found| &found.masked);
+        let masked = masked.map(|masked| Line::plain(format!("the owner hides: {}", word(masked))));
+        [heading, summary(seen)]
+            .into_iter()
+            .chain(table(columns, &rows))
+            .map(Line::plain)
+            .chain(missing)
+            .chain(lost)
+            .chain(masked)
+            .collect()
+    }
+}
+
+/// The columns of an observation: how well it went, then what each kind has.
+pub(crate) const COLUMNS: Columns = Columns {
+    names: &[
+        "flows",
+        "opened",
+        "closed",
+        "failed",
+        "sent_bytes",
+        "received_bytes",
+        "retransmits",
+        "level",
+        "self_check",
+        "lost",
+        "windows",
+        "program_runs",
+        "program_ns",
+    ],
+    shown: 7,
+};
+
+/// A report's findings under [`COLUMNS`].
+pub(crate) fn row(findings: &ObserveFindings) -> Vec<Cell> {
+    let check = match findings.self_check {
+        SelfCheck::Passed => "yes",
+        SelfCheck::Failed => "no",
+    };
+    cells(
+        &findings.seen,
+        [word(&findings.level).into(), check.into(), findings.lost.into(), findings.windows.into()],
+        findings.cost.map(|cost| (cost.runs, cost.run_ns)),
+    )
+}
+
+fn cells(seen: &Seen, how: [Cell; 4], cost: Option<(u64, u64)>) -> Vec<Cell> {
+    let mut row = match seen {
+        Seen::TcpFlows(seen) => flows::totals(&seen.totals),
+    };
+    row.extend(how);
+    row.extend([Cell::of(cost.map(|(runs, _)| runs)), Cell::of(cost.map(|(_, run_ns)| run_ns))]);
+    row
+}
+
+/// What was seen, one entry a row.
+pub(super) fn details(findings: &ObserveFindings) -> Details {
+    match &findings.seen {
+        Seen::TcpFlows(seen) => Details {
+            columns: &flows::COLUMNS,
+            rows: seen.flows.iter().map(flows::row).collect(),
+        },
+    }
+}
+
+/// The same as far as people have room for it.
+fn shown(seen: &Seen) -> (&'static [&'static str], Vec<Vec<Cell>>) {
+    match seen {
+        Seen::TcpFlows(seen) => (&flows::SHOWN, seen.flows.iter().map(flows::shown).collect()),
+    }
+}
+
+fn summary(seen: &Seen) -> String {
+    match seen {
+        Seen::TcpFlows(seen) => flows::summary(&seen.totals),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::probe::Paper;
+    use super::*;
+
+    fn recorded() -> ObserveView {
+        let text = include_str!("../../../shared-protocol/tests/golden/v1/probes/observe.json");
+        let recorded: serde_json::Value = serde_json::from_str(text).unwrap();
+        let mut view = ObserveView::default();
+        let names = Names {
+            target: "tcp_flows",
+            agent: "edge-1",
+            paper: Paper::Plain,
+        };
+        assert_eq!(view.drawing(names).len(), 1);
+        let findings: shared_protocol::report::Findings = serde_json::from_value(recorded["report"]["findings"].clone()).unwrap();
+        let shared_protocol::report::Findings::Observe(findings) = findings else {
+            panic!("another probe")
+        };
+        view.findings(names, &findings);
+        view
+    }
+
+    #[test]
+    fn what_was_seen_is_a_table_with_what_was_not_seen_below() {
+        let names = Names {
+            target: "tcp_flows",
+            agent: "edge-1",
+            paper: Paper::Plain,
+        };
+        let lines: Vec<String> = recorded().drawing(names).into_iter().map(|line| line.text).collect();
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        --- tcp_flows on edge-1: 2.0 s ---
+        1 connections: 1 opened, 1 closed, 0 failed; 10 bytes sent, 20 received, 1 segments sent again
+        COMMAND  LOCAL            REMOTE            STATE   SENT  RECEIVED      SRTT  RETRANSMITS
+        curl/7   192.0.2.1:50000  198.51.100.0:443  closed    10        20  0.300 ms            1
+        not seen: numbers of a connection between two changes of its state: tcp_probe does not attach
+        there was no room for 3 things that the kernel saw; they are in no number
+        the owner hides: addresses
+        ");
+    }
+}

@@ -1,0 +1,72 @@
+//! Findings of `observe`: what the kernel of the agent's own host saw.
+
+use serde::{Deserialize, Serialize};
+
+use crate::frame::CapabilityLevel;
+
+mod flows;
+
+pub use flows::{FlowTotals, FlowsSeen, TcpFlow, TcpState};
+
+/// Everything an observation found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObserveFindings {
+    /// How well it could be observed.
+    pub level: CapabilityLevel,
+    /// What was missing, where something was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+    /// Whether the programs saw what was done to check them.
+    pub self_check: SelfCheck,
+    /// How long was observed, microseconds.
+    pub observed_us: u64,
+    /// Intervals told.
+    pub windows: u32,
+    /// What the kernel saw and could not tell, because there was no room for it.
+    pub lost: u64,
+    /// What the owner has hidden.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub masked: Vec<Masked>,
+    /// What the programs cost the host, where the kernel counts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<ProgramCost>,
+    /// What was seen.
+    pub seen: Seen,
+}
+
+/// Whether the programs saw what was done to check them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SelfCheck {
+    /// They did: what they did not see did not happen.
+    Passed,
+    /// They did not: that nothing was seen means nothing.
+    Failed,
+}
+
+/// Something that the owner of a host hides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Masked {
+    /// The last part of remote addresses: 8 bits of IPv4, 80 bits of IPv6.
+    Addresses,
+    /// Names of programs.
+    Commands,
+}
+
+/// What the programs of an observation cost their host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramCost {
+    /// How often they ran.
+    pub runs: u64,
+    /// How long they took together, nanoseconds.
+    pub run_ns: u64,
+}
+
+/// What was seen, by observation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "observation", rename_all = "snake_case")]
+pub enum Seen {
+    /// TCP connections.
+    TcpFlows(FlowsSeen),
+}

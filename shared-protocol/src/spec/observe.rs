@@ -1,0 +1,193 @@
+//! Options of `observe`: what the kernel of the agent's own host sees, for a while.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::fields::{Fields, InvalidField};
+use super::rounds::cost_of;
+
+/// What an observation is asked to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ObserveSpec {
+    /// What is observed.
+    pub observation: Observation,
+    /// How long, 1 to 3,600 seconds.
+    pub duration_s: u32,
+    /// Time between two looks at what the kernel has counted, 200 to 60,000 milliseconds.
+    pub interval_ms: u32,
+    /// Most entries told, 1 to 100: those with most to tell.
+    pub top: u32,
+    /// Only what has this port at one of its ends; only where there are ports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Only what has this address at one of its ends; only where there are addresses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
+}
+
+/// What can be observed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Observation {
+    /// TCP connections: bytes, round-trip times, retransmits, whose they are.
+    TcpFlows,
+}
+
+impl Observation {
+    /// Everything this build knows.
+    pub const ALL: [Self; 1] = [Self::TcpFlows];
+
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TcpFlows => "tcp_flows",
+        }
+    }
+
+    /// Whether what it sees has ports and addresses, so that it can be asked for some only.
+    const fn has_endpoints(self) -> bool {
+        match self {
+            Self::TcpFlows => true,
+        }
+    }
+}
+
+impl fmt::Display for Observation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Observation {
+    type Err = UnknownObservation;
+
+    fn from_str(text: &str) -> Result<Self, UnknownObservation> {
+        Self::ALL.into_iter().find(|observation| observation.as_str() == text).ok_or(UnknownObservation)
+    }
+}
+
+/// The text names no observation that this version knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("is no observation; there are: {}", Observation::ALL.map(Observation::as_str).join(", "))]
+pub struct UnknownObservation;
+
+impl ObserveSpec {
+    pub(super) fn read(fields: &mut Fields) -> Result<Self, InvalidField> {
+        let spec = Self {
+            observation: fields.parsed("observation", None)?,
+            duration_s: fields.integer("duration_s", 1..=3_600, Some(10))?,
+            interval_ms: fields.integer("interval_ms", 200..=60_000, Some(1_000))?,
+            top: fields.integer("top", 1..=100, Some(20))?,
+            port: fields.optional_port("port")?,
+            address: fields.optional_address("address")?,
+        };
+        spec.check_windows()?;
+        spec.check_filters()?;
+        Ok(spec)
+    }
+
+    /// Until the last window is told, with the time that loading the programs may take.
+    pub fn timeout(&self) -> Duration {
+        self.duration() + LOAD_TIME
+    }
+
+    /// How long is observed.
+    pub fn duration(&self) -> Duration {
+        Duration::from_secs(self.duration_s.into())
+    }
+
+    /// Time between two windows.
+    pub fn interval(&self) -> Duration {
+        Duration::from_millis(self.interval_ms.into())
+    }
+
+    pub(super) fn cost(&self) -> u32 {
+        cost_of(self.duration())
+    }
+
+    fn check_windows(&self) -> Result<(), InvalidField> {
+        if self.interval() > self.duration() {
+            return Err(InvalidField::new("interval_ms", "must not be longer than duration_s"));
+        }
+        if self.duration().as_millis() > u128::from(self.interval_ms) * WINDOWS_MAX {
+            return Err(InvalidField::new(
+                "interval_ms",
+                format!("must be so long that there are at most {WINDOWS_MAX} windows in duration_s"),
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_filters(&self) -> Result<(), InvalidField> {
+        if self.observation.has_endpoints() {
+            return Ok(());
+        }
+        let given = [("port", self.port.is_some()), ("address", self.address.is_some())];
+        match given.into_iter().find(|(_, given)| *given) {
+            Some((name, _)) => Err(InvalidField::new(
+                name,
+                format!("does not go with {}, which sees no ports or addresses", self.observation),
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Room in an observation's time limit for loading its programs and reading what they counted.
+const LOAD_TIME: Duration = Duration::from_secs(10);
+/// Most windows of one observation.
+const WINDOWS_MAX: u128 = 3_600;
+
+#[cfg(test)]
+mod tests {
+    use crate::spec::ProbeSpec;
+    use crate::tier::{Tier, TierLimits};
+
+    #[test]
+    fn job_12_options_out_of_bounds_are_refused_by_name() {
+        for (option, value) in [
+            ("observation", "\"everything\""),
+            ("observation", "7"),
+            ("duration_s", "0"),
+            ("duration_s", "3601"),
+            ("duration_s", "null"),
+            ("interval_ms", "199"),
+            ("interval_ms", "60001"),
+            ("interval_ms", "10001"),
+            ("top", "0"),
+            ("top", "101"),
+            ("port", "0"),
+            ("port", "65536"),
+            ("port", "\"443\""),
+            ("address", "\"example.test\""),
+            ("address", "\"010.0.0.1\""),
+            ("address", "7"),
+            ("target", "\"127.0.0.1\""),
+            ("payload", "true"),
+        ] {
+            let observation = if option == "observation" { "" } else { r#""observation":"tcp_flows","# };
+            let text = format!(r#"{{"probe":"observe",{observation}"{option}":{value}}}"#);
+            assert_eq!(ProbeSpec::parse(&text).expect_err(&text).field, option, "{text}");
+        }
+        assert_eq!(ProbeSpec::parse(r#"{"probe":"observe"}"#).unwrap_err().field, "observation");
+        let many = r#"{"probe":"observe","observation":"tcp_flows","duration_s":3600,"interval_ms":200}"#;
+        assert_eq!(ProbeSpec::parse(many).unwrap_err().field, "interval_ms");
+    }
+
+    #[test]
+    fn a_spec_reads_back_as_it_was_written_and_the_free_tier_has_none() {
+        let spec = ProbeSpec::parse(r#"{"probe":"observe","observation":"tcp_flows","port":443,"address":"192.0.2.1"}"#).unwrap();
+        let text = serde_json::to_string(&spec).unwrap();
+        insta::assert_snapshot!(text, @r#"{"probe":"observe","observation":"tcp_flows","duration_s":10,"interval_ms":1000,"top":20,"port":443,"address":"192.0.2.1"}"#);
+        assert_eq!(ProbeSpec::parse(&text).unwrap(), spec);
+        // Nothing is sent to that port or address: they are no target, which a policy would have to allow.
+        assert_eq!((spec.port(), spec.target(), spec.cost()), (None, None, 10));
+        assert_eq!(spec.timeout().as_secs(), 20);
+        assert_eq!(spec.check_tier(&TierLimits::starting(Tier::Free).probe).unwrap_err().field, "probe");
+        assert_eq!(spec.check_tier(&TierLimits::starting(Tier::Standard).probe), Ok(()));
+    }
+}

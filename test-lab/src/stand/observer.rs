@@ -1,0 +1,75 @@
+//! The observer beside an agent: its process, which can be killed, and an agent that asks it.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, Result, ensure};
+use tokio::process::{Child, Command};
+
+use super::agents::AGENT_CONFIG;
+use super::{POLL, STARTS_WITHIN, Stand};
+
+/// An observer's process.
+pub struct Observer {
+    process: Child,
+    socket: PathBuf,
+}
+
+impl Stand {
+    /// Enrols an agent, starts an observer beside it and then itself, under these lines of the owner's table `observe`.
+    ///
+    /// # Errors
+    /// When one of them does not come up.
+    pub async fn add_observed_agent(&mut self, name: &str, owner: &str) -> Result<Observer> {
+        let index = self.prepare_agent(name).await?;
+        let state = self.agents.get(index).context("no such agent")?.state.clone();
+        let socket = state.join("observe.sock");
+        let policy = "[policy]\nallow_probes = [\"ping\", \"observe\"]\n";
+        let config = AGENT_CONFIG.replacen("[policy]\n", policy, 1);
+        let config = format!("{config}\n[observe]\nsocket = \"{}\"\n{owner}\n", socket.display());
+        std::fs::write(state.join("agent.toml"), config)?;
+        let observer = self.start_observer(name, &state.join("agent.toml"), socket).await?;
+        self.start_agent(index)?;
+        self.until_online(name).await?;
+        Ok(observer)
+    }
+
+    async fn start_observer(&self, name: &str, config: &Path, socket: PathBuf) -> Result<Observer> {
+        let log = format!("{name}.observe.log");
+        let process = Command::new(self.program("probe-agent"))
+            .args(["observe", "--config"])
+            .arg(config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(self.log(&log)?)
+            .kill_on_drop(true)
+            .spawn()
+            .context("start the observer")?;
+        let began = crate::clock::start();
+        while !socket.exists() {
+            ensure!(began.elapsed() < STARTS_WITHIN, "the observer does not come up; {}", self.last_words(&log));
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(Observer { process, socket })
+    }
+}
+
+impl Observer {
+    /// Its process id, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.id()
+    }
+
+    /// Its socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Kills it at once.
+    ///
+    /// # Errors
+    /// When it was not running.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.process.kill().await.context("kill the observer")
+    }
+}

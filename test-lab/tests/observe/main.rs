@@ -1,0 +1,8 @@
+//! What the kernel saw, from the real observer through agent and control plane to `probectl`, beside what the test itself did.
+
+#[cfg(test)]
+mod asked;
+#[cfg(test)]
+mod flows;
+#[cfg(test)]
+mod trouble;
