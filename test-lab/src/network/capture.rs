@@ -63,37 +63,47 @@ fn open() -> Result<Socket> {
     let socket = Socket::new(Domain::PACKET, Type::DGRAM, Some(Protocol::from(everything))).context("open a packet socket")?;
     setsockopt(&socket, sockopt::RcvBufForce, &BUFFER_BYTES).context("enlarge the capture's buffer")?;
     setsockopt(&socket, sockopt::ReceiveTimestampns, &true).context("ask for the kernel's times")?;
-    socket.set_read_timeout(Some(LOOK_UP)).context("set the capture's time-out")?;
     Ok(socket)
 }
 
+/// Takes what has come from time to time. Whoever waited for packets would be woken by each, and be part of the time that it takes to
+/// answer it.
 fn run(socket: &Socket, kept: usize, stop: &AtomicBool) -> Result<Vec<Captured>> {
     let mut captured = Vec::new();
     let mut buffer = vec![0; kept];
     loop {
         // Asked before the wait: what came until then is still read.
         let last = stop.load(Ordering::Relaxed);
-        let mut vector = [IoSliceMut::new(&mut buffer)];
-        let mut control = nix::cmsg_space!(nix::sys::time::TimeSpec);
-        let (length, at_ns, kind) = match recvmsg::<LinkAddr>(socket.as_raw_fd(), &mut vector, Some(&mut control), MsgFlags::empty()) {
-            Err(Errno::EAGAIN) if last => return Ok(captured),
-            Err(Errno::EAGAIN | Errno::EINTR) => continue,
-            Err(errno) => return Err(errno).context("read the capture"),
-            Ok(message) => {
-                let at_ns = message.cmsgs()?.find_map(|control| {
-                    let ControlMessageOwned::ScmTimestampns(time) = control else { return None };
-                    u64::try_from(time.tv_sec() * 1_000_000_000 + time.tv_nsec()).ok()
-                });
-                (message.bytes, at_ns, message.address.map(|address| address.pkttype()))
-            }
-        };
-        captured.push(Captured {
-            at_ns: at_ns.context("the kernel gave no time")?,
-            outgoing: kind == Some(libc::PACKET_OUTGOING),
-            bytes: buffer.get(..length.min(kept)).unwrap_or_default().to_vec(),
-        });
+        std::thread::park_timeout(LOOK_EVERY);
+        while let Some(packet) = take(socket, &mut buffer)? {
+            captured.push(packet);
+        }
+        if last {
+            return Ok(captured);
+        }
     }
 }
 
+fn take(socket: &Socket, buffer: &mut [u8]) -> Result<Option<Captured>> {
+    let mut vector = [IoSliceMut::new(buffer)];
+    let mut control = nix::cmsg_space!(nix::sys::time::TimeSpec);
+    let (length, at_ns, kind) = match recvmsg::<LinkAddr>(socket.as_raw_fd(), &mut vector, Some(&mut control), MsgFlags::MSG_DONTWAIT) {
+        Err(Errno::EAGAIN) => return Ok(None),
+        Err(errno) => return Err(errno).context("read the capture"),
+        Ok(message) => {
+            let at_ns = message.cmsgs()?.find_map(|control| {
+                let ControlMessageOwned::ScmTimestampns(time) = control else { return None };
+                u64::try_from(time.tv_sec() * 1_000_000_000 + time.tv_nsec()).ok()
+            });
+            (message.bytes, at_ns, message.address.map(|address| address.pkttype()))
+        }
+    };
+    Ok(Some(Captured {
+        at_ns: at_ns.context("the kernel gave no time")?,
+        outgoing: kind == Some(libc::PACKET_OUTGOING),
+        bytes: buffer.get(..length.min(buffer.len())).unwrap_or_default().to_vec(),
+    }))
+}
+
 const BUFFER_BYTES: usize = 64 * 1024 * 1024;
-const LOOK_UP: Duration = Duration::from_millis(50);
+const LOOK_EVERY: Duration = Duration::from_millis(20);

@@ -1,4 +1,4 @@
-//! A socket that is watched by the runtime, with the book of what it has sent and for which the kernel has not told the time yet.
+//! A socket with the book of what it has sent and for which the kernel has not told the time yet.
 #![expect(unsafe_code, reason = "the runtime takes descriptors only on their owner's word that they stay open")]
 
 use std::io;
@@ -16,10 +16,17 @@ use crate::clock::{self, Moment};
 
 /// A socket and its book of departures; `T` says whose each packet is.
 pub(crate) struct Stamped<S: AsRawFd, T> {
-    watched: AsyncFd<S>,
+    held: Held<S>,
     timestamps: Timestamps,
     queue: ErrorQueue,
     book: Mutex<Ledger<T>>,
+}
+
+/// Whether the runtime is woken by what a socket has.
+enum Held<S: AsRawFd> {
+    Watched(AsyncFd<S>),
+    /// It is not: the kernel stamps a packet and then sends it on, and to wake somebody in between would be part of the packet's time.
+    Quiet(S),
 }
 
 /// The book, and whether the kernel's count still agrees with it.
@@ -53,10 +60,19 @@ pub(crate) enum Timestamps {
 }
 
 impl<S: AsFd + AsRawFd, T> Stamped<S, T> {
-    /// Takes a socket that never closes or exchanges its descriptor before it is dropped.
+    /// Takes a socket that never closes or exchanges its descriptor before it is dropped, for the runtime to watch.
     pub(crate) fn new(socket: S, timestamps: Timestamps, queue: ErrorQueue) -> io::Result<Self> {
-        Ok(Self {
-            watched: watch(socket)?,
+        Ok(Self::holding(Held::Watched(watch(socket)?), timestamps, queue))
+    }
+
+    /// Takes a socket that wakes nobody.
+    pub(crate) fn quiet(socket: S, timestamps: Timestamps) -> Self {
+        Self::holding(Held::Quiet(socket), timestamps, ErrorQueue::StampsOnly)
+    }
+
+    fn holding(held: Held<S>, timestamps: Timestamps, queue: ErrorQueue) -> Self {
+        Self {
+            held,
             timestamps,
             queue,
             book: Mutex::new(Ledger {
@@ -64,15 +80,27 @@ impl<S: AsFd + AsRawFd, T> Stamped<S, T> {
                 count: Count::Agrees,
                 ready: Vec::new(),
             }),
-        })
+        }
     }
 
     pub(crate) fn socket(&self) -> &S {
-        self.watched.get_ref()
+        match &self.held {
+            Held::Watched(watched) => watched.get_ref(),
+            Held::Quiet(socket) => socket,
+        }
     }
 
-    pub(crate) fn watched(&self) -> &AsyncFd<S> {
-        &self.watched
+    /// The socket as the runtime watches it, if it does.
+    pub(crate) const fn watched(&self) -> Option<&AsyncFd<S>> {
+        match &self.held {
+            Held::Watched(watched) => Some(watched),
+            Held::Quiet(_) => None,
+        }
+    }
+
+    /// Whether the kernel has still to tell when packets left.
+    pub(crate) fn awaits(&self) -> bool {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner).book.awaits()
     }
 
     /// Sends a packet and books it. Returns the clocks just before the kernel got it.

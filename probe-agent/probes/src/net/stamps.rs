@@ -48,6 +48,11 @@ impl<T> Book<T> {
         (at_ns.saturating_add(STAMP_TOLERANCE_NS) >= awaited.not_before_ns).then_some(awaited.owner)
     }
 
+    /// Whether stamps are still to come.
+    pub(crate) fn awaits(&self) -> bool {
+        !self.awaited.is_empty()
+    }
+
     /// Begins again at 0, as the kernel does after [`restart_count`]; stamps that are still to come are given up.
     pub(crate) fn restart(&mut self) {
         self.oldest = 0;
@@ -95,7 +100,9 @@ mod tests {
         assert_eq!((book.take(0, 1_000_001), book.take(0, 1_000_001)), (Some("a"), None));
         assert_eq!((book.take(1, 1_000_001), book.take(3, 1_000_001)), (Some("b"), None));
         book.enter("d", 2_000_000);
+        assert!(book.awaits());
         assert_eq!(book.take(3, 1_000_000), None, "from before it was sent");
+        assert!(!book.awaits());
     }
 
     #[test]

@@ -2,23 +2,37 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::sync::Mutex;
 
 use nix::errno::Errno;
-use shared_protocol::report::PingSocket;
 use tokio::io::unix::AsyncFd;
+use tokio::sync::Notify;
 
 use super::option::Fragmentation;
 use super::packet::Family;
 use super::registry::FlowId;
 use super::socket::{HeaderFields, IcmpSocket};
 use crate::clock::Moment;
-use crate::net::batch::SendBatch;
+use crate::net::batch::{ReceiveBatch, SendBatch};
 use crate::net::stamped::{ErrorQueue, Stamped};
 
 /// A socket, watched by the runtime, and its book of departures.
 pub(in crate::net) struct Channel {
     stamped: Stamped<IcmpSocket, (FlowId, u32)>,
-    fragmentation: Fragmentation,
+    purpose: Purpose,
+    /// Room for stamps; who holds it has delivered them when he lets go.
+    pub(super) stamps: Mutex<ReceiveBatch>,
+    /// Says that something was sent.
+    pub(super) sent: Notify,
+}
+
+/// What a socket is for. A raw socket that sends is not the one that receives, so that no stamp wakes anybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Sends(Fragmentation),
+    Receives,
+    /// The answers to a datagram socket come to itself.
+    Both(Fragmentation),
 }
 
 /// Requests of one length, for as many targets.
@@ -32,40 +46,62 @@ pub(super) struct Requests<'a> {
 }
 
 impl Channel {
-    pub(super) fn new(socket: IcmpSocket, fragmentation: Fragmentation) -> io::Result<Self> {
+    pub(super) fn new(socket: IcmpSocket, purpose: Purpose) -> io::Result<Self> {
         let timestamps = socket.timestamps;
-        let queue = match socket.kind {
-            PingSocket::Raw => ErrorQueue::StampsOnly,
-            PingSocket::Datagram => ErrorQueue::ErrorsToo,
+        let stamped = match purpose {
+            Purpose::Sends(_) => Stamped::quiet(socket, timestamps),
+            Purpose::Receives => Stamped::new(socket, timestamps, ErrorQueue::StampsOnly)?,
+            Purpose::Both(_) => Stamped::new(socket, timestamps, ErrorQueue::ErrorsToo)?,
         };
         Ok(Self {
-            stamped: Stamped::new(socket, timestamps, queue)?,
-            fragmentation,
+            stamped,
+            purpose,
+            stamps: Mutex::new(ReceiveBatch::new(STAMPS, QUOTED_BYTES)),
+            sent: Notify::new(),
         })
     }
 
-    pub(super) fn serves(&self, family: Family, fragmentation: Fragmentation) -> bool {
-        self.socket().family == family && self.fragmentation == fragmentation
+    /// Whether requests of this kind leave by it.
+    pub(super) fn serves(&self, family: Family, wanted: Fragmentation) -> bool {
+        let serves = match self.purpose {
+            Purpose::Sends(fragmentation) | Purpose::Both(fragmentation) => fragmentation == wanted,
+            Purpose::Receives => false,
+        };
+        serves && self.socket().family == family
+    }
+
+    /// Whether it receives for every flow of a family.
+    pub(super) fn receives(&self, family: Family) -> bool {
+        self.purpose == Purpose::Receives && self.socket().family == family
+    }
+
+    /// Whether the kernel has still to tell when packets left.
+    pub(super) fn awaits_stamps(&self) -> bool {
+        self.stamped.awaits()
     }
 
     pub(in crate::net) fn socket(&self) -> &IcmpSocket {
         self.stamped.socket()
     }
 
-    pub(super) fn watched(&self) -> &AsyncFd<IcmpSocket> {
+    pub(super) const fn watched(&self) -> Option<&AsyncFd<IcmpSocket>> {
         self.stamped.watched()
     }
 
     /// Sends a request and books it. Returns the clocks just before the kernel got it.
     pub(in crate::net) fn send(&self, flow: FlowId, index: u32, message: &[u8], target: IpAddr, fields: HeaderFields) -> Result<Moment, Errno> {
-        self.stamped.send((flow, index), |socket| socket.send(message, target, fields))
+        let left = self.stamped.send((flow, index), |socket| socket.send(message, target, fields));
+        self.sent.notify_one();
+        left
     }
 
     /// Sends requests of one length in one call and books those that the kernel took; how many, and the clocks just before it got them.
     pub(super) fn send_many(&self, flow: FlowId, indexes: &[u32], batch: &mut SendBatch, requests: Requests<'_>) -> (usize, Moment) {
         let owners = indexes.iter().map(|index| (flow, *index));
         let send = |socket: &IcmpSocket| batch.send(socket, requests.data, requests.bytes, requests.targets, requests.fields.unusual());
-        self.stamped.send_many(owners, send, indexes.len())
+        let left = self.stamped.send_many(owners, send, indexes.len());
+        self.sent.notify_one();
+        left
     }
 
     /// Stamps that were read while sending.
@@ -78,3 +114,8 @@ impl Channel {
         self.stamped.transmitted(number, at_ns)
     }
 }
+
+/// Stamps read in one call.
+const STAMPS: usize = 64;
+/// A stamp comes alone, an error of a datagram socket with the request that it is about.
+const QUOTED_BYTES: usize = 2_048;

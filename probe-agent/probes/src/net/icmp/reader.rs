@@ -1,8 +1,9 @@
 //! Reads sockets and their error queues.
 
 use std::os::fd::{AsFd, AsRawFd};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::MsgFlags;
@@ -20,15 +21,33 @@ use crate::net::message::{self, Received};
 /// Reads the socket at a position for as long as the engine lives.
 pub(super) async fn run(shared: Arc<Shared>, position: usize) {
     let Some(channel) = shared.channels.get(position) else { return };
+    let Some(watched) = channel.watched() else {
+        return look_after(&shared, channel).await;
+    };
     let mut batch = ReceiveBatch::new(BATCH, MESSAGE_BYTES);
     let mut dropped = 0;
-    watch_for(channel.watched(), || {
-        // Timestamps first: the one of a request stands in the queue before its reply does.
-        let stamps = shared.drain_batch(channel, &mut batch, MsgFlags::MSG_ERRQUEUE, &mut dropped);
+    watch_for(watched, || {
+        // Timestamps first: the one of a request stands in its queue before its reply comes.
+        let stamps = shared.drain_stamps_of(channel);
         let replies = shared.drain_batch(channel, &mut batch, MsgFlags::empty(), &mut dropped);
         stamps.max(replies)
     })
     .await;
+}
+
+/// Looks now and then whether the kernel has stamped what a socket sent, as long as something is awaited: the socket says nothing of itself,
+/// and only a reply has its stamp read at once.
+async fn look_after(shared: &Shared, channel: &Channel) {
+    loop {
+        channel.sent.notified().await;
+        for _ in 0..LOOKS {
+            tokio::time::sleep(LOOK_EVERY).await;
+            shared.drain_stamps(channel);
+            if !channel.awaits_stamps() {
+                break;
+            }
+        }
+    }
 }
 
 /// Calls `on_ready` whenever a socket has something, for as long as the socket can be watched.
@@ -66,6 +85,27 @@ pub(in crate::net) fn drain(socket: &impl AsFd, buffer: &mut [u8], queue: MsgFla
 }
 
 impl Shared {
+    /// Takes the stamps, and errors, of a socket itself and of those that send for it.
+    fn drain_stamps_of(&self, receiver: &Channel) -> Drained {
+        let family = receiver.socket().family;
+        let senders = self
+            .channels
+            .iter()
+            .filter(|channel| channel.watched().is_none() && channel.socket().family == family && channel.awaits_stamps());
+        let stamps = senders.map(|sender| self.drain_stamps(sender)).max().unwrap_or(Drained::Empty);
+        if receiver.receives(family) {
+            return stamps;
+        }
+        stamps.max(self.drain_stamps(receiver))
+    }
+
+    /// Takes what the error queue of a socket holds, up to a bound.
+    fn drain_stamps(&self, channel: &Channel) -> Drained {
+        // Held until all is delivered: a reply must not overtake its stamp in the hands of another.
+        let mut batch = channel.stamps.lock().unwrap_or_else(PoisonError::into_inner);
+        self.drain_batch(channel, &mut batch, MsgFlags::MSG_ERRQUEUE, &mut 0)
+    }
+
     /// Takes what a socket, or its error queue, holds, up to a bound, and hands it to the flows it belongs to.
     fn drain_batch(&self, channel: &Channel, batch: &mut ReceiveBatch, queue: MsgFlags, dropped: &mut u32) -> Drained {
         for _ in 0..BATCHES {
@@ -113,6 +153,9 @@ impl Shared {
 
 /// Messages read in one call.
 const BATCH: usize = 64;
+/// How often is looked for stamps that nobody's reply has fetched, and how many times in vain.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+const LOOKS: u32 = 200;
 /// Calls before other tasks may run.
 const BATCHES: usize = 4;
 /// Messages of the quieter sockets that are read before other tasks may run.

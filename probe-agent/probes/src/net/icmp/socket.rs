@@ -9,6 +9,7 @@ use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg, setso
 use shared_protocol::report::PingSocket;
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
+use super::channel::Purpose;
 use super::option::{Fragmentation, set_filter, set_fragmentation};
 use super::packet::Family;
 use crate::net::stamped::Timestamps;
@@ -52,12 +53,16 @@ pub(super) enum Wanted {
 }
 
 impl IcmpSocket {
-    /// Opens a raw socket. Of the two of a family only the one that allows fragmentation receives: both would be handed every reply.
-    pub(super) fn open_raw(family: Family, fragmentation: Fragmentation) -> io::Result<Self> {
+    /// Opens a raw socket. Of those of a family only one receives: each would be handed every reply.
+    pub(super) fn open_raw(family: Family, purpose: Purpose) -> io::Result<Self> {
         let socket = open(family, Type::RAW)?;
-        match fragmentation {
-            Fragmentation::Allowed => set_filter(&socket, family, family.wanted_types())?,
-            Fragmentation::Forbidden => set_filter(&socket, family, std::iter::empty())?,
+        let fragmentation = match purpose {
+            Purpose::Sends(fragmentation) | Purpose::Both(fragmentation) => fragmentation,
+            Purpose::Receives => Fragmentation::Allowed,
+        };
+        match purpose {
+            Purpose::Sends(_) => set_filter(&socket, family, std::iter::empty())?,
+            Purpose::Receives | Purpose::Both(_) => set_filter(&socket, family, family.wanted_types())?,
         }
         Self::prepare(socket, family, PingSocket::Raw, None, fragmentation)
     }

@@ -6,7 +6,7 @@ use shared_protocol::frame::{Capability, CapabilityLevel};
 use shared_protocol::report::PingSocket;
 use shared_protocol::spec::ProbeKind;
 
-use super::channel::Channel;
+use super::channel::{Channel, Purpose};
 use super::option::Fragmentation;
 use super::packet::Family;
 use super::socket::IcmpSocket;
@@ -18,8 +18,8 @@ use crate::net::stamped::Timestamps;
 /// The ICMP sockets of the process, opened once while privilege lasts.
 #[derive(Debug)]
 pub struct IcmpSockets {
-    v4: Pair,
-    v6: Pair,
+    v4: Sockets,
+    v6: Sockets,
     path: PathSockets,
     tap: Option<TapSockets>,
     stamps: Option<ReceiveStamps>,
@@ -32,8 +32,8 @@ pub(super) struct Rest {
     pub(super) stamps: Option<ReceiveStamps>,
 }
 
-/// The two sockets of a family, or why there are none.
-type Pair = Result<[(IcmpSocket, Fragmentation); 2], Refusal>;
+/// The sockets of a family with what each is for, or why there are none.
+type Sockets = Result<Vec<(IcmpSocket, Purpose)>, Refusal>;
 
 #[derive(Debug)]
 struct Refusal {
@@ -60,7 +60,7 @@ impl IcmpSockets {
     /// Opens datagram sockets even where raw sockets could be had.
     pub fn open_unprivileged() -> Self {
         let open = |family| {
-            open_pair(family, IcmpSocket::open_datagram).map_err(|datagram| Refusal {
+            open_datagrams(family).map_err(|datagram| Refusal {
                 raw: io::ErrorKind::PermissionDenied.into(),
                 datagram,
             })
@@ -151,7 +151,7 @@ impl IcmpSockets {
             .into_iter()
             .filter_map(Result::ok)
             .flatten()
-            .map(|(socket, fragmentation)| Channel::new(socket, fragmentation))
+            .map(|(socket, purpose)| Channel::new(socket, purpose))
             .collect();
         let rest = Rest {
             path: self.path.into_parts()?,
@@ -162,14 +162,23 @@ impl IcmpSockets {
     }
 }
 
-fn open_best(family: Family) -> Pair {
-    open_pair(family, IcmpSocket::open_raw).or_else(|raw| open_pair(family, IcmpSocket::open_datagram).map_err(|datagram| Refusal { raw, datagram }))
+fn open_best(family: Family) -> Sockets {
+    let raw = [
+        Purpose::Sends(Fragmentation::Allowed),
+        Purpose::Sends(Fragmentation::Forbidden),
+        Purpose::Receives,
+    ]
+    .into_iter()
+    .map(|purpose| Ok((IcmpSocket::open_raw(family, purpose)?, purpose)));
+    raw.collect::<io::Result<_>>()
+        .or_else(|raw| open_datagrams(family).map_err(|datagram| Refusal { raw, datagram }))
 }
 
-fn open_pair(family: Family, open: fn(Family, Fragmentation) -> io::Result<IcmpSocket>) -> io::Result<[(IcmpSocket, Fragmentation); 2]> {
-    let [allowed, forbidden] =
-        [Fragmentation::Allowed, Fragmentation::Forbidden].map(|fragmentation| open(family, fragmentation).map(|socket| (socket, fragmentation)));
-    Ok([allowed?, forbidden?])
+fn open_datagrams(family: Family) -> io::Result<Vec<(IcmpSocket, Purpose)>> {
+    [Fragmentation::Allowed, Fragmentation::Forbidden]
+        .into_iter()
+        .map(|fragmentation| Ok((IcmpSocket::open_datagram(family, fragmentation)?, Purpose::Both(fragmentation))))
+        .collect()
 }
 
 fn is_unsupported(error: &io::Error) -> bool {

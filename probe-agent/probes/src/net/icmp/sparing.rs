@@ -6,7 +6,6 @@
 use std::sync::atomic::Ordering;
 
 use super::Shared;
-use super::option::Fragmentation;
 use super::packet::Family;
 use super::registry::{EchoNumber, FlowId};
 use super::socket::{IcmpSocket, Wanted};
@@ -44,8 +43,8 @@ impl Shared {
     }
 
     fn tell_receiver(&self, tell: impl FnOnce(&IcmpSocket) -> std::io::Result<()>) {
-        let receiver = self.channel(Family::V4, Fragmentation::Allowed).map(super::channel::Channel::socket);
-        if let Some(Err(error)) = receiver.map(tell) {
+        let receiver = self.channels.iter().find(|channel| channel.receives(Family::V4));
+        if let Some(Err(error)) = receiver.map(|receiver| tell(receiver.socket())) {
             tracing::warn!(%error, "the raw socket hears other replies than it should");
         }
     }

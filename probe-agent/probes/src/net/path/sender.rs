@@ -68,7 +68,7 @@ impl Sender {
         self.stamped.socket()
     }
 
-    pub(super) fn watched(&self) -> &AsyncFd<Socket> {
+    pub(super) const fn watched(&self) -> Option<&AsyncFd<Socket>> {
         self.stamped.watched()
     }
 

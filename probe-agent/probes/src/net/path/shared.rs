@@ -86,7 +86,8 @@ impl PathParts {
 pub(in crate::net) async fn read_departures(shared: Arc<Shared>, position: usize) {
     let Some(sender) = shared.path.senders.get(position) else { return };
     let mut buffer = [0; 1];
-    watch_for(sender.watched(), || {
+    let Some(watched) = sender.watched() else { return };
+    watch_for(watched, || {
         drain(sender.socket(), &mut buffer, MsgFlags::MSG_ERRQUEUE, |received| {
             if let (Some(Queued::Transmitted(number)), Some(at_ns)) = (received.queued, received.stamped_ns)
                 && let Some((flow, index)) = sender.transmitted(number, at_ns)
