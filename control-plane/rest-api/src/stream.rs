@@ -28,10 +28,13 @@ pub enum StreamEvent {
 }
 
 impl StreamEvent {
+    /// Name of the snapshot.
+    pub const SNAPSHOT: &'static str = "snapshot";
+
     /// The name in the `event:` line.
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Snapshot(_) => "snapshot",
+            Self::Snapshot(_) => Self::SNAPSHOT,
             Self::Job(_) => "job",
             Self::Finding(_) => "finding",
             Self::Report(_) => "report",

@@ -11,6 +11,6 @@ pub use bus::StreamItem;
 pub use read::Reports;
 pub use tenant::{TenantItem, Topic};
 
-pub(crate) use bus::Bus;
+pub(crate) use bus::{Beginning, Bus, content};
 pub(crate) use history::instant;
 pub(crate) use ingest::{Ingested, Intake};

@@ -126,7 +126,7 @@ impl Services {
         let loaded = load_open_jobs(&store).await?;
         tracing::info!(open_jobs = loaded.len(), "open jobs loaded");
         for job in &loaded {
-            lifecycle.bus.open(job.job.measurement, 1);
+            lifecycle.bus.open(job.job.measurement, 1, None);
         }
         let dispatcher = Dispatcher::new(lifecycle.clone(), loaded);
         lifecycle.tasks.spawn(dispatcher.run(receiver));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest;
 use control_api::measurement::{CreateMeasurement, Measurement};
+use control_api::stream::StreamEvent;
 use control_core::authorize::{Grant, TenantScope};
 use control_core::quota::Spans;
 use control_core::rate::Wait;
@@ -23,7 +24,7 @@ use crate::clock;
 use crate::error::ServiceError;
 use crate::fleet::Fleet;
 use crate::metrics::EndLabel;
-use crate::reports::Bus;
+use crate::reports::{Beginning, Bus, content};
 
 /// Measurements and jobs; a handle that is cheap to clone.
 #[derive(Clone)]
@@ -135,7 +136,7 @@ impl Jobs {
             answered,
             measurement,
         } = Draft::new(decided, now)?;
-        let id = enqueue.measurement.id;
+        let (id, tenant) = (enqueue.measurement.id, enqueue.scope.tenant());
         match self.store().submit(enqueue).await? {
             Enqueued::Fresh => {
                 let counted = |jobs: usize| u64::try_from(jobs).unwrap_or(0);
@@ -143,7 +144,9 @@ impl Jobs {
                 let completed = EndLabel { end: End::Completed.as_str() };
                 self.lifecycle.metrics.jobs_ended.get_or_create(&completed).inc_by(counted(answered));
                 if !accepted.is_empty() {
-                    self.lifecycle.bus.open(id, accepted.len());
+                    let beginning = content(&StreamEvent::Snapshot(measurement.clone())).ok();
+                    let beginning = beginning.map(|measurement| Beginning { tenant, measurement });
+                    self.lifecycle.bus.open(id, accepted.len(), beginning);
                     self.lifecycle.dispatch.accepted(accepted).await;
                 }
                 Ok(Accepted::Fresh(Box::new(measurement)))

@@ -36,8 +36,19 @@ pub(crate) struct Bus {
 pub(crate) struct Channel {
     boot: String,
     subject: String,
+    /// None where the jobs were loaded at start, and for tenants.
+    beginning: Option<Beginning>,
     ring: Mutex<Ring>,
     latest: watch::Sender<Progress>,
+}
+
+/// A measurement as it was accepted: with every event since, that is how it stands.
+#[derive(Debug)]
+pub(crate) struct Beginning {
+    /// Whose it is.
+    pub(crate) tenant: TenantId,
+    /// The measurement, JSON.
+    pub(crate) measurement: Arc<str>,
 }
 
 /// How far a channel has come.
@@ -75,12 +86,12 @@ impl Bus {
         }
     }
 
-    /// Opens a measurement's channel for jobs that were just accepted, or loaded at start.
-    pub(crate) fn open(&self, measurement: MeasurementId, jobs: usize) {
+    /// Opens a measurement's channel for jobs that were just accepted; or loaded at start, without its beginning.
+    pub(crate) fn open(&self, measurement: MeasurementId, jobs: usize, beginning: Option<Beginning>) {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         let channel = channels
             .entry(measurement)
-            .or_insert_with(|| Arc::new(Channel::new(self.boot.clone(), measurement.to_string())));
+            .or_insert_with(|| Arc::new(Channel::new(self.boot.clone(), measurement.to_string(), beginning)));
         channel.ring.lock().unwrap_or_else(PoisonError::into_inner).open_jobs += jobs;
     }
 
@@ -114,7 +125,7 @@ impl Bus {
         }
         let channel = tenants
             .entry(tenant)
-            .or_insert_with(|| Arc::new(Channel::new(self.boot.clone(), tenant.to_string())));
+            .or_insert_with(|| Arc::new(Channel::new(self.boot.clone(), tenant.to_string(), None)));
         Arc::clone(channel)
     }
 
@@ -128,13 +139,19 @@ impl Bus {
 }
 
 impl Channel {
-    fn new(boot: String, subject: String) -> Self {
+    fn new(boot: String, subject: String, beginning: Option<Beginning>) -> Self {
         Self {
             boot,
             subject,
+            beginning,
             ring: Mutex::new(Ring { next: 1, ..Ring::default() }),
             latest: watch::Sender::default(),
         }
+    }
+
+    /// The measurement as it was accepted, where that is known here.
+    pub(crate) const fn beginning(&self) -> Option<&Beginning> {
+        self.beginning.as_ref()
     }
 
     /// Tells when there is more.
@@ -273,7 +290,7 @@ mod tests {
     #[test]
     fn a_follower_gets_every_event_once_and_in_order() {
         let bus = Bus::new("boot".to_owned());
-        bus.open(measurement(), 1);
+        bus.open(measurement(), 1, None);
         let channel = bus.channel(measurement()).unwrap();
         bus.publish(measurement(), &event("a"));
         bus.publish(measurement(), &event("b"));
@@ -289,7 +306,7 @@ mod tests {
     #[test]
     fn a_place_of_another_run_or_measurement_or_the_future_is_not_taken() {
         let bus = Bus::new("boot".to_owned());
-        bus.open(measurement(), 1);
+        bus.open(measurement(), 1, None);
         let channel = bus.channel(measurement()).unwrap();
         bus.publish(measurement(), &event("a"));
         let id = channel.id(1);
@@ -309,7 +326,7 @@ mod tests {
     #[test]
     fn a_follower_behind_the_ring_is_told_of_the_gap() {
         let bus = Bus::new("boot".to_owned());
-        bus.open(measurement(), 1);
+        bus.open(measurement(), 1, None);
         let channel = bus.channel(measurement()).unwrap();
         let long = "x".repeat(EVENT_RING_BYTES / 4);
         for _ in 0..8 {
@@ -322,7 +339,7 @@ mod tests {
     #[test]
     fn the_channel_closes_after_the_last_job() {
         let bus = Bus::new("boot".to_owned());
-        bus.open(measurement(), 2);
+        bus.open(measurement(), 2, None);
         let channel = bus.channel(measurement()).unwrap();
         bus.job_ended(measurement());
         assert!(!channel.watch().borrow().done);

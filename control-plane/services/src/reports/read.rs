@@ -61,7 +61,8 @@ impl Reports {
     /// A follower that gives back the id of the last item it saw goes on behind it.
     ///
     /// # Errors
-    /// [`ServiceError::NotFound`] where the tenant has no such measurement.
+    /// [`ServiceError::NotFound`] where the tenant has no such measurement; that of the store where what a follower begins with cannot be read: a stream
+    /// that ends before it began would look like a measurement without a story.
     pub async fn subscribe(
         &self,
         grant: &Grant,
@@ -70,25 +71,30 @@ impl Reports {
     ) -> Result<impl Stream<Item = StreamItem> + Send + 'static + use<>, ServiceError> {
         let scope = grant.scope()?;
         let measurement = read::parse_id::<MeasurementId>(id)?;
-        let mut reader = self.store.reader().await?;
-        if control_store::jobs::measurement(&mut reader, scope, measurement).await?.is_none() {
-            return Err(ServiceError::NotFound);
-        }
-        drop(reader);
-        let follower = Follower {
+        let channel = self.bus.channel(measurement);
+        let place = channel.as_ref().zip(last_event_id).and_then(|(channel, id)| channel.place_after(id));
+        let mut follower = Follower {
             store: self.store.clone(),
             in_flight: Arc::clone(&self.in_flight),
             scope,
             measurement,
-            channel: self.bus.channel(measurement),
-            place: None,
+            channel,
+            place,
             finished: false,
         };
-        let place = follower.channel.as_ref().zip(last_event_id).and_then(|(channel, id)| channel.place_after(id));
-        Ok(stream::unfold(Follower { place, ..follower }, |mut follower| async move {
-            follower.next().await.map(|items| (items, follower))
-        })
-        .flat_map(stream::iter))
+        let first = follower.first().await?;
+        Ok(stream::iter(first).chain(
+            stream::unfold(follower, |mut follower| async move {
+                match follower.next().await {
+                    Ok(items) => items.map(|items| (items, follower)),
+                    Err(error) => {
+                        tracing::warn!(%error, "a follower's snapshot could not be read; its stream ends, and it comes back");
+                        None
+                    }
+                }
+            })
+            .flat_map(stream::iter),
+        ))
     }
 }
 
@@ -105,57 +111,76 @@ struct Follower {
 }
 
 impl Follower {
-    /// What follows; none at the end.
-    async fn next(&mut self) -> Option<Vec<StreamItem>> {
-        if self.finished {
-            return None;
-        }
+    /// What a follower begins with, read within its tenant: nothing for one that goes on behind a place, if the measurement is its tenant's.
+    async fn first(&mut self) -> Result<Vec<StreamItem>, ServiceError> {
         let Some(channel) = self.channel.clone() else {
             self.finished = true;
             return self.ended_story().await;
         };
-        let Some(place) = self.place else {
-            return self.begin(&channel).await;
+        match channel.beginning() {
+            Some(beginning) if beginning.tenant != self.scope.tenant() => return Err(ServiceError::NotFound),
+            _ if self.place.is_none() => return self.begin(&channel).await,
+            Some(_) => return Ok(Vec::new()),
+            None => {}
+        }
+        let mut reader = self.store.reader().await?;
+        let known = control_store::jobs::measurement(&mut reader, self.scope, self.measurement).await?;
+        known.map(|_| Vec::new()).ok_or(ServiceError::NotFound)
+    }
+
+    /// What follows; none at the end.
+    async fn next(&mut self) -> Result<Option<Vec<StreamItem>>, ServiceError> {
+        let (Some(channel), Some(place), false) = (self.channel.clone(), self.place, self.finished) else {
+            return Ok(None);
         };
         let mut watch = channel.watch();
         loop {
             let progress = *watch.borrow_and_update();
             match channel.after(place) {
-                Batch::Gap(at) => return self.snapshot(&channel, at).await,
+                Batch::Gap(at) => return self.snapshot(&channel, at).await.map(Some),
                 Batch::Items(items, at) if !items.is_empty() => {
                     self.place = Some(at);
                     self.finished = progress.done && at >= progress.latest;
-                    return Some(items);
+                    return Ok(Some(items));
                 }
-                Batch::Items(..) if progress.done => return None,
+                Batch::Items(..) if progress.done => return Ok(None),
                 Batch::Items(..) => {}
             }
-            watch.changed().await.ok()?;
+            if watch.changed().await.is_err() {
+                return Ok(None);
+            }
         }
     }
 
     /// A new follower gets the whole story where it is still kept, so that no early reply is missed.
-    async fn begin(&mut self, channel: &Channel) -> Option<Vec<StreamItem>> {
+    async fn begin(&mut self, channel: &Channel) -> Result<Vec<StreamItem>, ServiceError> {
         match channel.after(0) {
             Batch::Gap(at) => self.snapshot(channel, at).await,
             Batch::Items(items, at) => {
                 self.place = Some(at);
                 let progress = *channel.watch().borrow();
                 self.finished = progress.done && at >= progress.latest;
-                let mut story = self.story(channel.id(0), SnapshotReports::Leave).await?;
+                let mut story = match channel.beginning() {
+                    Some(beginning) => vec![StreamItem {
+                        id: channel.id(0),
+                        name: StreamEvent::SNAPSHOT,
+                        data: Arc::clone(&beginning.measurement),
+                    }],
+                    None => self.story(channel.id(0), SnapshotReports::Leave).await?,
+                };
                 story.extend(items);
-                Some(story)
+                Ok(story)
             }
         }
     }
 
     /// The measurement as it stands, with every report there is: what happened up to a place.
-    async fn snapshot(&mut self, channel: &Channel, at: u64) -> Option<Vec<StreamItem>> {
+    async fn snapshot(&mut self, channel: &Channel, at: u64) -> Result<Vec<StreamItem>, ServiceError> {
         self.place = Some(at);
         self.story(channel.id(at), SnapshotReports::Include).await
     }
 
-    async fn ended_story(&self) -> Option<Vec<StreamItem>> {
+    async fn ended_story(&self) -> Result<Vec<StreamItem>, ServiceError> {
         let mut story = self.story(format!("ended.{}.0", self.measurement), SnapshotReports::Include).await?;
         story.extend(item(
             String::new(),
@@ -163,34 +188,24 @@ impl Follower {
                 measurement: self.measurement.to_string(),
             }),
         ));
-        Some(story)
+        Ok(story)
     }
 
-    async fn story(&self, id: String, reports: SnapshotReports) -> Option<Vec<StreamItem>> {
-        let read = async {
-            let mut reader = self.store.reader().await?;
-            let measurement = measurement_of(&mut reader, &self.in_flight, self.scope, self.measurement).await?;
-            let rows = match reports {
-                SnapshotReports::Include => all_reports(&mut reader, self.scope, self.measurement).await?,
-                SnapshotReports::Leave => Vec::new(),
-            };
-            Ok::<_, ServiceError>((measurement, rows))
+    async fn story(&self, id: String, reports: SnapshotReports) -> Result<Vec<StreamItem>, ServiceError> {
+        let mut reader = self.store.reader().await?;
+        let measurement = measurement_of(&mut reader, &self.in_flight, self.scope, self.measurement).await?;
+        let rows = match reports {
+            SnapshotReports::Include => all_reports(&mut reader, self.scope, self.measurement).await?,
+            SnapshotReports::Leave => Vec::new(),
         };
-        match read.await {
-            Ok((measurement, rows)) => {
-                let mut story: Vec<StreamItem> = item(id.clone(), &StreamEvent::Snapshot(measurement)).into_iter().collect();
-                story.extend(
-                    rows.iter()
-                        .filter_map(job_report)
-                        .filter_map(|report| item(id.clone(), &StreamEvent::Report(report))),
-                );
-                Some(story)
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a follower's snapshot could not be read; its stream ends, and it comes back");
-                None
-            }
-        }
+        drop(reader);
+        let mut story: Vec<StreamItem> = item(id.clone(), &StreamEvent::Snapshot(measurement)).into_iter().collect();
+        story.extend(
+            rows.iter()
+                .filter_map(job_report)
+                .filter_map(|report| item(id.clone(), &StreamEvent::Report(report))),
+        );
+        Ok(story)
     }
 }
 
@@ -246,3 +261,81 @@ pub(super) fn job_report(row: &ReportRow) -> Option<JobReport> {
 
 /// Reports read at a time for a snapshot.
 const REPORTS_PER_READ: u32 = 200;
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::time::Duration;
+
+    use control_core::authorize::{Action, Principal, Resource, Scopes, authorize};
+    use control_store::StoreOptions;
+    use shared_protocol::id::TenantId;
+    use shared_protocol::tier::Tier;
+    use shared_protocol::time::UnixMicros;
+
+    use super::super::Beginning;
+    use super::*;
+
+    fn tenant(byte: u8) -> TenantId {
+        TenantId::new(UnixMicros::from_micros(1), [byte; 10])
+    }
+
+    fn grant(tenant: TenantId) -> Grant {
+        let principal = Principal::Key {
+            key: "k".to_owned(),
+            tenant,
+            tier: Tier::Free,
+            scopes: Scopes::ALL,
+        };
+        authorize(&principal, Action::MeasurementRead, Resource::OwnTenant).unwrap()
+    }
+
+    /// A store whose only reading connection is taken, so that nothing can be read from it.
+    async fn unreadable() -> (tempfile::TempDir, Store, Reader) {
+        let directory = tempfile::tempdir().unwrap();
+        let options = StoreOptions {
+            readers: 1,
+            reader_wait: Duration::from_millis(1),
+            ..StoreOptions::default()
+        };
+        let store = Store::open(&directory.path().join("probeops.db"), options).await.unwrap();
+        let taken = store.reader().await.unwrap();
+        (directory, store, taken)
+    }
+
+    #[tokio::test]
+    async fn a_story_that_cannot_be_read_is_an_error_and_not_an_empty_stream() {
+        let (_directory, store, taken) = unreadable().await;
+        let reports = Reports::new(store, Arc::new(Bus::new("boot".to_owned())), Arc::default());
+        let ended = MeasurementId::new(UnixMicros::from_micros(1), [1; 10]).to_string();
+        let refused = reports.subscribe(&grant(tenant(1)), &ended, None).await.err().unwrap();
+        assert!(matches!(refused, ServiceError::Unavailable { .. }), "{refused:?}");
+        drop(taken);
+        let unknown = reports.subscribe(&grant(tenant(1)), &ended, None).await.err().unwrap();
+        assert!(matches!(unknown, ServiceError::NotFound), "{unknown:?}");
+    }
+
+    #[tokio::test]
+    async fn who_comes_while_the_whole_story_is_kept_gets_it_from_memory_and_only_if_it_is_theirs() {
+        let (_directory, store, _taken) = unreadable().await;
+        let bus = Arc::new(Bus::new("boot".to_owned()));
+        let measurement = MeasurementId::new(UnixMicros::from_micros(1), [1; 10]);
+        let beginning = Beginning {
+            tenant: tenant(1),
+            measurement: "{}".into(),
+        };
+        bus.open(measurement, 1, Some(beginning));
+        let reports = Reports::new(store, Arc::clone(&bus), Arc::default());
+        let id = measurement.to_string();
+        let first = bus.channel(measurement).unwrap().id(0);
+        for place in [None, Some(first.as_str())] {
+            let foreign = reports.subscribe(&grant(tenant(2)), &id, place).await.err().unwrap();
+            assert!(matches!(foreign, ServiceError::NotFound), "{foreign:?}");
+        }
+        let new = reports.subscribe(&grant(tenant(1)), &id, None).await.unwrap();
+        let back = reports.subscribe(&grant(tenant(1)), &id, Some(&first)).await.unwrap();
+        bus.job_ended(measurement);
+        assert_eq!(pin!(new).map(|item| item.name).collect::<Vec<_>>().await, ["snapshot", "done"]);
+        assert_eq!(pin!(back).map(|item| item.name).collect::<Vec<_>>().await, ["done"]);
+    }
+}
