@@ -8,7 +8,8 @@ use std::sync::{LazyLock, PoisonError, RwLock};
 
 use crate::database::Kind;
 
-/// The rows of a JSON array given as one parameter, each as `value`: each database reads JSON by functions of its own.
+/// The rows of a JSON array given as one parameter, each as `value`: each database reads JSON by functions of its own. Both keep a row in their
+/// binary form, so that taking a member out of it does not read its text again.
 macro_rules! rows {
     ($parameter:literal) => {
         concat!("{rows ", $parameter, "}")
@@ -51,7 +52,7 @@ struct Piece {
 const PIECES: [Piece; 5] = [
     Piece {
         name: "rows",
-        sqlite: ("json_each(", ")"),
+        sqlite: ("jsonb_each(", ")"),
         postgres: ("jsonb_array_elements(", "::jsonb)"),
     },
     Piece {
@@ -129,7 +130,7 @@ mod tests {
         let text = concat!("SELECT ", uuid!("value ->> 'id'"), ", ", uuid!("value"), " FROM ", rows!("$1"), " WHERE true");
         assert_eq!(
             render(text, Kind::Sqlite),
-            "SELECT unhex(value ->> 'id', '-'), unhex(value, '-') FROM json_each($1) WHERE true"
+            "SELECT unhex(value ->> 'id', '-'), unhex(value, '-') FROM jsonb_each($1) WHERE true"
         );
         assert_eq!(
             render(text, Kind::Postgres),

@@ -56,6 +56,9 @@ pub enum StoreError {
         /// Why not.
         source: std::io::Error,
     },
+    /// The thread of the writer could not be started.
+    #[error("start the thread that writes: {0}")]
+    Thread(std::io::Error),
     /// Nothing can be read or written at the moment; nothing of the operation was kept.
     #[error("{0}")]
     Unavailable(Unavailable),
@@ -129,6 +132,7 @@ impl StoreError {
             | Self::SchemaNewer { .. }
             | Self::Migrate(_)
             | Self::Open { .. }
+            | Self::Thread(_)
             | Self::Conflict(_)
             | Self::Corrupt(_)
             | Self::Unreadable { .. }
@@ -152,6 +156,7 @@ impl StoreError {
             | Self::SchemaNewer { .. }
             | Self::Migrate(_)
             | Self::Open { .. }
+            | Self::Thread(_)
             | Self::Conflict(_)
             | Self::Unreadable { .. }
             | Self::Statement(_) => false,

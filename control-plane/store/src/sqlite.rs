@@ -11,6 +11,10 @@ use sqlx::{ConnectOptions as _, SqliteConnection, SqlitePool};
 use crate::metrics::Counters;
 use crate::store::StoreOptions;
 
+mod checkpoint;
+
+use checkpoint::Checkpointer;
+
 /// How a connection to a file is opened.
 pub(crate) fn connect_options(file: &Path, busy_wait: Duration) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
@@ -53,6 +57,8 @@ pub(crate) struct File {
     log: PathBuf,
     /// A longer log is cut; doubles while a reader keeps it from being cut.
     cut_above: u64,
+    /// Runs from the first commit.
+    checkpointer: Option<Checkpointer>,
 }
 
 impl File {
@@ -63,6 +69,7 @@ impl File {
             options,
             log: log.into(),
             cut_above: LOG_BYTES,
+            checkpointer: None,
         }
     }
 
@@ -70,7 +77,25 @@ impl File {
         self.options.connect().await
     }
 
-    pub(crate) async fn cut_log_if_long(&mut self, connection: &mut SqliteConnection, counters: &Counters) {
+    /// Keeps the log short, after a commit.
+    pub(crate) async fn committed(&mut self, connection: &mut SqliteConnection, counters: &Counters) {
+        let checkpointer = self.checkpointer.get_or_insert_with(|| Checkpointer::start(self.options.clone()));
+        if checkpointer.committed()
+            && let Err(error) = checkpoint::move_log(connection).await
+        {
+            tracing::warn!(%error, "the end of the write-ahead log was not moved into the database");
+        }
+        self.cut_log_if_long(connection, counters).await;
+    }
+
+    /// Ends what runs beside the writer.
+    pub(crate) async fn stop(&mut self) {
+        if let Some(checkpointer) = self.checkpointer.take() {
+            checkpointer.stop().await;
+        }
+    }
+
+    async fn cut_log_if_long(&mut self, connection: &mut SqliteConnection, counters: &Counters) {
         let length = std::fs::metadata(&self.log).map_or(0, |metadata| metadata.len());
         if length <= self.cut_above {
             return;
@@ -98,8 +123,8 @@ pub(crate) async fn truncate_log(connection: &mut SqliteConnection) -> Result<i6
 const STATEMENTS: usize = 512;
 /// Pages that the writing connection keeps in memory, as so many KiB (negative, as SQLite has it): the ends of all indexes of the hot tables fit.
 const CACHE: &str = "-65536";
-/// Pages of the log, 4 KiB each, after which it is moved into the file: a page that many commits change is moved once.
-const PAGES_BETWEEN_CHECKPOINTS: &str = "8192";
+/// Pages of the log, 4 KiB each, after which a commit moves them into the file itself: only where nobody beside it did.
+const PAGES_BETWEEN_CHECKPOINTS: &str = "32768";
 /// Length of the write-ahead log above which it is cut, bytes.
 const LOG_BYTES: u64 = 64 * 1024 * 1024;
 

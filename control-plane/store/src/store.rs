@@ -17,7 +17,7 @@ use crate::hot::Hot;
 use crate::lock::Lock;
 use crate::metrics::{Counters, StoreMetrics};
 use crate::tx::{BoxFuture, Reader, Tx};
-use crate::writer::{self, Operation, Source, Writer};
+use crate::writer::{self, Operation, Source, Writer, WriterThread};
 use crate::{hot, postgres, schema, sqlite};
 
 /// How the database is opened.
@@ -59,6 +59,8 @@ struct Inner {
     stop: Arc<Notify>,
     /// The writer's task; aborted when the store is dropped without being closed, which rolls its transaction back.
     writer: Mutex<JoinSet<()>>,
+    /// Held for as long as the task may run.
+    _thread: WriterThread,
     counters: Arc<Counters>,
     lock: Mutex<Option<Lock>>,
 }
@@ -110,8 +112,8 @@ impl Store {
         let stop = Arc::new(Notify::new());
         let counters = Arc::new(Counters::default());
         let task = Writer::new(source, connection, queue, Arc::clone(&stop), Arc::clone(&counters));
-        let mut tasks = JoinSet::new();
-        tasks.spawn(task.run());
+        let thread = WriterThread::start().map_err(StoreError::Thread)?;
+        let tasks = thread.spawn(task.run());
         Ok(Self {
             inner: Arc::new(Inner {
                 operations,
@@ -119,6 +121,7 @@ impl Store {
                 write_wait: options.write_wait,
                 stop,
                 writer: Mutex::new(tasks),
+                _thread: thread,
                 counters,
                 lock: Mutex::new(lock),
             }),

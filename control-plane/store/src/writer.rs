@@ -19,9 +19,11 @@ use crate::sqlite;
 use crate::tx::Tx;
 
 mod batch;
+mod thread;
 
 pub(crate) use batch::alone;
 use batch::{Alone, Batch, Broken, Settled, Trust};
+pub(crate) use thread::WriterThread;
 
 /// One operation of the queue. Dropping it tells its caller that nothing of it was kept.
 pub(crate) enum Operation {
@@ -89,6 +91,9 @@ impl Writer {
             }
             self.write(&mut batch).await;
         }
+        if let Source::Sqlite(file) = &mut self.source {
+            file.stop().await;
+        }
         if let Some(tx) = self.tx.take() {
             close(tx.into_connection()).await;
         }
@@ -132,7 +137,7 @@ impl Writer {
 
     async fn give_back(&mut self, mut tx: Tx) {
         if let (Source::Sqlite(file), Connection::Sqlite(connection)) = (&mut self.source, tx.connection()) {
-            file.cut_log_if_long(connection, &self.counters).await;
+            file.committed(connection, &self.counters).await;
         }
         self.tx = Some(tx);
     }

@@ -104,24 +104,27 @@ impl Roller {
 
     async fn reports(&mut self) -> Result<(), StoreError> {
         loop {
-            let due = series::due(&mut self.store.reader().await?, SystemScope::for_own_work(), REPORTS_PER_READ).await?;
-            if due.is_empty() {
-                return Ok(());
-            }
+            let mut due = series::due(&mut self.store.reader().await?, SystemScope::for_own_work(), REPORTS_PER_READ).await?;
             let contributions: Vec<&Contribution> = due.iter().map(|row| &row.contribution).collect();
             self.register(&contributions).await?;
+            // Those of the same series stand together, so that each is written once.
+            due.sort_by(|one, other| key(&one.contribution).cmp(&key(&other.contribution)));
             let mut slice: Vec<(JobId, Roll)> = Vec::new();
-            let mut parts = 0;
+            let mut touched = HashSet::new();
             for row in &due {
                 let roll = self.resolved(&row.contribution);
-                parts += roll.parts.len();
+                touched.extend(roll.parts.iter().map(|part| part.series));
                 slice.push((row.job, roll));
-                if parts >= SERIES_PER_COMMIT {
+                if touched.len() >= SERIES_PER_COMMIT {
                     self.roll(std::mem::take(&mut slice)).await?;
-                    parts = 0;
+                    touched.clear();
                 }
             }
             self.roll(slice).await?;
+            if due.len() < usize::try_from(REPORTS_PER_READ).unwrap_or(usize::MAX) {
+                // What came meanwhile is for the next round, together with what comes until then.
+                return Ok(());
+            }
         }
     }
 
@@ -233,6 +236,10 @@ impl Roller {
     }
 }
 
+fn key(of: &Contribution) -> impl Ord + '_ {
+    (of.tenant, of.agent, &of.probe, &of.target)
+}
+
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Work {
     Reports,
@@ -240,17 +247,19 @@ pub(super) enum Work {
     Seal,
 }
 
-/// Reports that come together are added together.
-const LINGER: Duration = Duration::from_millis(200);
+/// Reports that come together are added together: a series that many of them touch is written once. What dashboards show is that old at least.
+const LINGER: Duration = Duration::from_secs(1);
 /// How often what hosts say is added, hours are sealed, and what failed is tried again.
 const OFTEN: Duration = Duration::from_secs(30);
 /// Refused series are asked for again about each ten minutes.
 const ROUNDS_UNTIL_ASKED_AGAIN: u32 = 20;
 /// How long after its end an hour is sealed.
 const SEAL_AFTER: Duration = Duration::from_mins(5);
-const REPORTS_PER_READ: u32 = 200;
-/// Most series touched by one operation of the writer, and about how many numbers of reports.
-const SERIES_PER_COMMIT: usize = 500;
+/// Most reports added by one operation of the writer.
+const REPORTS_PER_READ: u32 = 2_000;
+/// Most series touched by one operation of the writer, and those of the one report that went beyond: everybody else's writes wait that long, a few
+/// milliseconds.
+const SERIES_PER_COMMIT: usize = 128;
 /// Most hours sealed by one operation of the writer.
 const HOURS_PER_COMMIT: u32 = 200;
 /// Time for others between two operations that are in no hurry.
