@@ -2,6 +2,7 @@
 #ifndef PROBEOPS_ENDPOINT_H
 #define PROBEOPS_ENDPOINT_H
 
+#include "check.h"
 #include "reading.h"
 
 enum { AF_INET = 2, AF_INET6 = 10 };
@@ -19,9 +20,6 @@ struct endpoints {
 const volatile __u16 only_port = 0;
 const volatile __u16 only_family = 0;
 const volatile __u8 only_address[16] = {};
-/* The port of the connection by which the observer's asker checks that the program sees anything. */
-const volatile __u16 check_port = 0;
-
 static __always_inline int read_endpoints(struct sock *sk, struct endpoints *ends, const int typed)
 {
 	__builtin_memset(ends, 0, sizeof(*ends));
@@ -50,10 +48,17 @@ static __always_inline int same_address(const __u8 *address)
 	return is[0] == only[0] && is[1] == only[1];
 }
 
+/* Whether it is the connection by which the programs are checked: it is noted, and counts nowhere else. */
+static __always_inline int was_check(const struct endpoints *ends)
+{
+	if (!check_port || ends->remote_port != check_port || ends->family != AF_INET || ends->remote[0] != 127)
+		return 0;
+	note_check();
+	return 1;
+}
+
 static __always_inline int wanted(const struct endpoints *ends)
 {
-	if (check_port && ends->remote_port == check_port)
-		return 1;
 	if (only_port && ends->local_port != only_port && ends->remote_port != only_port)
 		return 0;
 	if (!only_family)

@@ -88,7 +88,7 @@ static __always_inline struct flow *flow_of(struct sock *sk, __u64 now, const in
 	if (known)
 		return known;
 	struct flow fresh = {};
-	if (!is_tcp(sk, typed) || !read_endpoints(sk, &fresh.ends, typed) || !wanted(&fresh.ends))
+	if (!is_tcp(sk, typed) || !read_endpoints(sk, &fresh.ends, typed) || was_check(&fresh.ends) || !wanted(&fresh.ends))
 		return 0;
 	fresh.socket = key;
 	fresh.first_seen_ns = now;

@@ -38,6 +38,11 @@ struct sock {
 	int sk_err;
 };
 
+struct sk_buff {
+	unsigned char *head;
+	__u16 transport_header;
+};
+
 struct minmax_sample {
 	__u32 t;
 	__u32 v;

@@ -5,7 +5,6 @@ use std::io;
 use aya::Ebpf;
 use aya::programs::{BtfTracePoint, Iter, Program, ProgramError, RawTracePoint};
 use shared_protocol::frame::CapabilityLevel;
-use shared_protocol::report::ProgramCost;
 
 use crate::error::ObserveError;
 use crate::kernel::{Hooks, Kernel};
@@ -116,16 +115,4 @@ pub(crate) struct Walk {
 
 fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Program, ProgramError> {
     ebpf.program_mut(name).ok_or(ProgramError::NotLoaded)
-}
-
-/// What the programs have cost so far, where the kernel counts it (`kernel.bpf_stats_enabled`).
-pub(crate) fn cost(ebpf: &Ebpf) -> Option<ProgramCost> {
-    let mut cost = ProgramCost { runs: 0, run_ns: 0 };
-    for (_, program) in ebpf.programs() {
-        if let Ok(info) = program.info() {
-            cost.runs += info.run_count();
-            cost.run_ns += u64::try_from(info.run_time().as_nanos()).unwrap_or(u64::MAX);
-        }
-    }
-    (cost.runs > 0).then_some(cost)
 }

@@ -28,11 +28,6 @@ impl Endpoints {
         SocketAddr::new(shown, self.remote_port)
     }
 
-    /// Whether it is the connection by which whoever asked checks that anything is seen.
-    pub(crate) fn is_check(&self, port: u16) -> bool {
-        port != 0 && self.remote_port == port && self.address(&self.remote).is_loopback()
-    }
-
     fn address(&self, bytes: &[u8; 16]) -> IpAddr {
         let [a, b, c, d, ..] = *bytes;
         if self.family == AF_INET {
@@ -42,6 +37,12 @@ impl Endpoints {
             Ipv6Addr::from(*bytes).to_canonical()
         }
     }
+}
+
+/// A task's name for itself, harmless to whoever prints it.
+pub(crate) fn command(bytes: &[u8; 16]) -> String {
+    let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(text).chars().filter(|character| !character.is_control()).collect()
 }
 
 /// An address without its last part.
@@ -58,11 +59,10 @@ pub(crate) struct Filter {
     port: u16,
     family: u16,
     address: [u8; 16],
-    check_port: u16,
 }
 
 impl Filter {
-    pub(crate) fn new(port: Option<u16>, address: Option<IpAddr>, check_port: u16) -> Self {
+    pub(crate) fn new(port: Option<u16>, address: Option<IpAddr>) -> Self {
         let mut bytes = [0; 16];
         let family = match address {
             None => 0,
@@ -80,7 +80,6 @@ impl Filter {
             port: port.unwrap_or_default(),
             family,
             address: bytes,
-            check_port,
         }
     }
 
@@ -88,8 +87,7 @@ impl Filter {
         loader
             .override_global("only_port", &self.port, true)
             .override_global("only_family", &self.family, true)
-            .override_global("only_address", &self.address, true)
-            .override_global("check_port", &self.check_port, true);
+            .override_global("only_address", &self.address, true);
     }
 }
 

@@ -25,7 +25,10 @@
 )]
 
 mod attach;
+mod btf;
 mod capability;
+mod connect_latency;
+mod drops;
 mod endpoint;
 mod error;
 mod kernel;
@@ -33,6 +36,7 @@ mod kernel;
 mod layout;
 mod object;
 mod observing;
+mod programs;
 mod tcp_flows;
 
 pub use attach::Attachment;

@@ -14,10 +14,11 @@ pub(crate) struct Object {
 
 impl Object {
     /// Takes the object in with what is set before, and makes its maps. Programs are loaded one by one.
-    pub(crate) fn open<'a>(self, kernel: &'a Kernel, set: impl FnOnce(&mut EbpfLoader<'a>)) -> Result<Ebpf, ObserveError> {
+    pub(crate) fn open<'a>(self, kernel: &'a Kernel, check_port: &'a u16, set: impl FnOnce(&mut EbpfLoader<'a>)) -> Result<Ebpf, ObserveError> {
         let mut loader = EbpfLoader::new();
         loader.btf(Some(&kernel.btf));
         set(&mut loader);
+        loader.override_global("check_port", check_port, true);
         loader.load(self.bytes).map_err(|source| ObserveError::Load {
             object: self.name,
             source: Box::new(source),
@@ -30,13 +31,22 @@ pub(crate) const TCP_FLOWS: Object = Object {
     bytes: aya::include_bytes_aligned!("../programs/tcp_flows.bpf.o"),
 };
 
+pub(crate) const CONNECT_LATENCY: Object = Object {
+    name: "connect_latency",
+    bytes: aya::include_bytes_aligned!("../programs/connect_latency.bpf.o"),
+};
+pub(crate) const DROPS: Object = Object {
+    name: "drops",
+    bytes: aya::include_bytes_aligned!("../programs/drops.bpf.o"),
+};
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
 
-    const OBJECTS: [Object; 1] = [TCP_FLOWS];
+    const OBJECTS: [Object; 3] = [CONNECT_LATENCY, DROPS, TCP_FLOWS];
     const HASHES: &str = include_str!("../programs/objects.sha256");
 
     #[test]

@@ -6,8 +6,11 @@ use shared_protocol::report::{Masked, ProgramCost, Seen, SelfCheck};
 use shared_protocol::spec::Observation;
 
 use crate::attach::Attachment;
+use crate::connect_latency::ConnectLatency;
+use crate::drops::Drops;
 use crate::error::ObserveError;
 use crate::kernel::Kernel;
+use crate::programs::Programs;
 use crate::tcp_flows::TcpFlows;
 
 /// What is asked of an observation.
@@ -45,7 +48,9 @@ impl Ask<'_> {
 pub struct Observing(Kind);
 
 enum Kind {
-    TcpFlows(TcpFlows),
+    TcpFlows(Box<TcpFlows>),
+    ConnectLatency(Box<ConnectLatency>),
+    Drops(Box<Drops>),
 }
 
 impl Observing {
@@ -55,21 +60,23 @@ impl Observing {
     /// [`ObserveError`]: with its remedy.
     pub fn start(kernel: &Kernel, ask: &Ask<'_>) -> Result<Self, ObserveError> {
         Ok(Self(match ask.observation {
-            Observation::TcpFlows => Kind::TcpFlows(TcpFlows::start(kernel, ask)?),
+            Observation::TcpFlows => Kind::TcpFlows(Box::new(TcpFlows::start(kernel, ask)?)),
+            Observation::ConnectLatency => Kind::ConnectLatency(Box::new(ConnectLatency::start(kernel, ask)?)),
+            Observation::Drops => Kind::Drops(Box::new(Drops::start(kernel, ask)?)),
         }))
     }
 
     /// How well it could be set up.
     pub const fn attachment(&self) -> &Attachment {
-        match &self.0 {
-            Kind::TcpFlows(flows) => flows.attachment(),
-        }
+        &self.programs().attachment
     }
 
     /// Takes in what the programs have told since. Rare things wait in a ring: called seldom, it overflows, which is counted.
     pub fn gather(&mut self) {
         match &mut self.0 {
             Kind::TcpFlows(flows) => flows.gather(),
+            // Counted in the kernel until somebody looks.
+            Kind::ConnectLatency(_) | Kind::Drops(_) => {}
         }
     }
 
@@ -78,9 +85,11 @@ impl Observing {
     /// # Errors
     /// [`ObserveError::Read`] where the kernel does not give out what was counted.
     pub fn seen(&mut self) -> Result<Seen, ObserveError> {
-        match &mut self.0 {
-            Kind::TcpFlows(flows) => Ok(Seen::TcpFlows(flows.seen()?)),
-        }
+        Ok(match &mut self.0 {
+            Kind::TcpFlows(flows) => Seen::TcpFlows(flows.seen()?),
+            Kind::ConnectLatency(connects) => Seen::ConnectLatency(connects.seen()?),
+            Kind::Drops(drops) => Seen::Drops(drops.seen()?),
+        })
     }
 
     /// What the kernel saw and could not tell, up to now.
@@ -88,22 +97,27 @@ impl Observing {
     /// # Errors
     /// [`ObserveError::Read`].
     pub fn lost(&self) -> Result<u64, ObserveError> {
-        match &self.0 {
-            Kind::TcpFlows(flows) => flows.lost(),
-        }
+        self.programs().lost()
     }
 
     /// Whether the programs saw what was done to check them.
-    pub const fn self_check(&self) -> SelfCheck {
-        match &self.0 {
-            Kind::TcpFlows(flows) => flows.self_check(),
-        }
+    ///
+    /// # Errors
+    /// [`ObserveError::Read`].
+    pub fn self_check(&self) -> Result<SelfCheck, ObserveError> {
+        self.programs().self_check()
     }
 
     /// What the programs have cost up to now, where the kernel counts it.
     pub fn cost(&self) -> Option<ProgramCost> {
+        self.programs().cost()
+    }
+
+    const fn programs(&self) -> &Programs {
         match &self.0 {
-            Kind::TcpFlows(flows) => flows.cost(),
+            Kind::TcpFlows(flows) => &flows.programs,
+            Kind::ConnectLatency(connects) => &connects.programs,
+            Kind::Drops(drops) => &drops.programs,
         }
     }
 }

@@ -94,7 +94,7 @@ pub enum Command {
     Tcp(TcpArgs),
     /// Send datagrams to a port, and show who answers and how fast.
     Udp(UdpArgs),
-    /// Show what the kernels of agents' own hosts see: connections with their bytes, round-trip times and owners.
+    /// Show what the kernels of agents' own hosts see: connections, who opens them, dropped packets.
     Observe(ObserveArgs),
     /// Ask a name server from agents and show its whole answer.
     Dns(DnsArgs),

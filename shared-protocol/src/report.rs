@@ -26,7 +26,10 @@ pub use http::{
     TlsFailure, TlsVerification,
 };
 pub use mtr::{HopChange, MtrFindings, MtrHop};
-pub use observe::{FlowTotals, FlowsSeen, Masked, ObserveFindings, ProgramCost, Seen, SelfCheck, TcpFlow, TcpState};
+pub use observe::{
+    ConnectLatencies, ConnectTotals, Connects, ConnectsSeen, DroppedPackets, DropsSeen, FlowTotals, FlowsSeen, Masked, ObserveFindings, ProgramCost, Seen,
+    SelfCheck, TcpFlow, TcpState,
+};
 pub use path::{ExtensionObject, HopAddress, HopReply, IcmpExtensions, InterfaceRole, MplsLabel, PathEnd, QuotedPacket, Rewritten, RouterInterface, TcpReply};
 pub use ping::{PingFindings, PingPacket, PingSocket, PingStatistics, RoundTripStatistics};
 pub use pmtu::{BlackHole, Claim, PmtuBound, PmtuFindings, PmtuLength, TooBig};

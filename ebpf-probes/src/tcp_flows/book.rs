@@ -1,17 +1,16 @@
 //! What becomes of the connections seen: totals over all, and those that moved most.
 
-use shared_protocol::report::{FlowTotals, FlowsSeen, Masked, SelfCheck};
+use shared_protocol::report::{FlowTotals, FlowsSeen, Masked};
 
 use super::raw::RawFlow;
 
-/// The connections that have ended, and what the check saw.
+/// The connections that have ended.
 #[derive(Debug)]
 pub(super) struct Book {
     top: usize,
     totals: FlowTotals,
     /// Those that ended and moved most; a few more than are told, so that they are put in order seldom.
     most: Vec<RawFlow>,
-    check: SelfCheck,
 }
 
 impl Book {
@@ -20,17 +19,7 @@ impl Book {
             top,
             totals: FlowTotals::default(),
             most: Vec::new(),
-            check: SelfCheck::Failed,
         }
-    }
-
-    /// The connection that checks the programs was seen.
-    pub(super) const fn checked(&mut self) {
-        self.check = SelfCheck::Passed;
-    }
-
-    pub(super) const fn self_check(&self) -> SelfCheck {
-        self.check
     }
 
     /// One has ended.

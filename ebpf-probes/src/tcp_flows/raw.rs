@@ -3,7 +3,7 @@
 use aya::Pod;
 use shared_protocol::report::{Masked, TcpFlow, TcpState};
 
-use crate::endpoint::Endpoints;
+use crate::endpoint::{Endpoints, command};
 
 /// `struct flow`.
 #[repr(C)]
@@ -75,7 +75,7 @@ impl RawFlow {
             remote: self.ends.remote(masked),
             state: self.state(),
             pid: (self.pid > 0).then_some(self.pid),
-            command: (self.pid > 0 && !masked.contains(&Masked::Commands)).then(|| self.command()),
+            command: (self.pid > 0 && !masked.contains(&Masked::Commands)).then(|| command(&self.command)),
             sent_bytes: self.sent_bytes,
             received_bytes: self.received_bytes,
             srtt_us: seen(self.srtt_us),
@@ -86,11 +86,6 @@ impl RawFlow {
             established_us: span_us(self.established_ns, until),
             errno: (self.error > 0).then_some(self.error),
         }
-    }
-
-    fn command(&self) -> String {
-        let text = self.command.split(|byte| *byte == 0).next().unwrap_or_default();
-        String::from_utf8_lossy(text).chars().filter(|character| !character.is_control()).collect()
     }
 
     /// Numbers of `include/net/tcp_states.h`.

@@ -1,8 +1,9 @@
 //! An observation as people read it: a table of what moved most, which on a terminal is drawn again while it changes.
 
 use shared_protocol::event::{ObserveEvent, ObserveWindow};
-use shared_protocol::report::{ObserveFindings, Seen, SelfCheck};
+use shared_protocol::report::{DroppedPackets, ObserveFindings, Seen, SelfCheck};
 
+mod connects;
 mod flows;
 
 use super::probe::{Columns, Details, Names};
@@ -83,6 +84,7 @@ pub(crate) const COLUMNS: Columns = Columns {
         "windows",
         "program_runs",
         "program_ns",
+        "dropped",
     ],
     shown: 7,
 };
@@ -103,11 +105,21 @@ pub(crate) fn row(findings: &ObserveFindings) -> Vec<Cell> {
 fn cells(seen: &Seen, how: [Cell; 4], cost: Option<(u64, u64)>) -> Vec<Cell> {
     let mut row = match seen {
         Seen::TcpFlows(seen) => flows::totals(&seen.totals),
+        Seen::ConnectLatency(seen) => vec![Cell::Absent, seen.totals.established.into(), Cell::Absent, seen.totals.failed.into()],
+        Seen::Drops(_) => Vec::new(),
     };
+    row.resize(FLOW_COLUMNS, Cell::Absent);
     row.extend(how);
     row.extend([Cell::of(cost.map(|(runs, _)| runs)), Cell::of(cost.map(|(_, run_ns)| run_ns))]);
+    row.push(match seen {
+        Seen::Drops(seen) => seen.packets.into(),
+        Seen::TcpFlows(_) | Seen::ConnectLatency(_) => Cell::Absent,
+    });
     row
 }
+
+/// Columns that are about connections.
+const FLOW_COLUMNS: usize = 7;
 
 /// What was seen, one entry a row.
 pub(super) fn details(findings: &ObserveFindings) -> Details {
@@ -116,6 +128,14 @@ pub(super) fn details(findings: &ObserveFindings) -> Details {
             columns: &flows::COLUMNS,
             rows: seen.flows.iter().map(flows::row).collect(),
         },
+        Seen::ConnectLatency(seen) => Details {
+            columns: &connects::COLUMNS,
+            rows: seen.connects.iter().map(connects::row).collect(),
+        },
+        Seen::Drops(seen) => Details {
+            columns: DROPS,
+            rows: seen.reasons.iter().map(dropped).collect(),
+        },
     }
 }
 
@@ -123,12 +143,28 @@ pub(super) fn details(findings: &ObserveFindings) -> Details {
 fn shown(seen: &Seen) -> (&'static [&'static str], Vec<Vec<Cell>>) {
     match seen {
         Seen::TcpFlows(seen) => (&flows::SHOWN, seen.flows.iter().map(flows::shown).collect()),
+        Seen::ConnectLatency(seen) => (
+            connects::SHOWN,
+            seen.connects
+                .iter()
+                .map(|one| connects::row(one).into_iter().take(connects::SHOWN.len()).collect())
+                .collect(),
+        ),
+        Seen::Drops(seen) => (DROPS, seen.reasons.iter().map(dropped).collect()),
     }
 }
+
+fn dropped(dropped: &DroppedPackets) -> Vec<Cell> {
+    vec![dropped.reason.as_str().into(), dropped.packets.into()]
+}
+
+const DROPS: &[&str] = &["reason", "packets"];
 
 fn summary(seen: &Seen) -> String {
     match seen {
         Seen::TcpFlows(seen) => flows::summary(&seen.totals),
+        Seen::ConnectLatency(seen) => connects::summary(&seen.totals),
+        Seen::Drops(seen) => format!("{} packets dropped", seen.packets),
     }
 }
 

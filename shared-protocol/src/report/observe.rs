@@ -4,8 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::frame::CapabilityLevel;
 
+mod connects;
+mod drops;
 mod flows;
 
+pub use connects::{ConnectLatencies, ConnectTotals, Connects, ConnectsSeen};
+pub use drops::{DroppedPackets, DropsSeen};
 pub use flows::{FlowTotals, FlowsSeen, TcpFlow, TcpState};
 
 /// Everything an observation found.
@@ -69,4 +73,8 @@ pub struct ProgramCost {
 pub enum Seen {
     /// TCP connections.
     TcpFlows(FlowsSeen),
+    /// Tries to connect.
+    ConnectLatency(ConnectsSeen),
+    /// Dropped packets.
+    Drops(DropsSeen),
 }

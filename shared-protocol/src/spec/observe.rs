@@ -35,23 +35,30 @@ pub struct ObserveSpec {
 pub enum Observation {
     /// TCP connections: bytes, round-trip times, retransmits, whose they are.
     TcpFlows,
+    /// Who connects where, how long it takes, why it fails.
+    ConnectLatency,
+    /// Packets that the kernel drops, by its reason.
+    Drops,
 }
 
 impl Observation {
     /// Everything this build knows.
-    pub const ALL: [Self; 1] = [Self::TcpFlows];
+    pub const ALL: [Self; 3] = [Self::TcpFlows, Self::ConnectLatency, Self::Drops];
 
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::TcpFlows => "tcp_flows",
+            Self::ConnectLatency => "connect_latency",
+            Self::Drops => "drops",
         }
     }
 
     /// Whether what it sees has ports and addresses, so that it can be asked for some only.
     const fn has_endpoints(self) -> bool {
         match self {
-            Self::TcpFlows => true,
+            Self::TcpFlows | Self::ConnectLatency => true,
+            Self::Drops => false,
         }
     }
 }
@@ -174,6 +181,10 @@ mod tests {
             assert_eq!(ProbeSpec::parse(&text).expect_err(&text).field, option, "{text}");
         }
         assert_eq!(ProbeSpec::parse(r#"{"probe":"observe"}"#).unwrap_err().field, "observation");
+        for filter in [r#""port":1"#, r#""address":"::1""#] {
+            let text = format!(r#"{{"probe":"observe","observation":"drops",{filter}}}"#);
+            assert!(ProbeSpec::parse(&text).unwrap_err().message.contains("does not go with drops"), "{text}");
+        }
         let many = r#"{"probe":"observe","observation":"tcp_flows","duration_s":3600,"interval_ms":200}"#;
         assert_eq!(ProbeSpec::parse(many).unwrap_err().field, "interval_ms");
     }

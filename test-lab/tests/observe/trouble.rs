@@ -94,7 +94,14 @@ async fn the_agent_says_what_it_can_observe_and_the_owner_has_the_last_word() {
     let agent = items_of(&agents).next().unwrap();
     let capability = agent["capabilities"].as_array().unwrap().iter().find(|one| one["probe"] == "observe").unwrap();
     assert_eq!(capability["level"], "full", "{capability}");
-    assert_eq!(capability["observations"], json!([{"observation": "tcp_flows", "level": "full"}]));
+    assert_eq!(
+        capability["observations"],
+        json!([
+            {"observation": "tcp_flows", "level": "full"},
+            {"observation": "connect_latency", "level": "full"},
+            {"observation": "drops", "level": "full"},
+        ])
+    );
     let report = Asked::begin(&stand, &["tcp_flows", "--from", "seen", "--for", "1s"]).report().await;
     assert_eq!(
         (&report["status"], &report["findings"]["masked"]),

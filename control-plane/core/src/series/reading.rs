@@ -84,6 +84,11 @@ fn of_seen(seen: &Seen, readings: &mut Vec<Reading>) {
             readings.push(reading("received_bytes", float(totals.received_bytes)));
             readings.push(reading("retransmits", float(totals.retransmits)));
         }
+        Seen::ConnectLatency(seen) => {
+            readings.push(reading("established", float(seen.totals.established)));
+            readings.push(reading("failed", float(seen.totals.failed)));
+        }
+        Seen::Drops(seen) => readings.push(reading("dropped", float(seen.packets))),
     }
 }
 

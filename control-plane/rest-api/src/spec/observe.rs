@@ -40,4 +40,8 @@ pub struct ObserveOptions {
 pub enum ObservationSchema {
     /// TCP connections: bytes, round-trip times, retransmits, whose they are.
     TcpFlows,
+    /// Who connects where, how long it takes, why it fails: by command and remote end.
+    ConnectLatency,
+    /// Packets that the kernel drops, by its reason. Sees no ports or addresses.
+    Drops,
 }

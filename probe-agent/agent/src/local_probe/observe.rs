@@ -20,6 +20,23 @@ pub(super) fn print(event: &ObserveEvent, out: &mut impl Write) -> io::Result<()
 
 pub(super) fn print_seen(seen: &Seen, out: &mut impl Write) -> io::Result<()> {
     match seen {
+        Seen::ConnectLatency(seen) => {
+            writeln!(out, "{} established, {} failed", seen.totals.established, seen.totals.failed)?;
+            seen.connects.iter().try_for_each(|connects| {
+                let command = connects.command.as_deref().unwrap_or("-");
+                writeln!(
+                    out,
+                    "{command}  {}  established {} failed {}",
+                    connects.remote, connects.established, connects.failed
+                )
+            })
+        }
+        Seen::Drops(seen) => {
+            writeln!(out, "{} packets dropped", seen.packets)?;
+            seen.reasons
+                .iter()
+                .try_for_each(|dropped| writeln!(out, "{}  {}", dropped.reason, dropped.packets))
+        }
         Seen::TcpFlows(seen) => {
             let totals = seen.totals;
             writeln!(

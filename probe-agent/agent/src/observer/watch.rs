@@ -69,7 +69,7 @@ impl Watch {
         Ok(Told::Ended(Box::new(ObserveFindings {
             level,
             missing,
-            self_check: self.observing.self_check(),
+            self_check: self.observing.self_check()?,
             observed_us: self.observed_us(),
             windows: self.windows,
             lost: self.observing.lost()?,

@@ -1,0 +1,117 @@
+//! A look into BTF (Documentation/bpf/btf.rst): what a kernel calls the values of its enumerations, where a structure has its fields.
+
+use std::collections::BTreeMap;
+
+/// The values of an enumeration by their names; none where there is no such enumeration.
+pub(crate) fn enumeration(btf: &[u8], name: &str) -> BTreeMap<u32, String> {
+    let Some(content) = Content::of(btf) else { return BTreeMap::new() };
+    let found = content
+        .types()
+        .find(|described| described.kind == ENUM && content.text(described.name_at) == Some(name));
+    let Some(found) = found else { return BTreeMap::new() };
+    let values = found
+        .members
+        .chunks_exact(8)
+        .filter_map(|member| Some((word(member, 4)?, content.text(word(member, 0)?)?.to_owned())));
+    values.collect()
+}
+
+/// The parts of BTF.
+pub(crate) struct Content<'a> {
+    types: &'a [u8],
+    strings: &'a [u8],
+}
+
+/// A type as it is described.
+pub(crate) struct Described<'a> {
+    pub(crate) name_at: u32,
+    pub(crate) kind: u32,
+    /// Bytes of a structure.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the layout of our own types is compared by a test"))]
+    pub(crate) size: u32,
+    /// What follows the head.
+    pub(crate) members: &'a [u8],
+}
+
+impl<'a> Content<'a> {
+    pub(crate) fn of(btf: &'a [u8]) -> Option<Self> {
+        let part = |offset: usize, length: usize| {
+            let from = place(word(btf, 4)?)? + place(word(btf, offset)?)?;
+            btf.get(from..from.checked_add(place(word(btf, length)?)?)?)
+        };
+        Some(Self {
+            types: part(8, 12)?,
+            strings: part(16, 20)?,
+        })
+    }
+
+    /// All types, in order; ends where something cannot be read.
+    pub(crate) fn types(&self) -> impl Iterator<Item = Described<'a>> {
+        let mut rest = self.types;
+        std::iter::from_fn(move || {
+            let (head, after) = rest.split_at_checked(HEAD)?;
+            let (info, kind) = (word(head, 4)?, word(head, 4)? >> 24 & 0x1f);
+            let (members, next) = after.split_at_checked(extra(kind, place(info & 0xffff)?))?;
+            rest = next;
+            Some(Described {
+                name_at: word(head, 0)?,
+                kind,
+                size: word(head, 8)?,
+                members,
+            })
+        })
+    }
+
+    pub(crate) fn text(&self, at: u32) -> Option<&'a str> {
+        let text = self.strings.get(place(at)?..)?.split(|byte| *byte == 0).next()?;
+        std::str::from_utf8(text).ok()
+    }
+}
+
+/// Bytes after a type's head.
+const fn extra(kind: u32, members: usize) -> usize {
+    match kind {
+        // Integer, variable, tag of a declaration.
+        1 | 14 | 17 => 4,
+        // Array.
+        3 => 12,
+        // Structure, union, section, enumeration of 64 bits.
+        4 | 5 | 15 | 19 => members * 12,
+        // Enumeration, prototype.
+        ENUM | 13 => members * 8,
+        _ => 0,
+    }
+}
+
+pub(crate) fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
+}
+
+fn place(number: u32) -> Option<usize> {
+    usize::try_from(number).ok()
+}
+
+const ENUM: u32 = 6;
+const HEAD: usize = 12;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_running_kernel_names_its_reasons() {
+        let btf = std::fs::read("/sys/kernel/btf/vmlinux").unwrap();
+        let reasons = enumeration(&btf, "skb_drop_reason");
+        assert!(reasons.values().any(|name| name == "SKB_DROP_REASON_NETFILTER_DROP"), "{reasons:?}");
+        assert!(enumeration(&btf, "no_such_thing").is_empty());
+    }
+
+    #[test]
+    fn what_is_cut_off_or_something_else_says_nothing_and_does_no_harm() {
+        let btf = std::fs::read("/sys/kernel/btf/vmlinux").unwrap();
+        for length in [0, 3, 23, 24, 25, 1_000] {
+            assert!(enumeration(&btf[..length], "skb_drop_reason").is_empty());
+        }
+        assert!(enumeration(&[0xff; 4_096], "skb_drop_reason").is_empty());
+    }
+}

@@ -1,0 +1,126 @@
+//! `drops` and `connect_latency` beside what the test did in a namespace of its own.
+
+use std::net::{TcpListener, TcpStream, UdpSocket};
+
+use serde_json::Value;
+use test_lab::database::Kind;
+use test_lab::network::Namespace;
+use test_lab::stand::Stand;
+
+use crate::asked::Asked;
+
+fn number(value: &Value, member: &str) -> u64 {
+    value[member].as_u64().unwrap_or_else(|| panic!("no number {member} in {value}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn packets_are_counted_by_the_reason_for_which_they_were_dropped() {
+    let namespace = Namespace::new().unwrap();
+    namespace
+        .filter("table inet lab { chain in { type filter hook input priority 0; udp dport 4000 drop; }\n}\n")
+        .unwrap();
+    let mut stand = Stand::start_straight(Kind::Sqlite).await.unwrap();
+    let _observer = stand.add_observed_agent("seen", "").await.unwrap();
+    let asked = Asked::observe(&stand, &["drops", "--from", "seen", "--for", "2s", "--top", "100"]).await;
+    namespace
+        .within(|| {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            for port in [4_000, 4_001] {
+                for _ in 0..137 {
+                    socket.send_to(b"x", ("127.0.0.1", port)).unwrap();
+                }
+            }
+        })
+        .unwrap();
+    let report = asked.report().await;
+    assert_eq!(
+        (&report["status"], &report["findings"]["self_check"]),
+        (&"ok".into(), &"passed".into()),
+        "{report}"
+    );
+    let seen = &report["findings"]["seen"];
+    let reasons = seen["reasons"].as_array().unwrap();
+    let packets = |reason: &str| {
+        reasons
+            .iter()
+            .filter(|one| one["reason"] == reason)
+            .map(|one| number(one, "packets"))
+            .sum::<u64>()
+    };
+    assert_eq!(packets("netfilter_drop"), 137, "{seen}");
+    // The rest of the host sends to closed ports as well.
+    assert!(packets("no_socket") >= 137, "{seen}");
+    assert_eq!(number(seen, "packets"), reasons.iter().map(|one| number(one, "packets")).sum::<u64>(), "{seen}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tries_to_connect_are_counted_by_where_they_went_with_how_long_they_took() {
+    let namespace = Namespace::new().unwrap();
+    // Every second first segment gets lost: one connection after the other begins with one, and sends it again a second later (RFC 6298).
+    let lossy = "tcp dport 4000 tcp flags & (syn | ack) == syn numgen inc mod 2 == 0 drop;";
+    namespace
+        .filter(&format!("table inet lab {{ chain in {{ type filter hook input priority 0; {lossy} }}\n}}\n"))
+        .unwrap();
+    let mut stand = Stand::start_straight(Kind::Sqlite).await.unwrap();
+    let _observer = stand.add_observed_agent("seen", "").await.unwrap();
+    let asked = Asked::observe(&stand, &["connect_latency", "--from", "seen", "--for", "6s", "--address", "127.7.7.7"]).await;
+    namespace
+        .within(|| {
+            for port in [4_000, 4_001] {
+                let _listener = TcpListener::bind(("127.7.7.7", port)).unwrap();
+                for _ in 0..if port == 4_000 { 2 } else { 20 } {
+                    drop(TcpStream::connect(("127.7.7.7", port)).unwrap());
+                }
+            }
+            for _ in 0..7 {
+                TcpStream::connect("127.7.7.7:4001").unwrap_err();
+            }
+            for _ in 0..3 {
+                TcpStream::connect("127.7.7.7:4002").unwrap_err();
+            }
+        })
+        .unwrap();
+    let report = asked.report().await;
+    assert_eq!(
+        (&report["status"], &report["findings"]["self_check"]),
+        (&"ok".into(), &"passed".into()),
+        "{report}"
+    );
+    let seen = &report["findings"]["seen"];
+    assert_eq!((number(&seen["totals"], "established"), number(&seen["totals"], "failed")), (22, 10), "{seen}");
+    let counts: Vec<_> = seen["connects"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            assert_eq!(number(one, "pid"), u64::from(std::process::id()), "{one}");
+            (
+                one["remote"].as_str().unwrap(),
+                number(one, "established"),
+                number(one, "failed"),
+                one["errno"].as_i64(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        counts,
+        [
+            ("127.7.7.7:4001", 20, 7, Some(111)),
+            ("127.7.7.7:4002", 0, 3, Some(111)),
+            ("127.7.7.7:4000", 2, 0, None)
+        ]
+    );
+    let latencies = |place: usize| &seen["connects"][place]["latencies"];
+    let slots = |place: usize| -> Vec<u64> {
+        latencies(place)["slots"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|slot| slot.as_u64().unwrap())
+            .collect()
+    };
+    assert_eq!((slots(0).iter().sum::<u64>(), latencies(1)), (20, &Value::Null));
+    assert!(number(latencies(0), "avg_us") < 500_000, "nothing gets lost on the way there: {}", latencies(0));
+    assert!((990_000..1_500_000).contains(&number(latencies(2), "avg_us")), "{}", latencies(2));
+    assert_eq!(slots(2)[19..].iter().sum::<u64>(), 2, "from 0.5 s: {:?}", slots(2));
+}
