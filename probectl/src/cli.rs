@@ -22,6 +22,7 @@ pub use crate::command::observe::ObserveArgs;
 pub use crate::command::path::PathArgs;
 pub use crate::command::ping::PingArgs;
 pub use crate::command::pmtu::PmtuArgs;
+pub use crate::command::port::PortArgs;
 pub use crate::command::reports::ReportsCommand;
 pub use crate::command::tcp::TcpArgs;
 pub use crate::command::traceroute::TracerouteArgs;
@@ -96,6 +97,8 @@ pub enum Command {
     Udp(UdpArgs),
     /// Show what the kernels of agents' own hosts see: connections, who opens them, dropped packets.
     Observe(ObserveArgs),
+    /// See which ports of a target are open, closed or filtered, and what that rests on.
+    Port(PortArgs),
     /// Ask a name server from agents and show its whole answer.
     Dns(DnsArgs),
     /// Follow the path to a target from agents, hop by hop.

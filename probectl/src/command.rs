@@ -28,6 +28,7 @@ mod outcome;
 pub(crate) mod path;
 pub(crate) mod ping;
 pub(crate) mod pmtu;
+pub(crate) mod port;
 pub(crate) mod reports;
 pub(crate) mod tcp;
 mod tiers;
@@ -95,6 +96,7 @@ async fn connected(
         Command::Pmtu(arguments) => pmtu::run(&arguments, format, &client, screen, interrupt).await,
         Command::Explain(arguments) => explain::run(&arguments, format, &client, screen).await,
         Command::Observe(arguments) => observe::run(&arguments, format, &client, screen, interrupt).await,
+        Command::Port(arguments) => port::run(&arguments, format, &client, screen, interrupt).await,
         Command::Udp(arguments) => udp::run(&arguments, format, &client, screen, interrupt).await,
         Command::Agents(command) => agents::run(command, format, &client, screen).await,
         Command::Jobs(command) => jobs::run(command, format, &client, screen).await,
@@ -117,6 +119,8 @@ const fn has_numbers(command: &Command) -> bool {
         Command::Ping(_)
             | Command::Http(_)
             | Command::Tcp(_)
+            | Command::Udp(_)
+            | Command::Port(_)
             | Command::Dns(_)
             | Command::Traceroute(_)
             | Command::Mtr(_)

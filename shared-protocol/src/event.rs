@@ -8,6 +8,7 @@ mod mtr;
 mod observe;
 mod ping;
 mod pmtu;
+mod port;
 mod tcp;
 mod traceroute;
 mod udp;
@@ -18,6 +19,7 @@ pub use mtr::{MtrEvent, MtrRow};
 pub use observe::{ObserveEvent, ObserveWindow};
 pub use ping::{PingEvent, SweepProgress};
 pub use pmtu::PmtuEvent;
+pub use port::PortEvent;
 pub use tcp::TcpEvent;
 pub use traceroute::TracerouteEvent;
 pub use udp::UdpEvent;
@@ -44,4 +46,6 @@ pub enum ProbeEvent {
     Udp(UdpEvent),
     /// Of an observation.
     Observe(ObserveEvent),
+    /// Of a scan of ports.
+    Port(PortEvent),
 }

@@ -14,6 +14,7 @@ mod observe;
 mod path;
 mod ping;
 mod pmtu;
+mod port;
 mod sweep;
 mod tcp;
 mod traceroute;
@@ -33,6 +34,7 @@ pub use observe::{
 pub use path::{ExtensionObject, HopAddress, HopReply, IcmpExtensions, InterfaceRole, MplsLabel, PathEnd, QuotedPacket, Rewritten, RouterInterface, TcpReply};
 pub use ping::{PingFindings, PingPacket, PingSocket, PingStatistics, RoundTripStatistics};
 pub use pmtu::{BlackHole, Claim, PmtuBound, PmtuFindings, PmtuLength, TooBig};
+pub use port::{PortFindings, PortReason, PortResult, PortState, PortStatistics};
 pub use sweep::{AddressRun, DeniedRun, RoundTripColumns, SweepColumns, SweepDrops, SweepFindings, SweepTotals, UnresolvedName};
 pub use tcp::{TcpFindings, TcpInfo, TcpOffer, TcpOptions, TcpOutcome, TcpStatistics, TcpTry};
 pub use traceroute::{EndToEnd, HopState, PathCircle, TracerouteFindings, TracerouteHop};
@@ -139,4 +141,6 @@ pub enum Findings {
     Udp(UdpFindings),
     /// Of an observation.
     Observe(Box<ObserveFindings>),
+    /// Of a scan of ports.
+    Port(PortFindings),
 }

@@ -21,6 +21,7 @@ mod observe;
 mod path;
 mod ping;
 mod pmtu;
+mod port;
 mod rounds;
 mod sweep;
 mod tcp;
@@ -35,6 +36,7 @@ pub use observe::{Observation, ObserveSpec, UnknownObservation};
 pub use path::{HOPS_MAX, PathFlow, PathOptions, PathProtocol};
 pub use ping::PingSpec;
 pub use pmtu::PmtuSpec;
+pub use port::{InvalidPorts, PortList, PortOrder, PortSpec};
 pub use sweep::{InvalidSweepTarget, PingTarget, SweepTarget};
 pub use tcp::{TcpMode, TcpSpec};
 pub use traceroute::TracerouteSpec;
@@ -62,11 +64,13 @@ pub enum ProbeKind {
     Udp,
     /// What the host's own kernel sees.
     Observe,
+    /// The states of several ports (RFC 9293).
+    Port,
 }
 
 impl ProbeKind {
     /// Every kind this build knows.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Ping,
         Self::Tcp,
         Self::Http,
@@ -76,6 +80,7 @@ impl ProbeKind {
         Self::Pmtu,
         Self::Udp,
         Self::Observe,
+        Self::Port,
     ];
 
     /// The name on the wire.
@@ -90,6 +95,7 @@ impl ProbeKind {
             Self::Pmtu => "pmtu",
             Self::Udp => "udp",
             Self::Observe => "observe",
+            Self::Port => "port",
         }
     }
 }
@@ -138,6 +144,8 @@ pub enum ProbeSpec {
     Udp(UdpSpec),
     /// What the host's own kernel sees.
     Observe(ObserveSpec),
+    /// The states of several ports.
+    Port(PortSpec),
 }
 
 impl ProbeSpec {
@@ -168,6 +176,7 @@ impl ProbeSpec {
             ProbeKind::Pmtu => Self::Pmtu(PmtuSpec::read(&mut fields)?),
             ProbeKind::Udp => Self::Udp(UdpSpec::read(&mut fields)?),
             ProbeKind::Observe => Self::Observe(ObserveSpec::read(&mut fields)?),
+            ProbeKind::Port => Self::Port(PortSpec::read(&mut fields)?),
         };
         fields.finish()?;
         Ok(spec)
@@ -185,6 +194,7 @@ impl ProbeSpec {
             Self::Pmtu(_) => ProbeKind::Pmtu,
             Self::Udp(_) => ProbeKind::Udp,
             Self::Observe(_) => ProbeKind::Observe,
+            Self::Port(_) => ProbeKind::Port,
         }
     }
 
@@ -200,13 +210,15 @@ impl ProbeSpec {
             Self::Pmtu(spec) => Some(&spec.target),
             Self::Udp(spec) => Some(&spec.target),
             Self::Observe(_) => None,
+            Self::Port(spec) => Some(&spec.target),
         }
     }
 
     /// The port its packets go to, where they have one.
     pub fn port(&self) -> Option<u16> {
         match self {
-            Self::Ping(_) | Self::Observe(_) => None,
+            // Several are asked for one by one.
+            Self::Ping(_) | Self::Port(_) | Self::Observe(_) => None,
             Self::Tcp(spec) => Some(spec.port),
             Self::Http(spec) => Some(spec.url.port()),
             Self::Dns(spec) => spec.target().map(|_| spec.port),
@@ -229,6 +241,7 @@ impl ProbeSpec {
             Self::Pmtu(spec) => spec.timeout(),
             Self::Udp(spec) => spec.timeout(),
             Self::Observe(spec) => spec.timeout(),
+            Self::Port(spec) => spec.timeout(),
         }
     }
 
@@ -244,6 +257,7 @@ impl ProbeSpec {
             Self::Pmtu(spec) => spec.cost(),
             Self::Udp(spec) => spec.cost(),
             Self::Observe(spec) => spec.cost(),
+            Self::Port(spec) => spec.cost(),
         }
     }
 
@@ -263,6 +277,7 @@ impl ProbeSpec {
             Self::Mtr(spec) => spec.check_tier(limits),
             Self::Pmtu(spec) => spec.check_tier(limits),
             Self::Udp(spec) => spec.check_tier(limits),
+            Self::Port(spec) => spec.check_tier(limits),
         }
     }
 }
@@ -286,6 +301,7 @@ impl Serialize for ProbeSpec {
             Self::Pmtu(options) => Tagged { probe, options }.serialize(serializer),
             Self::Udp(options) => Tagged { probe, options }.serialize(serializer),
             Self::Observe(options) => Tagged { probe, options }.serialize(serializer),
+            Self::Port(options) => Tagged { probe, options }.serialize(serializer),
         }
     }
 }

@@ -34,6 +34,8 @@ pub enum ProbeSpecSchema {
     Udp(UdpOptions),
     /// What the kernel of the agent's own host sees.
     Observe(ObserveOptions),
+    /// The states of several ports.
+    Port(PortOptions),
 }
 
 /// Options of a ping: ICMP echo requests (RFC 792, RFC 4443). `count` and `interval_ms` together must not take more than 300 seconds.
@@ -167,6 +169,61 @@ pub struct UdpOptions {
     pub expect: String,
 }
 
+/// Options of a scan of TCP ports. The time it takes when no port answers must not be more than 300 seconds.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = PortOptions)]
+pub struct PortOptions {
+    /// An IP address or a DNS name, which the agent resolves.
+    #[schema(min_length = 1, max_length = 253, example = "127.0.0.1")]
+    pub target: String,
+    /// Ports and ranges of ports, which together come to at most 1,024.
+    #[schema(min_length = 1, max_length = 6_144, example = "22,80,443,8000-8010")]
+    pub ports: String,
+    /// Which addresses of a name may be used.
+    #[serde(default)]
+    #[schema(default = "auto")]
+    pub af: AddressFamilySchema,
+    /// How a port is asked.
+    #[serde(default)]
+    #[schema(default = "connect")]
+    pub mode: TcpModeSchema,
+    /// In which order ports are asked.
+    #[serde(default)]
+    #[schema(default = "random")]
+    pub order: PortOrderSchema,
+    /// Ports to ask a second; fewer where more than 64 answers would be waited for at the same time.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 50, default = 50)]
+    pub rate_pps: u32,
+    /// How often a port that keeps silent is asked.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 3, default = 2)]
+    pub tries: u32,
+    /// How long an answer is waited for after each try, milliseconds.
+    #[serde(default)]
+    #[schema(minimum = 10, maximum = 10_000, default = 1_000)]
+    pub wait_ms: u32,
+    /// Differentiated services code point (RFC 2474).
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 63, default = 0)]
+    pub dscp: u32,
+}
+
+/// In which order ports are asked.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = PortOrder)]
+pub enum PortOrderSchema {
+    /// Another one each time.
+    #[default]
+    Random,
+    /// From the lowest.
+    Ascending,
+    /// From the highest.
+    Descending,
+}
+
 /// How a try of a TCP probe is made.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -296,11 +353,12 @@ mod tests {
     use super::*;
 
     /// Each probe: the least that its spec says, what is documented of it, and how many of its options have bounds.
-    fn probes() -> [(Value, Map<String, Value>, usize); 9] {
+    fn probes() -> [(Value, Map<String, Value>, usize); 10] {
         [
             (json!({"probe": "ping", "target": "127.0.0.1"}), documented::<PingOptions>(), 6),
             (json!({"probe": "tcp", "target": "127.0.0.1"}), documented::<TcpOptions>(), 5),
             (json!({"probe": "udp", "target": "127.0.0.1", "port": 53}), documented::<UdpOptions>(), 5),
+            (json!({"probe": "port", "target": "127.0.0.1", "ports": "80"}), documented::<PortOptions>(), 4),
             (
                 json!({"probe": "http", "url": "http://127.0.0.1/", "method": "PUT", "body": "x", "connect_to": "::1", "sni": "a.test"}),
                 documented::<HttpOptions>(),
@@ -342,6 +400,7 @@ mod tests {
             Some("mtr") => "rounds",
             Some("pmtu") => "probes",
             Some("observe") => "top",
+            Some("port") => "tries",
             _ => "count",
         }
     }

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use agent_probes::net::icmp::IcmpSockets;
 use clap::ValueEnum;
 use serde::Serialize;
-use shared_protocol::event::{DnsEvent, HttpEvent, PingEvent, ProbeEvent, TcpEvent, UdpEvent};
+use shared_protocol::event::{DnsEvent, HttpEvent, PingEvent, PortEvent, ProbeEvent, TcpEvent, UdpEvent};
 use shared_protocol::fault::Status;
-use shared_protocol::report::{DnsAnswer, DnsOutcome, DnsTry, Findings, HttpFindings, PingPacket, Report, TcpOutcome, TcpTry, UdpOutcome, UdpTry};
+use shared_protocol::report::{
+    DnsAnswer, DnsOutcome, DnsTry, Findings, HttpFindings, PingPacket, PortResult, PortState, Report, TcpOutcome, TcpTry, UdpOutcome, UdpTry,
+};
 use shared_protocol::spec::{InvalidField, ProbeSpec};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -114,6 +116,8 @@ fn print_event(event: &ProbeEvent, output: Output, out: &mut impl Write) -> io::
         (Output::Text, ProbeEvent::Mtr(event)) => path::print_mtr(event, out),
         (Output::Text, ProbeEvent::Udp(UdpEvent::Resolved { address })) => writeln!(out, "udp {address}"),
         (Output::Text, ProbeEvent::Udp(UdpEvent::Try(tried))) => writeln!(out, "{}", datagram_text(tried)),
+        (Output::Text, ProbeEvent::Port(PortEvent::Resolved { address })) => writeln!(out, "port {address}"),
+        (Output::Text, ProbeEvent::Port(PortEvent::Port(result))) => writeln!(out, "{}", port_text(result)),
         (Output::Text, ProbeEvent::Pmtu(event)) => path::print_pmtu(event, out),
         (Output::Text, ProbeEvent::Observe(event)) => observe::print(event, out),
     }
@@ -165,6 +169,19 @@ fn datagram_text(tried: &UdpTry) -> String {
     };
     let numbers = [("rtt_us", tried.rtt_us), ("user_rtt_us", tried.user_rtt_us)];
     let mut words = vec![format!("seq {}", tried.seq), outcome.to_owned()];
+    words.extend(numbers.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?))));
+    words.join("  ")
+}
+
+fn port_text(result: &PortResult) -> String {
+    let state = match result.state {
+        PortState::Open => "open",
+        PortState::Closed => "closed",
+        PortState::Filtered => "filtered",
+        PortState::Unasked => "not asked",
+    };
+    let numbers = [("rtt_us", result.rtt_us), ("user_rtt_us", result.user_rtt_us)];
+    let mut words = vec![format!("port {}", result.port), state.to_owned()];
     words.extend(numbers.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?))));
     words.join("  ")
 }
@@ -233,6 +250,10 @@ fn print_report(report: &Report, output: Output, out: &mut impl Write) -> io::Re
         Some(Findings::Tcp(tcp)) => (tcp.statistics.sent, tcp.statistics.received, tcp.statistics.loss),
         Some(Findings::Http(http)) => return print_fetch(http, out),
         Some(Findings::Dns(dns)) => return dns.answer.as_ref().map_or(Ok(()), |answer| print_answer(answer, out)),
+        Some(Findings::Port(found)) => {
+            let numbers = &found.statistics;
+            return writeln!(out, "{} open, {} closed, {} filtered", numbers.open, numbers.closed, numbers.filtered);
+        }
         Some(Findings::Traceroute(found)) => return path::print_hops(found, out),
         Some(Findings::Mtr(found)) => return path::print_rounds(found, out),
         Some(Findings::Pmtu(found)) => return path::print_bound(found, out),

@@ -5,6 +5,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use shared_protocol::time::MonotonicMicros;
+
 use crate::{Moment, round_trip};
 
 /// Every packet of a run.
@@ -164,7 +166,7 @@ impl Book {
     /// A packet has left.
     pub(crate) fn sent(&mut self, number: u32, moment: Moment, ports: Ports) {
         let departure = Departure {
-            at_us: self.since(moment),
+            at_us: self.since(moment.monotonic),
             kernel_ns: None,
             stepped_ns: self.stepped(moment),
             ports,
@@ -203,7 +205,7 @@ impl Book {
     /// Something came for a packet. One that never left has no answers: what says so is forged.
     pub(crate) fn came(&mut self, number: u32, arrival: Arrival) {
         let came = Came {
-            at_us: self.since(arrival.moment),
+            at_us: self.since(arrival.moment.monotonic),
             kernel_ns: arrival.kernel_ns.map(|at_ns| self.relative(at_ns)),
             stepped_ns: self.stepped(arrival.moment),
             ttl: arrival.ttl,
@@ -219,8 +221,8 @@ impl Book {
     }
 
     /// A moment as microseconds since the beginning.
-    pub(crate) fn since(&self, moment: Moment) -> u64 {
-        u64::try_from(moment.monotonic.since(self.begun.monotonic).as_micros()).unwrap_or(u64::MAX)
+    pub(crate) fn since(&self, now: MonotonicMicros) -> u64 {
+        u64::try_from(now.since(self.begun.monotonic).as_micros()).unwrap_or(u64::MAX)
     }
 
     /// The beginning by the monotonic clock.

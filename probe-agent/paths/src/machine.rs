@@ -33,7 +33,13 @@ impl Machine {
             ProbeSpec::Traceroute(spec) => Some(Self::Traceroute(Box::new(Traceroute::new(TraceroutePlan::new(target, spec), begun, source)))),
             ProbeSpec::Mtr(spec) => Some(Self::Mtr(Box::new(Mtr::new(MtrPlan::new(target, spec), begun, source)))),
             ProbeSpec::Pmtu(spec) => Some(Self::Pmtu(Box::new(Pmtu::new(PmtuPlan::new(target, spec), begun, source)))),
-            ProbeSpec::Ping(_) | ProbeSpec::Tcp(_) | ProbeSpec::Http(_) | ProbeSpec::Dns(_) | ProbeSpec::Udp(_) | ProbeSpec::Observe(_) => None,
+            ProbeSpec::Ping(_)
+            | ProbeSpec::Tcp(_)
+            | ProbeSpec::Http(_)
+            | ProbeSpec::Dns(_)
+            | ProbeSpec::Udp(_)
+            | ProbeSpec::Port(_)
+            | ProbeSpec::Observe(_) => None,
         }
     }
 
@@ -176,7 +182,9 @@ pub fn findings(spec: &ProbeSpec, target: IpAddr, book: &Book) -> Option<(Findin
             let verdict = pmtu::judge(&found, book);
             Some((Findings::Pmtu(found), verdict))
         }
-        ProbeSpec::Ping(_) | ProbeSpec::Tcp(_) | ProbeSpec::Http(_) | ProbeSpec::Dns(_) | ProbeSpec::Udp(_) | ProbeSpec::Observe(_) => None,
+        ProbeSpec::Ping(_) | ProbeSpec::Tcp(_) | ProbeSpec::Http(_) | ProbeSpec::Dns(_) | ProbeSpec::Udp(_) | ProbeSpec::Port(_) | ProbeSpec::Observe(_) => {
+            None
+        }
     }
 }
 
@@ -192,6 +200,7 @@ pub fn addresses_mut(findings: &mut Findings) -> Vec<&mut HopAddress> {
         | Findings::Http(_)
         | Findings::Dns(_)
         | Findings::Udp(_)
+        | Findings::Port(_)
         | Findings::Observe(_) => Vec::new(),
     }
 }

@@ -101,7 +101,7 @@ impl Mtr {
         if self.leaving.is_some() || self.book.stopped {
             return None;
         }
-        let now_us = self.since(now);
+        let now_us = self.book.since(now);
         self.begin_round(now_us);
         let round = self.round;
         let waited_for = self.outlook.open().filter(|open| open.round == round).count();
@@ -117,15 +117,15 @@ impl Mtr {
 
     /// A packet has left.
     pub fn handle_sent(&mut self, number: u32, moment: Moment, ports: Ports) {
-        self.settle_leaving(number);
+        self.leaving.take_if(|leaving| *leaving == number);
         self.book.sent(number, moment, ports);
         self.outlook.note_sent(number, &self.book);
     }
 
     /// A packet did not leave.
     pub fn handle_send_failed(&mut self, number: u32, now: MonotonicMicros, failure: SendFailure) {
-        self.settle_leaving(number);
-        self.book.unsent(number, self.since(now), failure);
+        self.leaving.take_if(|leaving| *leaving == number);
+        self.book.unsent(number, self.book.since(now), failure);
     }
 
     /// The kernel says when a packet left: wall clock, nanoseconds.
@@ -138,7 +138,7 @@ impl Mtr {
         let Some(number) = number.or_else(|| self.outlook.guess(&self.book, &self.plan.path)) else {
             return;
         };
-        let at_us = self.book.since(arrival.moment);
+        let at_us = self.book.since(arrival.moment.monotonic);
         self.last_answer_us = self.last_answer_us.max(at_us);
         self.book.came(number, arrival);
         self.outlook.note_answer(number, &self.book, &self.plan.path);
@@ -148,7 +148,7 @@ impl Mtr {
 
     /// Gives up what was waited for long enough, and tells how the hops stand when that is due.
     pub fn handle_timeout(&mut self, now: MonotonicMicros) {
-        let now_us = self.since(now);
+        let now_us = self.book.since(now);
         self.outlook.expire(now_us, &self.plan.path);
         self.tell(now_us);
     }
@@ -179,7 +179,7 @@ impl Mtr {
 
     /// Whether every round is over.
     pub fn is_finished(&self, now: MonotonicMicros) -> bool {
-        self.book.stopped || (self.is_settled() && (!self.book.misses_stamps() || self.since(now) >= self.last_answer_us.saturating_add(STAMP_WAIT_US)))
+        self.book.stopped || (self.is_settled() && (!self.book.misses_stamps() || self.book.since(now) >= self.last_answer_us.saturating_add(STAMP_WAIT_US)))
     }
 
     /// What was sent and what came.
@@ -225,16 +225,6 @@ impl Mtr {
         };
         let hops = findings::rows(&self.plan, &self.book, &self.outlook);
         self.events.push_back(Standings { rounds, hops });
-    }
-
-    fn settle_leaving(&mut self, number: u32) {
-        if self.leaving == Some(number) {
-            self.leaving = None;
-        }
-    }
-
-    fn since(&self, now: MonotonicMicros) -> u64 {
-        u64::try_from(now.since(self.book.begun().monotonic).as_micros()).unwrap_or(u64::MAX)
     }
 }
 

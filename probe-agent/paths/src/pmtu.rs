@@ -98,7 +98,7 @@ impl Pmtu {
         if self.leaving.is_some() || self.book.stopped {
             return None;
         }
-        let now_us = self.since(now);
+        let now_us = self.book.since(now);
         self.expire(now_us);
         let (ttl, round, bytes) = match self.step() {
             Step::Try(bytes) if self.open.is_empty() => {
@@ -125,16 +125,16 @@ impl Pmtu {
 
     /// A packet has left.
     pub fn handle_sent(&mut self, number: u32, moment: Moment, ports: Ports) {
-        self.settle_leaving(number);
+        self.leaving.take_if(|leaving| *leaving == number);
         self.book.sent(number, moment, ports);
-        let until = self.book.since(moment).saturating_add(self.wait_us());
+        let until = self.book.since(moment.monotonic).saturating_add(self.wait_us());
         self.open.push((number, until));
     }
 
     /// A packet did not leave: most often because the interface takes none so long.
     pub fn handle_send_failed(&mut self, number: u32, now: MonotonicMicros, failure: SendFailure) {
-        self.settle_leaving(number);
-        self.book.unsent(number, self.since(now), failure);
+        self.leaving.take_if(|leaving| *leaving == number);
+        self.book.unsent(number, self.book.since(now), failure);
         self.tell();
     }
 
@@ -149,7 +149,7 @@ impl Pmtu {
         let Some(number) = number.or_else(|| self.open.first().map(|(number, _)| *number)) else {
             return;
         };
-        let at_us = self.book.since(arrival.moment);
+        let at_us = self.book.since(arrival.moment.monotonic);
         let too_big = arrival_is_too_big(&arrival, self.plan.target);
         self.book.came(number, arrival);
         if too_big {
@@ -168,7 +168,7 @@ impl Pmtu {
 
     /// Gives up what was waited for long enough.
     pub fn handle_timeout(&mut self, now: MonotonicMicros) {
-        self.expire(self.since(now));
+        self.expire(self.book.since(now));
         self.tell();
     }
 
@@ -254,16 +254,6 @@ impl Pmtu {
                 self.events.extend(findings::length(bytes, &self.plan, &self.book));
             }
         }
-    }
-
-    fn settle_leaving(&mut self, number: u32) {
-        if self.leaving == Some(number) {
-            self.leaving = None;
-        }
-    }
-
-    fn since(&self, now: MonotonicMicros) -> u64 {
-        u64::try_from(now.since(self.book.begun().monotonic).as_micros()).unwrap_or(u64::MAX)
     }
 }
 

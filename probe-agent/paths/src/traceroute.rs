@@ -91,7 +91,7 @@ impl Traceroute {
         if self.leaving.is_some() || self.book.stopped {
             return None;
         }
-        let now_us = self.since(now);
+        let now_us = self.book.since(now);
         let (ttl, round) = match &mut self.retries {
             Retries::Due { at_us, hops } if *at_us <= now_us => (hops.pop_front()?, self.plan.queries),
             Retries::Undecided | Retries::Due { .. } | Retries::Done => {
@@ -111,15 +111,15 @@ impl Traceroute {
 
     /// A packet has left.
     pub fn handle_sent(&mut self, number: u32, moment: Moment, ports: Ports) {
-        self.settle_leaving(number);
+        self.leaving.take_if(|leaving| *leaving == number);
         self.book.sent(number, moment, ports);
         self.outlook.note_sent(number, &self.book);
     }
 
     /// A packet did not leave.
     pub fn handle_send_failed(&mut self, number: u32, now: MonotonicMicros, failure: SendFailure) {
-        self.settle_leaving(number);
-        let now_us = self.since(now);
+        self.leaving.take_if(|leaving| *leaving == number);
+        let now_us = self.book.since(now);
         self.book.unsent(number, now_us, failure);
         self.look_around(now_us);
     }
@@ -134,7 +134,7 @@ impl Traceroute {
         let Some(number) = number.or_else(|| self.outlook.guess(&self.book, &self.plan.path)) else {
             return;
         };
-        let at_us = self.book.since(arrival.moment);
+        let at_us = self.book.since(arrival.moment.monotonic);
         self.last_answer_us = self.last_answer_us.max(at_us);
         self.book.came(number, arrival);
         self.outlook.note_answer(number, &self.book, &self.plan.path);
@@ -143,7 +143,7 @@ impl Traceroute {
 
     /// Gives up what was waited for long enough.
     pub fn handle_timeout(&mut self, now: MonotonicMicros) {
-        let now_us = self.since(now);
+        let now_us = self.book.since(now);
         self.outlook.expire(now_us, &self.plan.path);
         self.look_around(now_us);
     }
@@ -176,7 +176,7 @@ impl Traceroute {
 
     /// Whether enough is known.
     pub fn is_finished(&self, now: MonotonicMicros) -> bool {
-        self.book.stopped || (self.is_settled() && (!self.book.misses_stamps() || self.since(now) >= self.last_answer_us.saturating_add(STAMP_WAIT_US)))
+        self.book.stopped || (self.is_settled() && (!self.book.misses_stamps() || self.book.since(now) >= self.last_answer_us.saturating_add(STAMP_WAIT_US)))
     }
 
     /// What was sent and what came.
@@ -254,16 +254,6 @@ impl Traceroute {
 
     fn is_leaving_for(&self, ttl: u8) -> bool {
         self.leaving.and_then(|number| self.book.packet(number)).is_some_and(|packet| packet.ttl == ttl)
-    }
-
-    fn settle_leaving(&mut self, number: u32) {
-        if self.leaving == Some(number) {
-            self.leaving = None;
-        }
-    }
-
-    fn since(&self, now: MonotonicMicros) -> u64 {
-        u64::try_from(now.since(self.book.begun().monotonic).as_micros()).unwrap_or(u64::MAX)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::net::resolver::Resolver;
 use crate::net::tls::TargetRoots;
 use crate::observe::{self, Observer};
 use crate::path::{self, PathRequest};
-use crate::{dns, http, ping, tcp, udp};
+use crate::{dns, http, ping, port, tcp, udp};
 
 /// What every probe needs from its agent.
 #[derive(Clone)]
@@ -49,6 +49,7 @@ pub async fn run(spec: &ProbeSpec, context: &ProbeContext, events: mpsc::Sender<
         ProbeSpec::Pmtu(options) => path::run(&PathRequest::pmtu(spec, options), context, &events, &cancel).await,
         ProbeSpec::Udp(options) => udp::run(options, context, &events, &cancel).await,
         ProbeSpec::Observe(options) => observe::run(options, context, &events, &cancel).await,
+        ProbeSpec::Port(options) => port::run(options, context, &events, &cancel).await,
     }
 }
 
@@ -62,6 +63,16 @@ pub fn capabilities(context: &ProbeContext) -> Vec<Capability> {
         .flat_map(|ping| [ProbeKind::Traceroute, ProbeKind::Mtr, ProbeKind::Pmtu].map(|probe| Capability { probe, ..ping.clone() }))
         .collect();
     capabilities.extend(along_paths);
+    // Ports are asked as tcp asks one.
+    let ports: Vec<Capability> = capabilities
+        .iter()
+        .filter(|capability| capability.probe == ProbeKind::Tcp)
+        .map(|tcp| Capability {
+            probe: ProbeKind::Port,
+            ..tcp.clone()
+        })
+        .collect();
+    capabilities.extend(ports);
     // An ordinary socket is all they take.
     capabilities.extend([ProbeKind::Http, ProbeKind::Dns, ProbeKind::Udp].map(|probe| Capability {
         probe,

@@ -24,45 +24,66 @@ use crate::net::errno;
 use crate::net::gate::Denial;
 use crate::net::icmp::{Fragmentation, SendError};
 use crate::net::path::{Content, PathPlan, PathProbe, PathProtocol, PathRefusal, PathShape};
-use crate::record::{Completeness, Found, Record};
-use crate::resolution;
+use crate::one_address::{self, Aim};
 use crate::table::ProbeContext;
 use crate::verdict::{Stop, Verdict};
 
 /// Runs a UDP probe to its report.
 pub(crate) async fn run(spec: &UdpSpec, context: &ProbeContext, events: &mpsc::Sender<ProbeEvent>, cancel: &CancellationToken) -> Report {
-    let record = Record::begin(context.clock);
-    let mut run = Run {
-        spec,
+    let aim = Aim {
+        target: &spec.target,
+        af: spec.af,
         context,
         events,
-        resolved: Vec::new(),
-        findings: None,
+        cancel,
     };
-    let outcome = tokio::select! {
-        biased;
-        () = cancel.cancelled() => Err(Stop::Cancelled),
-        outcome = run.resolve() => outcome,
-    };
-    let outcome = match outcome {
-        Ok(address) => run.try_all(address, cancel).await,
-        Err(stop) => Err(stop),
-    };
-    let found = Found {
-        resolved: run.resolved,
-        findings: run.findings.map(Findings::Udp),
-        completeness: Completeness::Whole,
-    };
-    record.end(outcome, found)
+    let resolved = |address| ProbeEvent::Udp(UdpEvent::Resolved { address });
+    one_address::run(aim, resolved, async |address| try_all(spec, aim, address).await).await
 }
 
-/// A UDP probe under way, with what it has so far.
-struct Run<'a> {
-    spec: &'a UdpSpec,
-    context: &'a ProbeContext,
-    events: &'a mpsc::Sender<ProbeEvent>,
-    resolved: Vec<IpAddr>,
-    findings: Option<UdpFindings>,
+async fn try_all(spec: &UdpSpec, aim: Aim<'_>, address: IpAddr) -> (Findings, Result<Verdict, Stop>) {
+    let now = clock::monotonic();
+    let mut tries = Tries::new(spec.count, Duration::from_millis(spec.interval_ms.into()), now);
+    let datagram = Datagram {
+        spec: spec.clone(),
+        context: aim.context.clone(),
+        endpoint: SocketAddr::new(address, spec.port),
+        depart_by: now.plus(spec.timeout()),
+    };
+    let stop = tokio::select! {
+        biased;
+        () = aim.cancel.cancelled() => Some(Stop::Cancelled),
+        driven = drive(&mut tries, &datagram, aim.events) => driven.err().map(Stop::Denied),
+    };
+    let findings = UdpFindings {
+        address,
+        port: spec.port,
+        tries: tries.settled(),
+        statistics: tries.statistics(),
+    };
+    let verdict = tries.judge(&findings);
+    (Findings::Udp(findings), stop.map_or(Ok(verdict), Err))
+}
+
+/// Lets the tries run until the last is over. Ending early ends every one that is under way.
+async fn drive(tries: &mut Tries, datagram: &Datagram, events: &mpsc::Sender<ProbeEvent>) -> Result<(), Denial> {
+    let mut under_way: JoinSet<Result<Ended, Denial>> = JoinSet::new();
+    while !tries.is_finished() {
+        let now = clock::monotonic();
+        if let Some(index) = tries.poll_start(now) {
+            under_way.spawn(datagram.clone().send(index));
+        }
+        tokio::select! {
+            biased;
+            Some(ended) = under_way.join_next() => {
+                // A try that panicked stays open; the probe's own deadline ends it.
+                let Ok(ended) = ended else { continue };
+                one_address::tell(events, ProbeEvent::Udp(UdpEvent::Try(Box::new(tries.handle_ended(ended?)))));
+            }
+            () = tokio::time::sleep(tries.poll_timeout(now).unwrap_or(IDLE)) => {}
+        }
+    }
+    Ok(())
 }
 
 /// What one try needs; each has a port of its own, by which what comes back is known to be its.
@@ -72,68 +93,6 @@ struct Datagram {
     context: ProbeContext,
     endpoint: SocketAddr,
     depart_by: MonotonicMicros,
-}
-
-impl Run<'_> {
-    async fn resolve(&mut self) -> Result<IpAddr, Stop> {
-        let resolution = resolution::resolve(self.context, &self.spec.target, self.spec.af, |_| true).await?;
-        self.resolved = resolution.addresses;
-        self.tell(UdpEvent::Resolved { address: resolution.chosen });
-        Ok(resolution.chosen)
-    }
-
-    async fn try_all(&mut self, address: IpAddr, cancel: &CancellationToken) -> Result<Verdict, Stop> {
-        let now = clock::monotonic();
-        let mut tries = Tries::new(self.spec.count, Duration::from_millis(self.spec.interval_ms.into()), now);
-        let datagram = Datagram {
-            spec: self.spec.clone(),
-            context: self.context.clone(),
-            endpoint: SocketAddr::new(address, self.spec.port),
-            depart_by: now.plus(self.spec.timeout()),
-        };
-        let stop = tokio::select! {
-            biased;
-            () = cancel.cancelled() => Some(Stop::Cancelled),
-            driven = self.drive(&mut tries, &datagram) => driven.err().map(Stop::Denied),
-        };
-        let findings = UdpFindings {
-            address,
-            port: self.spec.port,
-            tries: tries.settled(),
-            statistics: tries.statistics(),
-        };
-        let verdict = tries.judge(&findings);
-        self.findings = Some(findings);
-        stop.map_or(Ok(verdict), Err)
-    }
-
-    /// Lets the tries run until the last is over. Ending early ends every one that is under way.
-    async fn drive(&self, tries: &mut Tries, datagram: &Datagram) -> Result<(), Denial> {
-        let mut under_way: JoinSet<Result<Ended, Denial>> = JoinSet::new();
-        while !tries.is_finished() {
-            let now = clock::monotonic();
-            if let Some(index) = tries.poll_start(now) {
-                under_way.spawn(datagram.clone().send(index));
-            }
-            tokio::select! {
-                biased;
-                Some(ended) = under_way.join_next() => {
-                    // A try that panicked stays open; the probe's own deadline ends it.
-                    let Ok(ended) = ended else { continue };
-                    self.tell(UdpEvent::Try(Box::new(tries.handle_ended(ended?))));
-                }
-                () = tokio::time::sleep(tries.poll_timeout(now).unwrap_or(IDLE)) => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Tells a partial finding, if the channel has room: the report holds it again.
-    fn tell(&self, event: UdpEvent) {
-        if self.events.try_send(ProbeEvent::Udp(event)).is_err() {
-            tracing::trace!("event dropped: the channel is full or closed");
-        }
-    }
 }
 
 impl Datagram {
@@ -173,7 +132,13 @@ impl Datagram {
             }
         };
         // When the time is over, what has come by then counts.
-        let _ = tokio::time::timeout(Duration::from_millis(self.spec.wait_ms.into()), listening).await;
+        let over = tokio::time::timeout(Duration::from_millis(self.spec.wait_ms.into()), listening).await;
+        if over.is_err() {
+            flow.catch_up().await;
+            while let Some(arrival) = arrivals.try_recv() {
+                attempt.handle(arrival);
+            }
+        }
         Ok(attempt.end())
     }
 }

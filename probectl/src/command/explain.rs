@@ -12,7 +12,7 @@ use crate::cli::Format;
 use crate::client::Client;
 use crate::error::{ClientError, Error};
 use crate::exit::Exit;
-use crate::output::{Cell, Line, Screen, table};
+use crate::output::{Cell, Line, Screen, ranges, table};
 
 /// Which report to derive again.
 #[derive(Debug, Args)]
@@ -37,7 +37,7 @@ fn show(format: Format, screen: &mut Screen<'_>, report: &Report, derived: &Deri
     let rows: Vec<Vec<Cell>> = derived
         .grounds
         .iter()
-        .map(|ground| vec![ground.statement.as_str().into(), numbers(&ground.packets).into()])
+        .map(|ground| vec![ground.statement.as_str().into(), ranges(ground.packets.iter().copied(), " ").into()])
         .collect();
     match format {
         Format::Table => {
@@ -78,32 +78,4 @@ fn show(format: Format, screen: &mut Screen<'_>, report: &Report, derived: &Deri
     Ok(())
 }
 
-/// Numbers of packets, those in a row as a range.
-fn numbers(packets: &[u32]) -> String {
-    let mut ranges: Vec<(u32, u32)> = Vec::new();
-    for packet in packets {
-        match ranges.last_mut() {
-            Some((_, last)) if *last + 1 == *packet => *last = *packet,
-            Some(_) | None => ranges.push((*packet, *packet)),
-        }
-    }
-    let shown: Vec<String> = ranges
-        .into_iter()
-        .map(|(first, last)| if first == last { first.to_string() } else { format!("{first}-{last}") })
-        .collect();
-    shown.join(" ")
-}
-
 const COLUMNS: [&str; 2] = ["statement", "packets"];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn packets_in_a_row_are_a_range() {
-        assert_eq!(numbers(&[]), "");
-        assert_eq!(numbers(&[4]), "4");
-        assert_eq!(numbers(&[0, 1, 2, 5, 7, 8]), "0-2 5 7-8");
-    }
-}

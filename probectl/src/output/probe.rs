@@ -10,6 +10,7 @@ use super::mtr::{self, MtrView};
 use super::observe::{self, ObserveView};
 use super::ping::{self, PingView};
 use super::pmtu::{self, PmtuView};
+use super::port::{self, PortView};
 use super::sweep;
 use super::tcp::{self, TcpView};
 use super::traceroute::{self, TracerouteView};
@@ -37,6 +38,8 @@ pub(crate) enum JobView {
     Pmtu(PmtuView),
     /// Of an observation.
     Observe(ObserveView),
+    /// Of a scan of ports.
+    Port(PortView),
 }
 
 /// Whom a line is about.
@@ -81,6 +84,7 @@ impl JobView {
             ProbeKind::Mtr => Self::Mtr(MtrView::default()),
             ProbeKind::Pmtu => Self::Pmtu(PmtuView::default()),
             ProbeKind::Observe => Self::Observe(ObserveView::default()),
+            ProbeKind::Port => Self::Port(PortView::default()),
         }
     }
 
@@ -95,6 +99,7 @@ impl JobView {
             (Self::Traceroute(view), ProbeEvent::Traceroute(event)) => view.finding(event),
             (Self::Mtr(view), ProbeEvent::Mtr(event)) => view.finding(event),
             (Self::Pmtu(view), ProbeEvent::Pmtu(event)) => view.finding(event),
+            (Self::Port(view), ProbeEvent::Port(event)) => view.finding(names, event),
             (Self::Observe(view), ProbeEvent::Observe(event)) => view.finding(event),
             // What was not asked for is not shown.
             (
@@ -106,6 +111,7 @@ impl JobView {
                 | Self::Traceroute(_)
                 | Self::Mtr(_)
                 | Self::Pmtu(_)
+                | Self::Port(_)
                 | Self::Observe(_),
                 _,
             ) => Vec::new(),
@@ -124,6 +130,7 @@ impl JobView {
             (Self::Traceroute(view), Findings::Traceroute(findings)) => view.findings(names, findings),
             (Self::Mtr(view), Findings::Mtr(findings)) => view.findings(names, findings),
             (Self::Pmtu(view), Findings::Pmtu(findings)) => view.findings(names, findings),
+            (Self::Port(view), Findings::Port(findings)) => view.findings(names, findings),
             (Self::Observe(view), Findings::Observe(findings)) => view.findings(names, findings),
             (
                 Self::Ping(_)
@@ -134,6 +141,7 @@ impl JobView {
                 | Self::Traceroute(_)
                 | Self::Mtr(_)
                 | Self::Pmtu(_)
+                | Self::Port(_)
                 | Self::Observe(_),
                 _,
             ) => Vec::new(),
@@ -152,6 +160,7 @@ impl JobView {
             Self::Mtr(view) => view.row(),
             Self::Pmtu(view) => view.row(),
             Self::Observe(view) => view.row(),
+            Self::Port(view) => view.row(),
         }
     }
 
@@ -159,7 +168,7 @@ impl JobView {
     pub(crate) const fn is_drawn(&self) -> bool {
         match self {
             Self::Mtr(_) | Self::Observe(_) => true,
-            Self::Ping(_) | Self::Tcp(_) | Self::Udp(_) | Self::Http(_) | Self::Dns(_) | Self::Traceroute(_) | Self::Pmtu(_) => false,
+            Self::Ping(_) | Self::Tcp(_) | Self::Udp(_) | Self::Http(_) | Self::Dns(_) | Self::Traceroute(_) | Self::Pmtu(_) | Self::Port(_) => false,
         }
     }
 
@@ -168,7 +177,7 @@ impl JobView {
         match self {
             Self::Mtr(view) => view.drawing(names),
             Self::Observe(view) => view.drawing(names),
-            Self::Ping(_) | Self::Tcp(_) | Self::Udp(_) | Self::Http(_) | Self::Dns(_) | Self::Traceroute(_) | Self::Pmtu(_) => Vec::new(),
+            Self::Ping(_) | Self::Tcp(_) | Self::Udp(_) | Self::Http(_) | Self::Dns(_) | Self::Traceroute(_) | Self::Pmtu(_) | Self::Port(_) => Vec::new(),
         }
     }
 }
@@ -185,6 +194,7 @@ pub(crate) const fn columns(kind: ProbeKind) -> Columns {
         ProbeKind::Mtr => mtr::COLUMNS,
         ProbeKind::Pmtu => pmtu::COLUMNS,
         ProbeKind::Observe => observe::COLUMNS,
+        ProbeKind::Port => port::COLUMNS,
     }
 }
 
@@ -201,6 +211,7 @@ pub(crate) fn row(findings: &Findings) -> Vec<Cell> {
         Findings::Mtr(findings) => mtr::row(findings),
         Findings::Pmtu(findings) => pmtu::row(findings),
         Findings::Observe(findings) => observe::row(findings),
+        Findings::Port(findings) => port::row(findings),
     }
 }
 
@@ -213,12 +224,13 @@ pub(crate) struct Details {
     pub(crate) rows: Vec<Vec<Cell>>,
 }
 
-/// The hops of a path, the lengths of a search, the targets of a sweep, what an observation saw; other probes have one row only.
+/// The hops of a path, the lengths of a search, the targets of a sweep, the ports of a scan, what an observation saw; other probes have one row only.
 pub(crate) fn details(findings: &Findings) -> Option<Details> {
     match findings {
         Findings::Traceroute(findings) => Some(traceroute::details(findings)),
         Findings::Mtr(findings) => Some(mtr::details(findings)),
         Findings::Pmtu(findings) => Some(pmtu::details(findings)),
+        Findings::Port(findings) => Some(port::details(findings)),
         Findings::PingSweep(findings) => Some(sweep::details(findings)),
         Findings::Observe(findings) => Some(observe::details(findings)),
         Findings::Ping(_) | Findings::Tcp(_) | Findings::Udp(_) | Findings::Http(_) | Findings::Dns(_) => None,

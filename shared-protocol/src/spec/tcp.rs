@@ -42,6 +42,15 @@ pub enum TcpMode {
     Syn,
 }
 
+impl TcpMode {
+    pub(super) fn read(fields: &mut Fields) -> Result<Self, InvalidField> {
+        Ok(match fields.choice("mode", &["connect", "syn"], Some("connect"))?.as_str() {
+            "syn" => Self::Syn,
+            _ => Self::Connect,
+        })
+    }
+}
+
 impl TcpSpec {
     /// A TCP probe of a target with every option at its default.
     pub fn new(target: Target) -> Self {
@@ -66,10 +75,7 @@ impl TcpSpec {
             interval_ms: fields.integer("interval_ms", 10..=60_000, Some(defaults.interval_ms))?,
             wait_ms: fields.integer("wait_ms", 10..=10_000, Some(defaults.wait_ms))?,
             dscp: fields.integer("dscp", 0..=63, Some(defaults.dscp))?,
-            mode: match fields.choice("mode", &["connect", "syn"], Some("connect"))?.as_str() {
-                "syn" => TcpMode::Syn,
-                _ => TcpMode::Connect,
-            },
+            mode: TcpMode::read(fields)?,
             target: defaults.target,
         };
         spec.rounds().check_run_time()?;

@@ -83,7 +83,7 @@ impl TierLimits {
                 check_interval_s: 60,
                 retention_days: 7,
                 probe: ProbeLimits {
-                    probes: names(&["ping", "tcp", "dns", "http", "traceroute", "mtr", "pmtu", "udp"]),
+                    probes: names(&["ping", "tcp", "dns", "http", "traceroute", "mtr", "pmtu", "udp", "port"]),
                     ping_packets: 16,
                     ping_interval_ms: 200,
                     ports: 5,

@@ -24,8 +24,7 @@ impl Stand {
         let index = self.prepare_agent(name).await?;
         let state = self.agents.get(index).context("no such agent")?.state.clone();
         let socket = state.join("observe.sock");
-        let policy = "[policy]\nallow_probes = [\"ping\", \"observe\"]\n";
-        let config = AGENT_CONFIG.replacen("[policy]\n", policy, 1);
+        let config = AGENT_CONFIG.replacen("allow_probes = [", "allow_probes = [\"observe\", ", 1);
         let config = format!("{config}\n[observe]\nsocket = \"{}\"\n{owner}\n", socket.display());
         std::fs::write(state.join("agent.toml"), config)?;
         let observer = self.start_observer(name, &state.join("agent.toml"), socket).await?;

@@ -21,12 +21,13 @@ hops = ["everybody"]
 "#;
 
 /// The only network that this owner allows.
-const POLICY: &str = r#"allow_cidrs = ["198.51.100.0/25", "2001:db8:2::/64"]
+const POLICY: &str = r#"allow_probes = ["ping", "traceroute", "mtr", "pmtu", "tcp", "udp", "port", "http", "dns"]
+allow_cidrs = ["198.51.100.0/25", "2001:db8:2::/64"]
 deny_cidrs = ["198.51.100.66/32"]
 allow_public = false"#;
 
 /// Every kind of probe, aimed at a place that stands for the address.
-const PROBES: [&str; 13] = [
+const PROBES: [&str; 15] = [
     r#"{"probe":"ping","target":"@","count":2,"interval_ms":10,"wait_ms":100}"#,
     r#"{"probe":"ping","targets":["@","@"],"count":1,"interval_ms":10,"wait_ms":100}"#,
     r#"{"probe":"traceroute","target":"@","protocol":"icmp","queries":1,"max_ttl":2,"wait_ms":100}"#,
@@ -37,6 +38,8 @@ const PROBES: [&str; 13] = [
     r#"{"probe":"tcp","target":"@","port":443,"count":1,"wait_ms":100}"#,
     r#"{"probe":"tcp","target":"@","port":443,"mode":"syn","count":1,"wait_ms":100}"#,
     r#"{"probe":"udp","target":"@","port":53,"count":1,"wait_ms":100}"#,
+    r#"{"probe":"port","target":"@","ports":"80","tries":1,"wait_ms":100}"#,
+    r#"{"probe":"port","target":"@","ports":"443","mode":"syn","tries":1,"wait_ms":100}"#,
     r#"{"probe":"http","url":"http://@/","timeout_ms":500}"#,
     r#"{"probe":"dns","name":"example.net","server":"@","transport":"udp","timeout_ms":200,"retries":0}"#,
     r#"{"probe":"dns","name":"example.net","server":"@","transport":"tcp","timeout_ms":200,"retries":0}"#,

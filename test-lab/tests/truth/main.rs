@@ -7,6 +7,8 @@ mod follow;
 #[cfg(test)]
 mod kernels;
 #[cfg(test)]
+mod many;
+#[cfg(test)]
 mod ours;
 #[cfg(test)]
 mod path;

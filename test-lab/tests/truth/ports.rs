@@ -1,22 +1,43 @@
-//! Ports: our `tcp` beside nmap.
+//! Ports: our `tcp`, `udp` and `port` beside nmap.
 
-use shared_protocol::report::{Findings, TcpOutcome};
+use std::collections::BTreeMap;
+
+use shared_protocol::report::{Findings, PortFindings, PortReason, PortState, TcpOutcome, UdpOutcome};
 use test_lab::network::Internet;
 use test_lab::peer::{Agent, nmap};
 
 use crate::setting::may_make_networks;
 
+/// A host behind a router that drops what goes to port 25 and refuses what goes to port 79.
 const WORLD: &str = r#"
 [observer]
 addresses = ["10.0.0.1", "2001:db8::1"]
+[[node]]
+name = "router"
+addresses = ["10.1.0.1", "2001:db8:1::1"]
+firewall = [
+    { protocol = "tcp", port = 79, to = "198.51.100.0/24", says = [3, 13] },
+    { protocol = "tcp", port = 79, to = "2001:db8:2::/64", says = [1, 1] },
+    { protocol = "udp", port = 79, to = "198.51.100.0/24", says = [3, 13] },
+    { protocol = "udp", port = 79, to = "2001:db8:2::/64", says = [1, 1] },
+]
 [[node]]
 name = "host"
 addresses = ["198.51.100.7", "2001:db8:2::7"]
 link = { delay_us = 500 }
 tcp = { open = [443], filtered = [25], mss = 1400 }
+udp = { open = [53], filtered = [25], answer = [1] }
 [[path]]
-hops = ["host"]
+hops = ["router", "host"]
 "#;
+
+const TARGETS: [&str; 2] = ["198.51.100.7", "2001:db8:2::7"];
+
+/// What nmap calls each port.
+fn by_nmap(internet: &Internet, scan: &str, ports: &str, target: &str) -> BTreeMap<u16, String> {
+    let (states, _) = nmap(&internet.observer, scan, ports, target).unwrap();
+    states.into_iter().map(|(port, state)| (port, state.state)).collect()
+}
 
 #[test]
 fn a_port_is_what_nmap_says_it_is() {
@@ -25,18 +46,97 @@ fn a_port_is_what_nmap_says_it_is() {
     }
     let internet = Internet::open(WORLD).unwrap();
     let agent = Agent::open().unwrap();
-    for target in ["198.51.100.7", "2001:db8:2::7"] {
-        let (by_nmap, _) = nmap(&internet.observer, "-sT", "25,80,443", target).unwrap();
+    for target in TARGETS {
+        for (mode, scan) in [("connect", "-sT"), ("syn", "-sS")] {
+            let theirs = by_nmap(&internet, scan, "25,79,80,443", target);
+            for (port, outcome, state) in [
+                (443, TcpOutcome::Open, "open"),
+                (80, TcpOutcome::Closed, "closed"),
+                (25, TcpOutcome::Filtered, "filtered"),
+                // What nmap says of a port for which an ICMP error came as well; we say that it came.
+                (79, TcpOutcome::Unreachable, "filtered"),
+            ] {
+                assert_eq!(theirs[&port], state, "{target} port {port} by nmap {scan}");
+                let spec = format!(r#"{{"probe":"tcp","target":"{target}","port":{port},"count":1,"wait_ms":200,"mode":"{mode}"}}"#);
+                let (report, _) = agent.report(&internet.observer, &spec).unwrap();
+                let Some(Findings::Tcp(found)) = &report.findings else { panic!("{report:?}") };
+                assert_eq!(found.tries[0].outcome, outcome, "{target} port {port} {mode}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_port_of_udp_is_what_nmap_says_it_is() {
+    if !may_make_networks("truth-ports-udp") {
+        return;
+    }
+    let internet = Internet::open(WORLD).unwrap();
+    let agent = Agent::open().unwrap();
+    for target in TARGETS {
+        let theirs = by_nmap(&internet, "-sU", "25,53,79,80", target);
         for (port, outcome, state) in [
-            (443, TcpOutcome::Open, "open"),
-            (80, TcpOutcome::Closed, "closed"),
-            (25, TcpOutcome::Filtered, "filtered"),
+            (53, UdpOutcome::Answered, "open"),
+            (80, UdpOutcome::Closed, "closed"),
+            (25, UdpOutcome::Silent, "open|filtered"),
+            (79, UdpOutcome::Unreachable, "filtered"),
         ] {
-            assert_eq!(by_nmap[&port].state, state, "{target} port {port} by nmap");
-            let spec = format!(r#"{{"probe":"tcp","target":"{target}","port":{port},"count":1,"wait_ms":200}}"#);
+            assert_eq!(theirs[&port], state, "{target} port {port} by nmap");
+            let spec = format!(r#"{{"probe":"udp","target":"{target}","port":{port},"count":1,"wait_ms":200}}"#);
             let (report, _) = agent.report(&internet.observer, &spec).unwrap();
-            let Some(Findings::Tcp(found)) = &report.findings else { panic!("{report:?}") };
+            let Some(Findings::Udp(found)) = &report.findings else { panic!("{report:?}") };
             assert_eq!(found.tries[0].outcome, outcome, "{target} port {port}");
         }
     }
+}
+
+/// nmap's word for a state.
+fn word(state: PortState) -> &'static str {
+    match state {
+        PortState::Open => "open",
+        PortState::Closed => "closed",
+        PortState::Filtered => "filtered",
+        PortState::Unasked => "unasked",
+    }
+}
+
+#[test]
+fn a_scan_finds_every_port_as_nmap_does() {
+    if !may_make_networks("truth-scan") {
+        return;
+    }
+    let internet = Internet::open(WORLD).unwrap();
+    let agent = Agent::open().unwrap();
+    for target in TARGETS {
+        for (mode, scan) in [("connect", "-sT"), ("syn", "-sS")] {
+            let theirs = by_nmap(&internet, scan, "20-30,75-85,440-445", target);
+            let spec = format!(r#"{{"probe":"port","target":"{target}","ports":"20-30,75-85,440-445","wait_ms":200,"mode":"{mode}"}}"#);
+            let (report, _) = agent.report(&internet.observer, &spec).unwrap();
+            let Some(Findings::Port(found)) = &report.findings else {
+                panic!("{report:?}")
+            };
+            let ours: BTreeMap<u16, String> = found.ports.iter().map(|result| (result.port, word(result.state).to_owned())).collect();
+            assert_eq!(ours, theirs, "{target} {mode}");
+            assert_eq!(reasons(found), expected_reasons(mode), "{target} {mode}");
+            let router = if target.contains(':') { "2001:db8:1::1" } else { "10.1.0.1" };
+            let refused = found.ports.iter().find(|result| result.port == 79).unwrap();
+            assert_eq!(refused.from, Some(router.parse().unwrap()), "who refused it is told");
+        }
+    }
+}
+
+/// What the states of the three ports that are special, and of all others, rest on, and how often each was asked.
+fn reasons(found: &PortFindings) -> [(PortReason, u32); 4] {
+    let of = |port: u16| {
+        let result = found.ports.iter().find(|result| result.port == port).unwrap();
+        (result.reason, result.tries)
+    };
+    let others = found.ports.iter().filter(|result| ![25, 79, 443].contains(&result.port));
+    assert!(others.clone().all(|result| (result.reason, result.tries) == of(80)));
+    [of(25), of(79), of(443), of(80)]
+}
+
+fn expected_reasons(mode: &str) -> [(PortReason, u32); 4] {
+    let open = if mode == "syn" { PortReason::SynAck } else { PortReason::Connected };
+    [(PortReason::Silence, 2), (PortReason::IcmpError, 1), (open, 1), (PortReason::Reset, 1)]
 }

@@ -62,3 +62,32 @@ async fn a_path_is_followed_told_and_derived_again() {
         "{data}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scan_is_told_in_every_form() {
+    let mut stand = Stand::start_straight(Kind::Sqlite).await.unwrap();
+    stand.add_agent("local").await.unwrap();
+    let open = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let open = open.local_addr().unwrap().port();
+    let ports = format!("{open},{closed}");
+    for mode in [&[][..], &["--syn"]] {
+        let arguments = |form| [&["port", "127.0.0.1", &ports, "-o", form], mode].concat();
+        let (exit, data, words) = ask(&stand, &arguments("table")).await;
+        assert_eq!(exit, Exit::Ok, "{data}{words}");
+        assert!(data.contains(&format!("open port={open} 127.0.0.1 rtt=")), "{data}");
+        assert!(data.contains(&format!("closed port={closed} 127.0.0.1")), "{data}");
+        assert!(data.contains("2 ports: 1 open, 1 closed, 0 filtered; 2 questions"), "{data}");
+        let (_, data, _) = ask(&stand, &arguments("csv")).await;
+        assert!(data.contains(&format!(",127.0.0.1,2,1,1,0,0,2,{open},")), "{data}");
+        let (_, data, _) = ask(&stand, &arguments("md")).await;
+        assert!(data.contains(&format!("| {closed} | closed | reset | 1 |")), "{data}");
+        let (_, data, words) = ask(&stand, &arguments("prom")).await;
+        assert!(
+            data.contains("probeops_port_open{probe=\"port\",target=\"127.0.0.1\",agent=\"local\"} 1\n"),
+            "{data}{words}"
+        );
+        let (_, data, _) = ask(&stand, &arguments("json")).await;
+        assert!(data.contains("\"state\": \"open\""), "{data}");
+    }
+}

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use shared_protocol::fault::{Fault, Status};
 use shared_protocol::report::{
-    DnsFindings, Findings, HttpFindings, MtrFindings, PingFindings, Report, RoundTripStatistics, Seen, SweepTotals, TcpFindings, TracerouteFindings,
-    UdpFindings,
+    DnsFindings, Findings, HttpFindings, MtrFindings, PingFindings, PortStatistics, Report, RoundTripStatistics, Seen, SweepTotals, TcpFindings,
+    TracerouteFindings, UdpFindings,
 };
 
 /// A number with its name within its probe.
@@ -35,6 +35,7 @@ pub fn readings(report: &Report) -> Vec<Reading> {
         Some(Findings::PingSweep(sweep)) => of_sweep(&sweep.totals, &mut readings),
         Some(Findings::Tcp(tcp)) => of_tcp(tcp, &mut readings),
         Some(Findings::Udp(udp)) => of_udp(udp, &mut readings),
+        Some(Findings::Port(ports)) => of_ports(&ports.statistics, &mut readings),
         Some(Findings::Http(http)) => of_http(http, &mut readings),
         Some(Findings::Dns(dns)) => of_dns(dns, &mut readings),
         Some(Findings::Traceroute(path)) => of_traceroute(path, &mut readings),
@@ -97,6 +98,16 @@ fn of_tcp(tcp: &TcpFindings, readings: &mut Vec<Reading>) {
     if statistics.sent > 0 {
         readings.push(reading("loss", statistics.loss));
         readings.push(reading("open", f64::from(statistics.open) / f64::from(statistics.sent)));
+    }
+    of_round_trips(statistics.rtt.as_ref().or(statistics.user_rtt.as_ref()), readings);
+}
+
+/// How many are in which state: what changes there is what a scan is repeated for.
+fn of_ports(statistics: &PortStatistics, readings: &mut Vec<Reading>) {
+    if statistics.sent > 0 {
+        readings.push(reading("ports_open", f64::from(statistics.open)));
+        readings.push(reading("ports_closed", f64::from(statistics.closed)));
+        readings.push(reading("ports_filtered", f64::from(statistics.filtered)));
     }
     of_round_trips(statistics.rtt.as_ref().or(statistics.user_rtt.as_ref()), readings);
 }

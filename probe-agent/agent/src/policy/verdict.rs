@@ -129,6 +129,9 @@ pub(super) fn check_spec(rules: &PolicyRules, addresses: &AddressRules<'_>, spec
     if let Some(port) = spec.port() {
         check_port(rules, port).map_err(denied)?;
     }
+    if let ProbeSpec::Port(scan) = spec {
+        scan.ports.as_slice().iter().try_for_each(|port| check_port(rules, *port)).map_err(denied)?;
+    }
     check_caps(rules, spec)
 }
 
@@ -172,6 +175,12 @@ fn check_caps(rules: &PolicyRules, spec: &ProbeSpec) -> Result<(), Refused> {
         }
         // Nothing is sent; what the owner says of it stands in a table of its own.
         ProbeSpec::Observe(_) => Ok(()),
+        ProbeSpec::Port(scan) => {
+            check_ports(rules, scan.ports.count())?;
+            let interval_ms = u32::try_from(scan.interval().as_millis()).unwrap_or(u32::MAX);
+            check_rates(rules, scan.packets(), interval_ms)?;
+            check_bytes(rules, u64::from(scan.packets()) * CONNECTION_BYTES)
+        }
         ProbeSpec::Pmtu(pmtu) => check_bytes(rules, u64::from(pmtu.packets()) * u64::from(pmtu.max_bytes)),
     }
 }
@@ -193,6 +202,17 @@ fn check_targets(rules: &PolicyRules, targets: u32) -> Result<(), Refused> {
         return Err(exceeded(
             "max_targets_per_job",
             format!("the owner of this agent allows {most} targets a job (max_targets_per_job)"),
+        ));
+    }
+    Ok(())
+}
+
+fn check_ports(rules: &PolicyRules, ports: u32) -> Result<(), Refused> {
+    let most = rules.scan_max_ports;
+    if ports > most {
+        return Err(exceeded(
+            "scan_max_ports",
+            format!("the owner of this agent allows {most} ports a job (scan_max_ports)"),
         ));
     }
     Ok(())

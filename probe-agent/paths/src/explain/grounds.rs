@@ -50,9 +50,14 @@ pub(super) fn of(findings: &Findings, verdict: &Verdict, log: &WireLog) -> Vec<G
                 packets: with(log, |bytes, _| bytes == length.bytes),
             })
             .collect(),
-        Findings::Ping(_) | Findings::PingSweep(_) | Findings::Tcp(_) | Findings::Http(_) | Findings::Dns(_) | Findings::Udp(_) | Findings::Observe(_) => {
-            Vec::new()
-        }
+        Findings::Ping(_)
+        | Findings::PingSweep(_)
+        | Findings::Tcp(_)
+        | Findings::Http(_)
+        | Findings::Dns(_)
+        | Findings::Udp(_)
+        | Findings::Port(_)
+        | Findings::Observe(_) => Vec::new(),
     };
     std::iter::once(head).chain(rest).collect()
 }

@@ -31,7 +31,13 @@ impl Wire {
             ProbeSpec::Traceroute(spec) => (spec.path.protocol, spec.path.flow, spec.path.port, spec.path.dscp, spec.path.df),
             ProbeSpec::Mtr(spec) => (spec.path.protocol, spec.path.flow, spec.path.port, spec.path.dscp, spec.path.df),
             ProbeSpec::Pmtu(spec) => (spec.protocol, PathFlow::Paris, spec.port, spec.dscp, true),
-            ProbeSpec::Ping(_) | ProbeSpec::Tcp(_) | ProbeSpec::Http(_) | ProbeSpec::Dns(_) | ProbeSpec::Udp(_) | ProbeSpec::Observe(_) => {
+            ProbeSpec::Ping(_)
+            | ProbeSpec::Tcp(_)
+            | ProbeSpec::Http(_)
+            | ProbeSpec::Dns(_)
+            | ProbeSpec::Udp(_)
+            | ProbeSpec::Port(_)
+            | ProbeSpec::Observe(_) => {
                 panic!("not along a path")
             }
         };

@@ -36,7 +36,7 @@ pub(crate) use option::Fragmentation;
 pub(in crate::net) use option::set_fragmentation;
 pub(in crate::net) use packet as echo_packet;
 pub(crate) use packet::Family;
-pub(in crate::net) use reader::{drain, watch_for};
+pub(in crate::net) use reader::{Backlog, Reader, drain, watch_for};
 use registry::Registry;
 #[cfg(test)]
 pub(in crate::net) use registry::flow_id;
@@ -75,6 +75,7 @@ pub(crate) struct Shared {
     drops: AtomicU64,
     /// Messages that were none of ours, or malformed.
     foreign: AtomicU64,
+    pub(in crate::net) backlog: Backlog,
 }
 
 /// Where the answers of a flow go.
@@ -138,6 +139,7 @@ impl IcmpEngine {
             departures: Arc::default(),
             drops: AtomicU64::new(0),
             foreign: AtomicU64::new(0),
+            backlog: Backlog::default(),
         });
         let mut readers = JoinSet::new();
         for position in 0..counts.0 {

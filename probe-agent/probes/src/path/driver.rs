@@ -36,10 +36,12 @@ impl<'a> Driver<'a> {
     pub(super) async fn run(&mut self) -> Result<(), Stop> {
         let mut sending: Option<(u32, Sending<'a>)> = None;
         loop {
-            while let Some(arrival) = self.arrivals.try_recv() {
-                self.take(arrival);
-            }
+            self.take_all();
             let now = clock::monotonic();
+            if self.machine.poll_timeout().is_some_and(|due| due <= now) {
+                self.flow.catch_up().await;
+                self.take_all();
+            }
             self.machine.handle_timeout(now);
             while let Some(event) = self.machine.poll_event() {
                 self.tell(event);
@@ -90,6 +92,12 @@ impl<'a> Driver<'a> {
         };
         self.machine.handle_send_failed(number, clock::monotonic(), failure);
         Ok(())
+    }
+
+    fn take_all(&mut self) {
+        while let Some(arrival) = self.arrivals.try_recv() {
+            self.take(arrival);
+        }
     }
 
     fn take(&mut self, arrival: PathArrival) {

@@ -24,9 +24,13 @@ impl Packets {
             ProbeSpec::Traceroute(own) => (own.path.protocol, own.path.flow, own.path.port, own.path.dscp, own.path.df),
             ProbeSpec::Mtr(own) => (own.path.protocol, own.path.flow, own.path.port, own.path.dscp, own.path.df),
             ProbeSpec::Pmtu(own) => (own.protocol, PathFlow::Paris, own.port, own.dscp, true),
-            ProbeSpec::Ping(_) | ProbeSpec::Tcp(_) | ProbeSpec::Http(_) | ProbeSpec::Dns(_) | ProbeSpec::Udp(_) | ProbeSpec::Observe(_) => {
-                (PathProtocol::Icmp, PathFlow::Paris, None, 0, false)
-            }
+            ProbeSpec::Ping(_)
+            | ProbeSpec::Tcp(_)
+            | ProbeSpec::Http(_)
+            | ProbeSpec::Dns(_)
+            | ProbeSpec::Udp(_)
+            | ProbeSpec::Port(_)
+            | ProbeSpec::Observe(_) => (PathProtocol::Icmp, PathFlow::Paris, None, 0, false),
         };
         Self {
             protocol,

@@ -5,16 +5,15 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use shared_protocol::fault::{ErrorCode, Fault};
-use shared_protocol::report::{ReportError, TcpOffer, TcpOutcome, TcpTry};
+use shared_protocol::report::{TcpOffer, TcpOutcome, TcpTry};
 use shared_protocol::time::MonotonicMicros;
 
-use super::tries::blank;
+use super::ended::{Ended, blank};
 use crate::clock::Moment;
 use crate::net::errno;
 use crate::net::gate::Denial;
 use crate::net::icmp::{Departure, Family, Fragmentation, Receipt, SendError, meaning};
 use crate::net::path::{Content, PathAnswer, PathArrival, PathPlan, PathProbe, PathProtocol, PathRefusal, PathShape, TcpAnswer};
-use crate::net::tcp::Dial;
 use crate::round_trip;
 use crate::verdict::{Stop, error};
 
@@ -39,9 +38,6 @@ enum Came {
     Answer(TcpAnswer, Receipt),
     Error { kind: (u8, u8), from: Option<IpAddr>, receipt: Receipt },
 }
-
-/// A try with its outcome, and whose fault it is that the port is not open.
-pub(super) type Ended = (TcpTry, Option<(Fault, ReportError)>);
 
 impl HalfOpen {
     pub(super) const fn new(target: IpAddr, wait: Duration) -> Self {
@@ -160,13 +156,13 @@ pub(super) const fn plan(target: IpAddr) -> PathPlan {
     }
 }
 
-/// A first segment.
-pub(super) const fn probe(dial: &Dial) -> PathProbe {
+/// A first segment to a port.
+pub(super) const fn probe(dscp: u8, port: u16) -> PathProbe {
     PathProbe {
         ttl: TTL,
-        dscp: dial.dscp,
+        dscp,
         fragmentation: Fragmentation::Forbidden,
-        destination_port: dial.endpoint.port(),
+        destination_port: port,
         content: Content::Sized(0),
     }
 }

@@ -1,16 +1,14 @@
 //! The state of a TCP probe: when to try, what each outcome means. Pure: time and outcomes come in as arguments.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use agent_paths::statistics;
-use shared_protocol::fault::{ErrorCode, Fault};
-use shared_protocol::report::{ReportError, TcpInfo, TcpOutcome, TcpStatistics, TcpTry};
+use shared_protocol::fault::Fault;
+use shared_protocol::report::{ReportError, TcpOutcome, TcpStatistics, TcpTry};
 use shared_protocol::time::MonotonicMicros;
 
-use super::half_open::Ended;
-use crate::net::tcp::DialError;
+use super::ended::Ended;
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +41,7 @@ impl Tries {
         }
     }
 
-    /// The try that is to begin now; each is given once and then reported by `handle_open` or `handle_error`.
+    /// The try that is to begin now; each is given once and then reported by `handle_ended`.
     pub(super) fn poll_start(&mut self, now: MonotonicMicros) -> Option<u32> {
         if self.next >= self.plan.count || now < self.due {
             return None;
@@ -61,50 +59,7 @@ impl Tries {
         (self.next < self.plan.count).then(|| self.due.since(now))
     }
 
-    /// A connection stood.
-    pub(super) fn handle_open(&mut self, seq: u32, taken: Duration, local: SocketAddr, info: Option<TcpInfo>) -> TcpTry {
-        self.settle(TcpTry {
-            // Before any data has been sent, the SYN is all that was measured.
-            rtt_us: info.and_then(|info| info.rtt_us),
-            user_rtt_us: micros(taken),
-            local: Some(local),
-            info,
-            ..blank(seq, TcpOutcome::Open)
-        })
-    }
-
-    /// There was no connection.
-    pub(super) fn handle_error(&mut self, seq: u32, error: &DialError, target: IpAddr) -> TcpTry {
-        let (fault, told) = error.blame(target);
-        let blank = TcpTry {
-            code: Some(told.code),
-            errno: told.errno,
-            ..blank(seq, TcpOutcome::Unsent)
-        };
-        let tried = match error {
-            DialError::Denied(_) | DialError::NoRoom => blank,
-            DialError::TimedOut => TcpTry {
-                outcome: TcpOutcome::Filtered,
-                ..blank
-            },
-            DialError::Failed(failure) if failure.is_reset() => TcpTry {
-                outcome: TcpOutcome::Closed,
-                user_rtt_us: micros(failure.taken),
-                ..blank
-            },
-            DialError::Failed(failure) => TcpTry {
-                outcome: outcome_of(fault, told.code, failure.icmp.is_some()),
-                user_rtt_us: failure.icmp.and(micros(failure.taken)),
-                icmp_error: failure.icmp.map(|(kind, _)| kind),
-                from: failure.icmp.and_then(|(_, from)| from),
-                ..blank
-            },
-        };
-        self.first_error.get_or_insert((fault, told));
-        self.settle(tried)
-    }
-
-    /// A half-open try has its outcome, or one did not leave.
+    /// A try has its outcome.
     pub(super) fn handle_ended(&mut self, (tried, fault): Ended) -> TcpTry {
         if let Some(fault) = fault {
             self.first_error.get_or_insert(fault);
@@ -112,11 +67,11 @@ impl Tries {
         self.settle(tried)
     }
 
-    /// Every try that is still to begin does not leave.
-    pub(super) fn give_up(&mut self, error: &DialError, target: IpAddr) -> Vec<TcpTry> {
-        let rest = self.next..self.plan.count;
-        self.next = self.plan.count;
-        rest.map(|seq| self.handle_error(seq, error, target)).collect()
+    /// The next try that is still to begin, and never will.
+    pub(super) fn poll_abandoned(&mut self) -> Option<u32> {
+        let index = Some(self.next).filter(|next| *next < self.plan.count)?;
+        self.next += 1;
+        Some(index)
     }
 
     /// Whether every try has its outcome.
@@ -164,45 +119,19 @@ impl Tries {
     }
 }
 
-/// What a failure that is no reset by the target means for its try.
-fn outcome_of(fault: Fault, code: ErrorCode, by_icmp: bool) -> TcpOutcome {
-    match (fault, code) {
-        (Fault::Path, ErrorCode::Timeout) => TcpOutcome::Filtered,
-        (Fault::Path | Fault::Target, _) => TcpOutcome::Unreachable,
-        (Fault::Agent | Fault::None | Fault::Resolver | Fault::Policy | Fault::Control, _) if by_icmp => TcpOutcome::Unreachable,
-        (Fault::Agent | Fault::None | Fault::Resolver | Fault::Policy | Fault::Control, _) => TcpOutcome::Unsent,
-    }
-}
-
 const fn is_answered(tried: &TcpTry) -> bool {
     matches!(tried.outcome, TcpOutcome::Open | TcpOutcome::Closed)
 }
 
-/// A try of which nothing is known but its outcome.
-pub(super) const fn blank(seq: u32, outcome: TcpOutcome) -> TcpTry {
-    TcpTry {
-        seq,
-        outcome,
-        rtt_us: None,
-        user_rtt_us: None,
-        local: None,
-        code: None,
-        errno: None,
-        icmp_error: None,
-        from: None,
-        info: None,
-        offer: None,
-    }
-}
-
-fn micros(time: Duration) -> Option<u64> {
-    u64::try_from(time.as_micros()).ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
+    use shared_protocol::fault::ErrorCode;
+
+    use super::super::ended::{not_opened, opened};
     use super::*;
-    use crate::net::tcp::{Failure, Place};
+    use crate::net::tcp::{DialError, Failure, Place};
 
     const TARGET: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
@@ -239,11 +168,11 @@ mod tests {
             taken: Duration::from_micros(300),
         };
         let local = "127.0.0.1:40000".parse().unwrap();
-        let closed = tries.handle_error(1, &DialError::Failed(reset), TARGET);
+        let closed = tries.handle_ended(not_opened(1, &DialError::Failed(reset), TARGET));
         assert_eq!((closed.outcome, closed.user_rtt_us, closed.rtt_us), (TcpOutcome::Closed, Some(300), None));
-        assert_eq!(tries.handle_error(2, &DialError::TimedOut, TARGET).outcome, TcpOutcome::Filtered);
-        assert_eq!(tries.handle_error(3, &DialError::NoRoom, TARGET).outcome, TcpOutcome::Unsent);
-        assert_eq!(tries.handle_open(0, Duration::from_micros(100), local, None).user_rtt_us, Some(100));
+        assert_eq!(tries.handle_ended(not_opened(2, &DialError::TimedOut, TARGET)).outcome, TcpOutcome::Filtered);
+        assert_eq!(tries.handle_ended(not_opened(3, &DialError::NoRoom, TARGET)).outcome, TcpOutcome::Unsent);
+        assert_eq!(tries.handle_ended(opened(0, Duration::from_micros(100), local, None)).user_rtt_us, Some(100));
         assert!(tries.is_finished());
         let numbers = tries.statistics();
         assert_eq!((numbers.sent, numbers.received, numbers.open, numbers.closed), (3, 2, 1, 1));
@@ -264,7 +193,7 @@ mod tests {
             icmp: Some(((3, 1), Some(router))),
             taken: Duration::from_micros(50),
         };
-        let answer = tries.handle_error(0, &DialError::Failed(failure), TARGET);
+        let answer = tries.handle_ended(not_opened(0, &DialError::Failed(failure), TARGET));
         assert_eq!((answer.outcome, answer.code), (TcpOutcome::Unreachable, Some(ErrorCode::UnreachableHost)));
         assert_eq!((answer.icmp_error, answer.from, answer.user_rtt_us), (Some((3, 1)), Some(router), Some(50)));
         assert_eq!((tries.statistics().unreachable, tries.statistics().received), (1, 0));

@@ -12,6 +12,8 @@ mod path;
 #[cfg(test)]
 mod ping;
 #[cfg(test)]
+mod port;
+#[cfg(test)]
 mod setting;
 #[cfg(test)]
 mod tcp;

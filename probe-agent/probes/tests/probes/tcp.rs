@@ -4,6 +4,8 @@ mod firewalled;
 mod half_open;
 mod loopback;
 
+pub(crate) use firewalled::Silent;
+
 use shared_protocol::report::{Findings, Report, TcpFindings};
 use shared_protocol::spec::ProbeSpec;
 

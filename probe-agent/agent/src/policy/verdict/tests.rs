@@ -191,6 +191,34 @@ fn job_13_a_sweep_is_held_to_the_owners_targets_bytes_and_rate() {
     );
 }
 
+#[test]
+fn job_13_a_scan_is_off_until_the_owner_lets_it_and_held_to_ports_rate_and_bytes() {
+    let refused = |change: fn(&mut PolicyRules), options: &str| {
+        let mut rules = PolicyRules {
+            allow_probes: ["port".to_owned()].into(),
+            ..permissive()
+        };
+        change(&mut rules);
+        let spec = format!(r#"{{"probe":"port","target":"10.0.0.1",{options}}}"#);
+        Case::new(rules).check_spec(&spec).map_err(|refused| (refused.reason, refused.rule))
+    };
+    let exceeded = |rule| Err((RefuseReason::CapExceeded, rule));
+    let ports = r#""ports":"1-100""#;
+    assert_eq!(refused(|_| (), ports), Ok(()));
+    let default = |rules: &mut PolicyRules| rules.allow_probes = PolicyRules::default().allow_probes;
+    assert_eq!(refused(default, ports), Err((RefuseReason::KindDisabled, "allow_probes")));
+    assert_eq!(refused(|rules| rules.scan_max_ports = 99, ports), exceeded("scan_max_ports"));
+    assert_eq!(refused(|rules| rules.per_target_pps = 49, ports), exceeded("per_target_pps"));
+    assert_eq!(refused(|rules| rules.per_target_pps = 49, r#""ports":"1-100","rate_pps":40"#), Ok(()));
+    assert_eq!(
+        refused(|rules| rules.max_bytes_per_job = ByteCount(200 * 480 - 1), ports),
+        exceeded("max_bytes_per_job")
+    );
+    let listed = |rules: &mut PolicyRules| rules.allow_ports = AllowPorts::Listed([80, 443].into());
+    assert_eq!(refused(listed, r#""ports":"80,443""#), Ok(()));
+    assert_eq!(refused(listed, r#""ports":"80-81""#), Err((RefuseReason::PolicyDenied, "allow_ports")));
+}
+
 /// The allowed set written down a second time, by ranges of numbers instead of by networks and classes.
 fn allowed_by_definition(rules: &PolicyRules, address: IpAddr) -> bool {
     let within = |networks: &[IpNet]| {

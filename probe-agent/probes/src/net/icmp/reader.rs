@@ -1,7 +1,7 @@
 //! Reads sockets and their error queues.
 
 use std::os::fd::{AsFd, AsRawFd};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(super) async fn run(shared: Arc<Shared>, position: usize) {
     };
     let mut batch = ReceiveBatch::new(BATCH, MESSAGE_BYTES);
     let mut dropped = 0;
-    watch_for(watched, || {
+    watch_for(watched, (&shared.backlog, Reader::Channel(position)), || {
         // Timestamps first: the one of a request stands in its queue before its reply comes.
         let stamps = shared.drain_stamps_of(channel);
         let replies = shared.drain_batch(channel, &mut batch, MsgFlags::empty(), &mut dropped);
@@ -51,16 +51,57 @@ async fn look_after(shared: &Shared, channel: &Channel) {
 }
 
 /// Calls `on_ready` whenever a socket has something, for as long as the socket can be watched.
-pub(in crate::net) async fn watch_for<S: AsRawFd>(watched: &AsyncFd<S>, mut on_ready: impl FnMut() -> Drained) {
+pub(in crate::net) async fn watch_for<S: AsRawFd>(watched: &AsyncFd<S>, (backlog, reader): (&Backlog, Reader), mut on_ready: impl FnMut() -> Drained) {
     loop {
         let Ok(mut guard) = watched.ready(Interest::READABLE | Interest::ERROR).await else {
             return;
         };
-        match on_ready() {
+        let drained = on_ready();
+        backlog.note(reader, drained);
+        match drained {
             Drained::Empty => guard.clear_ready(),
             // A flood must not keep the flows from emptying their channels.
             Drained::MoreMayBe => tokio::task::yield_now().await,
         }
+    }
+}
+
+/// Which readers have not emptied their sockets when they last had their turn, a bit each.
+#[derive(Debug, Default)]
+pub(in crate::net) struct Backlog(AtomicU32);
+
+/// Who reads which socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::net) enum Reader {
+    /// Of a channel.
+    Channel(usize),
+    /// Of the departures of a sender.
+    Departures(usize),
+    /// Of a listener.
+    Segments(usize),
+}
+
+impl Backlog {
+    fn note(&self, reader: Reader, drained: Drained) {
+        let (first, position) = match reader {
+            Reader::Channel(position) => (0, position),
+            Reader::Departures(position) => (8, position),
+            Reader::Segments(position) => (16, position),
+        };
+        // There are at most four of a kind.
+        let bit = u32::try_from(position)
+            .ok()
+            .and_then(|position| 1_u32.checked_shl(first + position))
+            .unwrap_or_default();
+        match drained {
+            Drained::Empty => self.0.fetch_and(!bit, Ordering::Relaxed),
+            Drained::MoreMayBe => self.0.fetch_or(bit, Ordering::Relaxed),
+        };
+    }
+
+    /// Whether something may stand in a socket that a reader has had in hand.
+    pub(in crate::net) fn is_empty(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
     }
 }
 

@@ -10,7 +10,7 @@ use super::listener::{Listeners, PacketSocket};
 use super::sender::{HeaderSocket, Sender};
 use super::{PathAnswer, PathArrival, segment};
 use crate::clock;
-use crate::net::icmp::{Family, Receipt, Shared, drain, watch_for};
+use crate::net::icmp::{Family, Reader, Receipt, Shared, drain, watch_for};
 use crate::net::message::{self, Queued};
 
 /// The sockets, opened where the host lets us.
@@ -87,7 +87,7 @@ pub(in crate::net) async fn read_departures(shared: Arc<Shared>, position: usize
     let Some(sender) = shared.path.senders.get(position) else { return };
     let mut buffer = [0; 1];
     let Some(watched) = sender.watched() else { return };
-    watch_for(watched, || {
+    watch_for(watched, (&shared.backlog, Reader::Departures(position)), || {
         drain(sender.socket(), &mut buffer, MsgFlags::MSG_ERRQUEUE, |received| {
             if let (Some(Queued::Transmitted(number)), Some(at_ns)) = (received.queued, received.stamped_ns)
                 && let Some((flow, index)) = sender.transmitted(number, at_ns)
@@ -104,7 +104,7 @@ pub(in crate::net) async fn read_segments(shared: Arc<Shared>, position: usize) 
     let Some(listener) = shared.path.listeners.all().get(position) else { return };
     let mut buffer = [0; SEGMENT_BYTES];
     let mut dropped = 0;
-    watch_for(listener.watched(), || {
+    watch_for(listener.watched(), (&shared.backlog, Reader::Segments(position)), || {
         drain(listener.watched().get_ref(), &mut buffer, MsgFlags::empty(), |received| {
             shared.count_drops(&mut dropped, received.dropped);
             shared.take_segment(listener.family, &received);

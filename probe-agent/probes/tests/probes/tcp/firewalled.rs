@@ -16,14 +16,14 @@ use crate::ping::with_checksum;
 use crate::setting::{AllowAllBut, context, run};
 
 /// A listener whose queue of one is full: the kernel drops every further SYN.
-pub(super) struct Silent {
-    pub(super) port: u16,
+pub(crate) struct Silent {
+    pub(crate) port: u16,
     _socket: Socket,
     _first: TcpStream,
 }
 
 impl Silent {
-    pub(super) fn listen() -> Self {
+    pub(crate) fn listen() -> Self {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
         socket.listen(0).unwrap();

@@ -1,0 +1,272 @@
+//! A scan of ports as people read it: one line for each port that says something, the many that say the same together, then the numbers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shared_protocol::event::PortEvent;
+use shared_protocol::report::{PortFindings, PortReason, PortResult, PortState, RoundTripStatistics};
+
+use super::ping::{distribution, milliseconds, time};
+use super::probe::{Columns, Details, Names, Paper};
+use super::view::word;
+use super::{Cell, Line, ranges};
+
+/// What has been seen of one job.
+#[derive(Debug, Default)]
+pub(crate) struct PortView {
+    address: Option<String>,
+    seen: BTreeMap<u16, PortState>,
+    shown: BTreeSet<u16>,
+    headed: bool,
+    found: Option<Vec<Cell>>,
+}
+
+impl PortView {
+    /// What is to be shown of a live finding: open ports at once, the others when it is known how many say the same.
+    pub(crate) fn finding(&mut self, names: Names<'_>, event: &PortEvent) -> Vec<Line> {
+        match event {
+            PortEvent::Resolved { address } => {
+                self.address = Some(address.to_string());
+                Vec::new()
+            }
+            PortEvent::Port(result) => {
+                self.seen.insert(result.port, result.state);
+                if result.state == PortState::Open {
+                    self.port(names, result)
+                } else {
+                    Vec::new()
+                }
+            }
+        }
+    }
+
+    /// What a report has beyond the live findings, then its numbers.
+    pub(crate) fn findings(&mut self, names: Names<'_>, findings: &PortFindings) -> Vec<Line> {
+        self.address = Some(findings.address.to_string());
+        self.found = Some(row(findings));
+        let mut groups: BTreeMap<(PortState, String), Vec<&PortResult>> = BTreeMap::new();
+        for result in &findings.ports {
+            groups.entry((result.state, note(result))).or_default().push(result);
+        }
+        let mut lines = Vec::new();
+        let mut together = Vec::new();
+        for ((state, note), results) in groups {
+            if state != PortState::Open && results.len() > LINES_OF_A_KIND {
+                let ports = ranges(results.iter().map(|result| result.port.into()), ",");
+                together.push(Line::plain(format!("{} ports {} ({note}): {ports}", results.len(), word(&state))));
+            } else {
+                lines.extend(results.into_iter().flat_map(|result| self.port(names, result)));
+            }
+        }
+        lines.into_iter().chain(together).chain(numbers(names, findings)).collect()
+    }
+
+    /// What is known so far under [`COLUMNS`].
+    pub(crate) fn row(&self) -> Vec<Cell> {
+        self.found.clone().unwrap_or_else(|| {
+            let of = |state| self.seen.values().filter(|seen| **seen == state).count();
+            let mut row = vec![
+                Cell::of(self.address.as_ref()),
+                self.seen.len().into(),
+                of(PortState::Open).into(),
+                of(PortState::Closed).into(),
+                of(PortState::Filtered).into(),
+            ];
+            row.resize(COLUMNS.names.len(), Cell::Absent);
+            row
+        })
+    }
+
+    fn port(&mut self, names: Names<'_>, result: &PortResult) -> Vec<Line> {
+        if !self.shown.insert(result.port) {
+            return Vec::new();
+        }
+        let text = match names.paper {
+            Paper::Plain => plain(result, self.address.as_deref().unwrap_or(names.target)),
+            Paper::Rows => columns([
+                &result.port.to_string(),
+                &word(&result.state),
+                &time(result.rtt_us),
+                &time(result.user_rtt_us),
+                &result.tries.to_string(),
+                &note(result),
+            ]),
+        };
+        let heading = (names.paper == Paper::Rows && !std::mem::replace(&mut self.headed, true))
+            .then(|| Line::plain(columns(["PORT", "STATE", "RTT", "USER RTT", "TRIES", "BECAUSE"])));
+        let line = if result.state == PortState::Unasked {
+            Line::warning(text)
+        } else {
+            Line::plain(text)
+        };
+        heading.into_iter().chain([line]).collect()
+    }
+}
+
+/// The columns of a scan of ports.
+pub(crate) const COLUMNS: Columns = Columns {
+    names: &[
+        "address",
+        "ports",
+        "open",
+        "closed",
+        "filtered",
+        "unasked",
+        "sent",
+        "open_ports",
+        "rtt_min_us",
+        "rtt_avg_us",
+        "rtt_max_us",
+        "user_rtt_avg_us",
+    ],
+    shown: 8,
+};
+
+/// A report's findings under [`COLUMNS`]; round-trip times by the kernel's clock, or where it gave none, by that of user space.
+pub(crate) fn row(findings: &PortFindings) -> Vec<Cell> {
+    let statistics = &findings.statistics;
+    let rtt = statistics.rtt.as_ref().or(statistics.user_rtt.as_ref());
+    let time = |read: fn(&RoundTripStatistics) -> u64| Cell::of(rtt.map(|rtt| Cell::Micros(read(rtt))));
+    let open = findings
+        .ports
+        .iter()
+        .filter(|result| result.state == PortState::Open)
+        .map(|result| result.port.into());
+    vec![
+        findings.address.to_string().into(),
+        statistics.ports.into(),
+        statistics.open.into(),
+        statistics.closed.into(),
+        statistics.filtered.into(),
+        statistics.unasked.into(),
+        statistics.sent.into(),
+        Cell::Text(ranges(open, ",")),
+        time(|rtt| rtt.min_us),
+        time(|rtt| rtt.avg_us),
+        time(|rtt| rtt.max_us),
+        Cell::of(statistics.user_rtt.as_ref().map(|rtt| Cell::Micros(rtt.avg_us))),
+    ]
+}
+
+/// The ports, one a row.
+pub(super) fn details(findings: &PortFindings) -> Details {
+    let row = |result: &PortResult| {
+        vec![
+            u32::from(result.port).into(),
+            word(&result.state).into(),
+            word(&result.reason).into(),
+            result.tries.into(),
+            Cell::of(result.rtt_us.map(Cell::Micros)),
+            Cell::of(result.user_rtt_us.map(Cell::Micros)),
+            Cell::of(result.from.map(|from| from.to_string())),
+        ]
+    };
+    Details {
+        columns: &["port", "state", "reason", "tries", "rtt_us", "user_rtt_us", "from"],
+        rows: findings.ports.iter().map(row).collect(),
+    }
+}
+
+fn plain(result: &PortResult, address: &str) -> String {
+    let rtt = result.rtt_us.or(result.user_rtt_us).map(|rtt| format!(" rtt={} ms", milliseconds(rtt)));
+    let user = result.user_rtt_us.map(|user| format!(" (user {} ms)", milliseconds(user)));
+    let words: String = [rtt, user].into_iter().flatten().collect();
+    format!("{} port={} {address}{words}: {}", word(&result.state), result.port, note(result))
+}
+
+fn columns([port, state, rtt, user, tries, note]: [&str; 6]) -> String {
+    let line = format!("{port:>5}  {state:8}  {rtt:>12}  {user:>12}  {tries:>5}  {note}");
+    line.trim_end().to_owned()
+}
+
+/// What the state rests on.
+fn note(result: &PortResult) -> String {
+    match (result.reason, result.icmp_error) {
+        (PortReason::IcmpError, Some((kind, code))) => {
+            let from = result.from.map(|from| format!(" from {from}")).unwrap_or_default();
+            format!("ICMP error type {kind} code {code}{from}")
+        }
+        (PortReason::Unreachable | PortReason::Unsent, _) => result
+            .code
+            .map_or_else(|| word(&result.reason), |code| format!("{}, {}", word(&result.reason), word(&code))),
+        (reason, _) => word(&reason),
+    }
+}
+
+fn numbers(names: Names<'_>, findings: &PortFindings) -> Vec<Line> {
+    let statistics = &findings.statistics;
+    let address = findings.address;
+    let shown = if names.target == address.to_string() {
+        address.to_string()
+    } else {
+        format!("{} ({address})", names.target)
+    };
+    let unasked = if statistics.unasked > 0 {
+        format!(", {} not asked", statistics.unasked)
+    } else {
+        String::new()
+    };
+    let mut lines = vec![
+        format!("--- {shown} from {}: ports ---", names.agent),
+        format!(
+            "{} ports: {} open, {} closed, {} filtered{unasked}; {} questions",
+            statistics.ports, statistics.open, statistics.closed, statistics.filtered, statistics.sent
+        ),
+    ];
+    lines.extend(statistics.rtt.as_ref().map(|rtt| distribution("rtt (kernel)", rtt)));
+    lines.extend(statistics.user_rtt.as_ref().map(|rtt| distribution("rtt (user)  ", rtt)));
+    lines.into_iter().map(Line::plain).collect()
+}
+
+/// Ports in the same state for the same reason that have a line each.
+const LINES_OF_A_KIND: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn result(port: u16, state: &str, reason: &str) -> serde_json::Value {
+        json!({"port": port, "state": state, "reason": reason, "tries": 1})
+    }
+
+    fn findings() -> PortFindings {
+        let mut ports: Vec<_> = (1..=20).map(|port| result(port, "closed", "reset")).collect();
+        ports.push(json!({"port": 22, "state": "open", "reason": "syn_ack", "tries": 1, "rtt_us": 510, "user_rtt_us": 612}));
+        ports.push(json!({"port": 25, "state": "filtered", "reason": "icmp_error", "tries": 1, "icmp_error": [3, 13], "from": "10.1.0.1"}));
+        ports.push(json!({"port": 443, "state": "filtered", "reason": "silence", "tries": 2, "code": "timeout"}));
+        let statistics = json!({"ports": 23, "open": 1, "closed": 20, "filtered": 2, "unasked": 0, "sent": 24});
+        serde_json::from_value(json!({"address": "198.51.100.7", "ports": ports, "statistics": statistics})).unwrap()
+    }
+
+    fn lines(lines: &[Line]) -> String {
+        let texts: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
+        texts.join("\n")
+    }
+
+    #[test]
+    fn what_many_ports_say_is_said_once_and_an_open_port_is_not_shown_twice() {
+        let names = Names {
+            target: "198.51.100.7",
+            agent: "local",
+            paper: Paper::Rows,
+        };
+        let mut view = PortView::default();
+        let findings = findings();
+        let live = PortEvent::Port(Box::new(findings.ports[20].clone()));
+        insta::assert_snapshot!(lines(&view.finding(names, &live)), @r"
+         PORT  STATE              RTT      USER RTT  TRIES  BECAUSE
+           22  open          0.510 ms      0.612 ms      1  syn_ack
+        ");
+        assert_eq!(view.finding(names, &PortEvent::Port(Box::new(findings.ports[0].clone()))).len(), 0);
+        assert_eq!(view.row()[..5].iter().map(Cell::bare).collect::<Vec<_>>(), ["", "2", "1", "1", "0"]);
+        insta::assert_snapshot!(lines(&view.findings(names, &findings)), @r"
+           25  filtered             -             -      1  ICMP error type 3 code 13 from 10.1.0.1
+          443  filtered             -             -      2  silence
+        20 ports closed (reset): 1-20
+        --- 198.51.100.7 from local: ports ---
+        23 ports: 1 open, 20 closed, 2 filtered; 24 questions
+        ");
+        assert_eq!(view.row()[7].bare(), "22");
+    }
+}
