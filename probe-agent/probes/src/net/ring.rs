@@ -58,10 +58,11 @@ impl RingSocket {
 }
 
 impl Ring {
-    /// Begins to hear what a filter lets through, of which there will be so many bytes; needs a running runtime, and no right any more.
-    pub(crate) fn begin(RingSocket(socket): RingSocket, filter: &[SockFilter], room: usize) -> io::Result<Self> {
-        // What stands beside each packet is about as long.
-        let blocks = (room.saturating_mul(2) / BLOCK_BYTES).clamp(BLOCKS_LEAST, BLOCKS_MOST);
+    /// Begins to hear what a filter lets through, with room for so many packets of so many bytes at once; needs a running runtime, and no
+    /// right any more.
+    pub(crate) fn begin(RingSocket(socket): RingSocket, filter: &[SockFilter], packets: usize, bytes: usize) -> io::Result<Self> {
+        let of_block = (BLOCK_BYTES / (BESIDE_BYTES + bytes)).max(1);
+        let blocks = (packets / of_block + 1).clamp(BLOCKS_LEAST, BLOCKS_MOST);
         socket.attach_filter(filter)?;
         set(&socket, PACKET_RX_RING, &request(blocks))?;
         let memory = Memory::map(&socket, blocks)?;
@@ -255,10 +256,12 @@ const STATUS_AT: usize = 8;
 /// Where the address stands behind a packet's header.
 const ADDRESS_AT: usize = 48;
 const SIZE_OF_COUNTS: libc::socklen_t = 12;
-/// A block holds some hundred short packets, the largest ring more than ten thousand.
+/// What stands beside each packet, its alignment and its part of what stands beside a block.
+const BESIDE_BYTES: usize = 112;
+/// A block holds some hundred short packets, the largest ring more than eighty thousand.
 const BLOCK_BYTES: usize = 64 * 1024;
 const BLOCKS_LEAST: usize = 4;
-const BLOCKS_MOST: usize = 32;
+const BLOCKS_MOST: usize = 256;
 /// The kernel wants to know, though blocks hold packets of any length.
 const FRAME_BYTES: usize = 2_048;
 /// After what time a block that is not full is handed over.

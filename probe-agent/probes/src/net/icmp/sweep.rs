@@ -142,7 +142,7 @@ impl IcmpEngine {
                     .filter(|channel| channel.socket().identifier.is_none())?;
                 let identifiers = flow.reserve(family, requests)?;
                 if family == Family::V4 && hearing == Hearing::AtInterfaces && tap::is_short(&request) {
-                    flow.begin_tap(identifiers, requests);
+                    flow.begin_tap(identifiers);
                 }
                 if family == Family::V4 && flow.tap.is_none() {
                     let _registry = flow.shared.registry();
@@ -167,10 +167,9 @@ impl SweepFlow {
     }
 
     /// Takes the way along the interfaces, unless another sweep has it.
-    fn begin_tap(&mut self, identifiers: Identifiers, requests: u32) {
-        let room = widen(requests).saturating_mul(2 * self.tapped_bytes());
+    fn begin_tap(&mut self, identifiers: Identifiers) {
         let Some(sockets) = self.shared.tap().take() else { return };
-        match Tap::begin(sockets, identifiers, room) {
+        match Tap::begin(sockets, identifiers, self.sweep.addresses.len(), self.tapped_bytes()) {
             Ok(tap) => {
                 self.shared.spare(self.id, identifiers);
                 self.tap = Some(tap);
@@ -401,10 +400,6 @@ impl Shared {
 pub(super) enum Whole {
     Reply,
     Quoted,
-}
-
-fn widen(number: u32) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 fn put(bytes: &mut [u8], at: usize, word: u16) {

@@ -57,9 +57,10 @@ impl TapSockets {
 }
 
 impl Tap {
-    /// Begins to hear the echo messages with these identifiers, which are so many bytes in all.
-    pub(super) fn begin(sockets: TapSockets, identifiers: Identifiers, room: usize) -> io::Result<Self> {
-        let ring = Ring::begin(sockets.ring, &those_of(identifiers), room)?;
+    /// Begins to hear the echo messages with these identifiers: there is room for the replies of so many targets, of so many bytes each, and
+    /// for as many requests as may be on their way out, however late they are read.
+    pub(super) fn begin(sockets: TapSockets, identifiers: Identifiers, targets: usize, bytes: usize) -> io::Result<Self> {
+        let ring = Ring::begin(sockets.ring, &those_of(identifiers), targets.saturating_add(LEAVING), bytes)?;
         Ok(Self { sender: sockets.sender, ring })
     }
 
@@ -145,6 +146,8 @@ fn with_identifier(identifiers: Identifiers) -> [Step; 3] {
 }
 
 pub(super) const IP_HEADER_BYTES: usize = 20;
+/// More requests than leave without having been seen.
+const LEAVING: usize = 2_048;
 const ICMP_PROTOCOL: u8 = 1;
 const ECHO_REPLY: u32 = 0;
 const DONT_FRAGMENT: u8 = 0x40;
