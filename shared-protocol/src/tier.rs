@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 mod limits;
 
-pub use limits::{ANY_PROBE, ProbeLimits, TierLimits};
+pub use limits::{ANY_PROBE, NO_LIMIT, ProbeLimits, TierLimits};
 
 /// A tenant's subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

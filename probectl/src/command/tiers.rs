@@ -37,7 +37,7 @@ fn limits(tier: &Tier) -> Map<String, Value> {
 
 fn shown(limit: Option<&Value>) -> Cell {
     match limit {
-        Some(Value::Number(number)) => Cell::of(number.as_u64().map(Cell::Number)),
+        Some(Value::Number(number)) => Cell::of(number.as_u64().map(|number| Cell::within(number, number))),
         Some(Value::Array(names)) => {
             let names: Vec<&str> = names.iter().filter_map(Value::as_str).collect();
             names.join(" ").into()

@@ -52,9 +52,9 @@ pub(super) fn allowances(allowances: &[Allowance]) -> Listing<'_, Allowance> {
         row: |allowance| {
             vec![
                 allowance.name.as_str().into(),
-                Cell::Number(allowance.limit),
+                Cell::within(allowance.limit, allowance.limit),
                 Cell::Number(allowance.used),
-                Cell::Number(allowance.left),
+                Cell::within(allowance.limit, allowance.left),
                 cell(allowance.resets_at.as_ref()),
             ]
         },

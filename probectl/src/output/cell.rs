@@ -1,5 +1,7 @@
 //! One value of a table: as people read it, and as a program does.
 
+use shared_protocol::tier::NO_LIMIT;
+
 use super::ping::milliseconds;
 
 /// One value of a row.
@@ -11,7 +13,9 @@ pub(crate) enum Cell {
     Text(String),
     /// A count, or anything else that is a plain number.
     Number(u64),
-    /// The same, where it may be less than nothing.
+    /// A number so large that it limits nothing.
+    Unlimited(u64),
+    /// A count that may be less than nothing.
     Signed(i64),
     /// A duration in microseconds.
     Micros(u64),
@@ -26,6 +30,7 @@ impl Cell {
             Self::Absent => "-".to_owned(),
             Self::Text(text) => text.clone(),
             Self::Number(number) => number.to_string(),
+            Self::Unlimited(_) => "no limit".to_owned(),
             Self::Signed(number) => number.to_string(),
             Self::Micros(micros) => format!("{} ms", milliseconds(*micros)),
             Self::Ratio(ratio) => format!("{:.1} %", ratio * 100.0),
@@ -37,7 +42,7 @@ impl Cell {
         match self {
             Self::Absent => String::new(),
             Self::Text(text) => text.clone(),
-            Self::Number(number) | Self::Micros(number) => number.to_string(),
+            Self::Number(number) | Self::Unlimited(number) | Self::Micros(number) => number.to_string(),
             Self::Signed(number) => number.to_string(),
             Self::Ratio(ratio) => ratio.to_string(),
         }
@@ -45,7 +50,16 @@ impl Cell {
 
     /// Whether it is set to the right of its column.
     pub(crate) const fn is_number(&self) -> bool {
-        matches!(self, Self::Number(_) | Self::Signed(_) | Self::Micros(_) | Self::Ratio(_))
+        matches!(self, Self::Number(_) | Self::Unlimited(_) | Self::Signed(_) | Self::Micros(_) | Self::Ratio(_))
+    }
+
+    /// A number that goes with a limit of a tier: the limit itself, or what is left of it.
+    pub(crate) fn within(limit: u64, number: u64) -> Self {
+        if limit >= u64::from(NO_LIMIT) {
+            Self::Unlimited(number)
+        } else {
+            Self::Number(number)
+        }
     }
 
     /// Of something that may not be there.

@@ -59,7 +59,7 @@ fn value((probe, column): (&str, &str), cell: &Cell) -> Option<String> {
         Cell::Micros(micros) => Some(seconds(*micros)),
         // Its name says percent.
         Cell::Ratio(ratio) if (probe, column) == ("traceroute", "loss") => Some((ratio * 100.0).to_string()),
-        Cell::Number(_) | Cell::Signed(_) | Cell::Ratio(_) => Some(cell.bare()),
+        Cell::Number(_) | Cell::Unlimited(_) | Cell::Signed(_) | Cell::Ratio(_) => Some(cell.bare()),
         Cell::Text(text) => match (column, text.as_str()) {
             ("status", "ok" | "degraded") | (_, "yes") => Some("1".to_owned()),
             ("status", _) | (_, "no") => Some("0".to_owned()),

@@ -114,16 +114,15 @@ impl TierLimits {
                     ..ProbeLimits::default()
                 },
             },
-            // Rates "by contract": a billion is as good as none.
             Tier::Enterprise => Self {
                 weight: 16,
                 open_jobs: 100_000,
                 in_flight: 512,
-                measurements_per_minute_of_key: 1_000_000_000,
-                measurements_per_minute: 1_000_000_000,
-                measurements_per_hour: 1_000_000_000,
-                measurements_per_day: 1_000_000_000,
-                measurements_per_month: 1_000_000_000,
+                measurements_per_minute_of_key: NO_LIMIT,
+                measurements_per_minute: NO_LIMIT,
+                measurements_per_hour: NO_LIMIT,
+                measurements_per_day: NO_LIMIT,
+                measurements_per_month: NO_LIMIT,
                 agents_per_measurement: 1_000,
                 agents: 100_000,
                 keys: 1_000,
@@ -235,12 +234,14 @@ fn names(of: &[&str]) -> Vec<String> {
     of.iter().map(|name| (*name).to_owned()).collect()
 }
 
+/// A rate "by contract": a billion is as good as none.
+pub const NO_LIMIT: u32 = 1_000_000_000;
 /// Stands for every probe in a list of their names.
 pub const ANY_PROBE: &str = "*";
 /// Methods that an HTTP probe can be asked to use (RFC 9110, RFC 5789).
 const HTTP_METHODS: [&str; 7] = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"];
 /// Bounds of the measurements in a span of time.
-const RATE: RangeInclusive<u32> = 1..=1_000_000_000;
+const RATE: RangeInclusive<u32> = 1..=NO_LIMIT;
 
 #[cfg(test)]
 mod tests {

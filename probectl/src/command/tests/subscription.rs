@@ -47,10 +47,19 @@ async fn usage_shows_what_is_left_and_what_was_used_each_day() {
 
 #[tokio::test]
 async fn tiers_stand_side_by_side() {
-    let ran = probectl(&plane().await.url, &["tiers"]).await;
+    let plane = plane().await;
+    let ran = probectl(&plane.url, &["tiers"]).await;
     assert_eq!(ran.exit, Exit::Ok, "{}", ran.words);
     let heading: Vec<&str> = ran.data.lines().next().unwrap().split_whitespace().collect();
     assert_eq!(heading, ["LIMIT", "FREE", "STANDARD", "ENTERPRISE"]);
+    let rates = ran.data.lines().find(|line| line.starts_with("measurements_per_hour ")).unwrap();
+    assert!(rates.ends_with("no limit"), "by contract, as the number says to programs: {rates}");
+    let csv = probectl(&plane.url, &["tiers", "-o", "csv"]).await.data;
+    assert!(
+        csv.lines()
+            .any(|line| line.starts_with("measurements_per_hour,") && line.ends_with(",1000000000")),
+        "{csv}"
+    );
     let weights = ran.data.lines().find(|line| line.starts_with("weight")).unwrap();
     assert_eq!(weights.split_whitespace().collect::<Vec<_>>(), ["weight", "1", "4", "16"]);
 }
