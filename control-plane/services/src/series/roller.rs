@@ -115,9 +115,10 @@ impl Roller {
                 let roll = self.resolved(&row.contribution);
                 touched.extend(roll.parts.iter().map(|part| part.series));
                 slice.push((row.job, roll));
-                if touched.len() >= SERIES_PER_COMMIT {
+                if touched.len() >= SERIES_OF_REPORTS_PER_COMMIT {
                     self.roll(std::mem::take(&mut slice)).await?;
                     touched.clear();
+                    tokio::time::sleep(BREATH).await;
                 }
             }
             self.roll(slice).await?;
@@ -257,8 +258,12 @@ const ROUNDS_UNTIL_ASKED_AGAIN: u32 = 20;
 const SEAL_AFTER: Duration = Duration::from_mins(5);
 /// Most reports added by one operation of the writer.
 const REPORTS_PER_READ: u32 = 2_000;
-/// Most series touched by one operation of the writer, and those of the one report that went beyond: everybody else's writes wait that long, a few
-/// milliseconds.
+/// Most series that reports touch in one operation of the writer, and those of the one report that went beyond: whoever waits for the writer waits that
+/// long, a millisecond or two, also where a series has thousands of samples in its hour.
+const SERIES_OF_REPORTS_PER_COMMIT: usize = 16;
+/// Between two such operations: who waits has to wait for one of them, not for all.
+const BREATH: Duration = Duration::from_millis(3);
+/// Most series of hosts, each with a few samples, in one operation; and most series registered by one.
 const SERIES_PER_COMMIT: usize = 128;
 /// Most hours sealed by one operation of the writer.
 const HOURS_PER_COMMIT: u32 = 200;
