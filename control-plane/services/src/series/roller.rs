@@ -2,6 +2,7 @@
 //! the hours that are over. After a crash it finds what is due and goes on.
 
 use std::collections::{HashMap, HashSet};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,7 +59,7 @@ impl Roller {
             tokio::select! {
                 () = self.stopping.cancelled() => break,
                 () = inlet.due.notified() => {
-                    tokio::time::sleep(LINGER).await;
+                    self.linger(&mut inlet.host).await;
                     self.attempt(Work::Reports).await;
                 }
                 Some(batch) = inlet.host.recv() => self.take(batch),
@@ -78,6 +79,19 @@ impl Roller {
         }
         self.attempt(Work::Reports).await;
         self.attempt(Work::Host).await;
+    }
+
+    /// Lets more reports come, and takes what hosts say meanwhile, for which there is little room; not while the control plane stops.
+    async fn linger(&mut self, host: &mut mpsc::Receiver<Vec<Contribution>>) {
+        let stopping = self.stopping.clone();
+        let mut over = pin!(tokio::time::sleep(LINGER));
+        loop {
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                () = &mut over => return,
+                Some(batch) = host.recv() => self.take(batch),
+            }
+        }
     }
 
     fn take(&mut self, batch: Vec<Contribution>) {

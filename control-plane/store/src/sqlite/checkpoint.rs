@@ -12,7 +12,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::timeout;
 
 /// The task that moves the log; it ends with the handle.
 #[derive(Debug)]
@@ -58,14 +58,23 @@ impl Checkpointer {
 async fn run(options: SqliteConnectOptions, mut commits: watch::Receiver<u64>, little_left: Arc<AtomicBool>) {
     let mut connection = None;
     while commits.changed().await.is_ok() {
-        match round(&options, &mut connection).await {
-            Ok(moved) => little_left.store(moved, Ordering::Relaxed),
+        let heard = *commits.borrow_and_update();
+        let pause = match round(&options, &mut connection).await {
+            Ok(moved) => {
+                little_left.store(moved, Ordering::Relaxed);
+                PAUSE
+            }
             Err(error) => {
                 tracing::warn!(%error, "the write-ahead log was not moved into the database; tried again soon");
                 connection = None;
+                PAUSE_AFTER_FAILURE
             }
+        };
+        // The pause ends early with the writer.
+        let _ended = timeout(pause, commits.wait_for(|_| false)).await.is_ok();
+        if *commits.borrow() != heard {
+            commits.mark_changed();
         }
-        sleep(PAUSE).await;
     }
     if let Some(connection) = connection {
         // Its file is closed with the process at the latest.
@@ -103,6 +112,8 @@ impl Standing {
 
 /// Between two looks at the log.
 const PAUSE: Duration = Duration::from_millis(100);
+/// The same after a failure: a full disk stays full for a while, and each try opens the file again.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(10);
 /// Pages of the log, 4 KiB each, after which it is moved: a page that many commits change is moved once.
 const LONG_PAGES: i64 = 4_096;
 
@@ -113,6 +124,8 @@ const MOVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 mod tests {
     use sqlx::Executor as _;
     use sqlx::sqlite::SqliteJournalMode;
+
+    use tokio::time::sleep;
 
     use super::*;
 
