@@ -76,6 +76,20 @@ pub enum RefuseReason {
 }
 
 impl RefuseReason {
+    /// All reasons.
+    pub const ALL: [Self; 10] = [
+        Self::PolicyDenied,
+        Self::KindDisabled,
+        Self::CapExceeded,
+        Self::NoCredit,
+        Self::AgentBusy,
+        Self::OutboxFull,
+        Self::Expired,
+        Self::Unsupported,
+        Self::InvalidSpec,
+        Self::Stopping,
+    ];
+
     /// The name on the wire and in the database.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -91,4 +105,32 @@ impl RefuseReason {
             Self::Stopping => "stopping",
         }
     }
+
+    /// Who can do what about it, as one clause.
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::PolicyDenied => "the policy of the agent's owner does not allow this target or option ([policy] in its agent.toml)",
+            Self::KindDisabled => "the agent's owner has to add this probe to `allow_probes` in its agent.toml",
+            Self::CapExceeded => "ask for less: it is beyond what the agent's owner or your tier allows",
+            Self::NoCredit | Self::AgentBusy => "the agent does as much as it can: ask again, or ask another",
+            Self::OutboxFull => "the agent's disk or outbox is full: its owner has to make room",
+            Self::Expired => "the time left was shorter than the probe needs: ask with a longer deadline",
+            Self::Unsupported => "this agent cannot do it: its capabilities say what is missing, a newer version may know it",
+            Self::InvalidSpec => "the agent reads the request otherwise than the control plane: bring both to one version",
+            Self::Stopping => "the agent was stopping: ask again",
+        }
+    }
 }
+
+impl FromStr for RefuseReason {
+    type Err = UnknownReason;
+
+    fn from_str(text: &str) -> Result<Self, UnknownReason> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text).ok_or(UnknownReason)
+    }
+}
+
+/// The text names no reason to refuse a job that this build knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no such reason")]
+pub struct UnknownReason;

@@ -64,6 +64,7 @@ pub(crate) fn run(root: &Path, arguments: &UpArgs) -> Result<ExitCode> {
 fn bring_up(house: &mut House<'_>, arguments: &UpArgs, voice: &mut Voice) -> Result<Outcome> {
     voice.step("control plane", |_| house.start_server(arguments))?;
     voice.step("tenant and key", |voice| house.tenant_and_key(voice))?;
+    voice.step("observer", |voice| house.start_observer(voice))?;
     voice.step("agent", |voice| house.start_agent(voice))?;
     let agent = voice.step("online", |_| house.wait_for_agent())?;
     voice.step("first ping", |voice| ping::run(house, &agent, voice))

@@ -226,21 +226,30 @@ async fn a_report_that_the_events_left_out_is_shown_from_the_store() {
 }
 
 #[tokio::test]
-async fn a_job_that_ended_without_a_report_says_so() {
-    let expired = {
-        let mut expired = measurement("expired");
-        expired["state"] = json!("ended");
-        expired
-    };
-    let plane = FakePlane::start([
-        (CREATE, vec![Answer::json(202, &measurement("queued"))]),
-        (EVENTS, vec![Answer::stream(&event(0, "done", &json!({"measurement": "m1"})))]),
-        (SHOW, vec![Answer::json(200, &expired)]),
-        (REPORTS, vec![Answer::json(200, &json!({"items": [], "next_cursor": null}))]),
-    ])
-    .await;
-    let ran = probectl(&plane.url, &["ping", "127.0.0.1"]).await;
-    assert_eq!((ran.exit, ran.data.as_str()), (Exit::Timeout, "local: no report, the job is expired\n"));
+async fn a_job_that_ended_without_a_report_says_so_and_a_refused_one_who_can_mend_it() {
+    for (state, reason, exit, line) in [
+        ("expired", None, Exit::Timeout, "local: no report, the job is expired\n"),
+        (
+            "refused",
+            Some("kind_disabled"),
+            Exit::Denied,
+            "local: no report, the job is refused (kind_disabled): the agent's owner has to add this probe to `allow_probes` in its agent.toml\n",
+        ),
+        ("refused", Some("of_later"), Exit::Partial, "local: no report, the job is refused (of_later)\n"),
+    ] {
+        let mut ended = measurement(state);
+        ended["state"] = json!("ended");
+        ended["jobs"][0]["reason"] = json!(reason);
+        let plane = FakePlane::start([
+            (CREATE, vec![Answer::json(202, &measurement("queued"))]),
+            (EVENTS, vec![Answer::stream(&event(0, "done", &json!({"measurement": "m1"})))]),
+            (SHOW, vec![Answer::json(200, &ended)]),
+            (REPORTS, vec![Answer::json(200, &json!({"items": [], "next_cursor": null}))]),
+        ])
+        .await;
+        let ran = probectl(&plane.url, &["ping", "127.0.0.1"]).await;
+        assert_eq!((ran.exit, ran.data.as_str()), (exit, line));
+    }
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use control_api::job::Job;
 use control_api::measurement::{JobReport, Measurement};
 use control_api::stream::Finding;
 use serde::Serialize;
+use shared_protocol::end::{End, RefuseReason};
 use shared_protocol::fault::Status;
 use shared_protocol::spec::ProbeKind;
 
@@ -120,7 +121,12 @@ impl View {
             return Ok(());
         }
         let reason = job.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
-        screen.print(&Line::warning(format!("{}: no report, the job is {}{reason}", job.agent_name, job.state)))
+        let refusal = (job.state == End::Refused.as_str()).then(|| job.reason.as_deref()?.parse::<RefuseReason>().ok());
+        let remedy = refusal.flatten().map(|reason| format!(": {}", reason.remedy())).unwrap_or_default();
+        screen.print(&Line::warning(format!(
+            "{}: no report, the job is {}{reason}{remedy}",
+            job.agent_name, job.state
+        )))
     }
 
     /// Draws the table of agents, if there is one and it has changed.

@@ -64,6 +64,11 @@ impl DataDir {
         self.0.join("agent.toml")
     }
 
+    /// Where agent and observer meet.
+    pub(super) fn observer_socket(&self) -> PathBuf {
+        self.0.join("observe.sock")
+    }
+
     pub(super) fn key_file(&self) -> PathBuf {
         self.0.join("api-key")
     }

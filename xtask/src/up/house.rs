@@ -12,7 +12,7 @@ use super::data::{Addresses, DataDir, Memory};
 use super::operator::Operator;
 use super::signal::Signals;
 use super::voice::Voice;
-use super::{agent, http};
+use super::{agent, http, privilege};
 use crate::cli::UpArgs;
 use crate::clock::Stopwatch;
 
@@ -23,6 +23,7 @@ pub(super) struct House<'a> {
     data: &'a DataDir,
     signals: &'a Signals,
     server: Option<Running>,
+    observer: Option<Running>,
     agent: Option<Running>,
     address: String,
     key: String,
@@ -35,6 +36,7 @@ impl<'a> House<'a> {
             data,
             signals,
             server: None,
+            observer: None,
             agent: None,
             address: String::new(),
             key: String::new(),
@@ -148,11 +150,38 @@ impl<'a> House<'a> {
         self.data.write("probectl.toml", &toml::to_string(&config)?)
     }
 
+    /// Starts the process that looks into this host's kernel for the agent, where its configuration gives the two a socket to meet at.
+    ///
+    /// It comes before the agent, which says in its registration what can be observed.
+    pub(super) fn start_observer(&mut self, voice: &Voice) -> Result<()> {
+        if !self.data.agent_config().exists() {
+            self.data.write("agent.toml", &agent_config(&self.data.observer_socket()))?;
+        }
+        let Some(socket) = observer_socket(&std::fs::read_to_string(self.data.agent_config())?) else {
+            voice.say(&format!("       none: {} has no `observe.socket`", self.data.agent_config().display()));
+            return Ok(());
+        };
+        if !privilege::may_load_programs()? {
+            voice.say("       none: this user may not load programs into the kernel (CAP_BPF and CAP_PERFMON); everything else works");
+            return Ok(());
+        }
+        if socket.as_os_str().len() > LONGEST_SOCKET {
+            voice.say(&format!("       none: {} is too long for a socket; everything else works", socket.display()));
+            return Ok(());
+        }
+        // One that a killed run left would be taken for the new one.
+        if socket.exists() {
+            std::fs::remove_file(&socket).with_context(|| format!("removing {}", socket.display()))?;
+        }
+        let config = self.data.agent_config().display().to_string();
+        let call = ["observe", "--config", &config].map(str::to_owned);
+        let log = self.data.logs().join("probe-agent-observe.log");
+        self.observer = Some(Running::start("observer", &self.program("probe-agent")?, &call, &log)?);
+        self.until(OBSERVER_LIMIT, "the observer's socket", |_| Ok(socket.exists().then_some(())))
+    }
+
     /// Enrols the local agent if it has no identity yet, and starts it.
     pub(super) fn start_agent(&mut self, voice: &Voice) -> Result<()> {
-        if !self.data.agent_config().exists() {
-            self.data.write("agent.toml", AGENT_CONFIG)?;
-        }
         let state = self.data.agent_state().display().to_string();
         let program = self.program("probe-agent")?;
         let mut memory = self.data.memory()?;
@@ -198,9 +227,9 @@ impl<'a> House<'a> {
         Ok(())
     }
 
-    /// Ends the agent, then the control plane, each with time to finish.
+    /// Ends the agent, the observer, then the control plane, each with time to finish.
     pub(super) fn stop(&mut self, voice: &Voice) {
-        for running in [self.agent.take(), self.server.take()].into_iter().flatten() {
+        for running in [self.agent.take(), self.observer.take(), self.server.take()].into_iter().flatten() {
             if let Some(trouble) = running.stop() {
                 voice.say(&format!("       {trouble}"));
             }
@@ -216,7 +245,11 @@ impl<'a> House<'a> {
     }
 
     fn check(&mut self) -> Result<()> {
-        self.server.iter_mut().chain(self.agent.iter_mut()).try_for_each(Running::check)
+        self.server
+            .iter_mut()
+            .chain(self.observer.iter_mut())
+            .chain(self.agent.iter_mut())
+            .try_for_each(Running::check)
     }
 
     /// Asks again and again until there is an answer, everybody being alive.
@@ -231,7 +264,7 @@ impl<'a> House<'a> {
                 bail!("interrupted");
             }
             if watch.left(limit).is_none() {
-                let words: Vec<String> = self.server.iter().chain(&self.agent).map(Running::last_words).collect();
+                let words: Vec<String> = self.server.iter().chain(&self.observer).chain(&self.agent).map(Running::last_words).collect();
                 bail!(
                     "waited {} s for {what} in vain; the last that was said, in {}:\n{}",
                     limit.as_secs(),
@@ -255,12 +288,35 @@ const AGENT_LIMIT: Duration = Duration::from_secs(30);
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 const WATCH: Duration = Duration::from_millis(500);
 
-/// The owner of this agent is whoever called `up`; measuring the own machine is what the first ping does.
-const AGENT_CONFIG: &str = "# What the owner of this host allows its agent. No control plane can override it.\n[policy]\nallow_loopback = true\n";
+/// The owner of this agent is whoever called `up`: it may measure the own machine, as the first ping does, and whatever else can be tried here.
+fn agent_config(observer_socket: &Path) -> String {
+    let socket = toml::Value::String(observer_socket.display().to_string());
+    format!(
+        "# What the owner of this host allows its agent. No control plane can override it.\n[policy]\nallow_loopback = true\n# `port` and `observe` are off unless an owner lists them.\nallow_probes = [{ALLOWED}]\n\n[observe]\nsocket = {socket}\n"
+    )
+}
+
+/// Where an agent's configuration has it meet the observer.
+fn observer_socket(config: &str) -> Option<PathBuf> {
+    let config: toml::Table = config.parse().ok()?;
+    config.get("observe")?.get("socket")?.as_str().map(PathBuf::from)
+}
+
+const ALLOWED: &str = r#""ping", "tcp", "udp", "traceroute", "mtr", "pmtu", "dns", "http", "port", "observe""#;
+/// unix(7), less the byte that ends it.
+const LONGEST_SOCKET: usize = 107;
+const OBSERVER_LIMIT: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_observer_is_met_where_the_configuration_says() {
+        let socket = Path::new("/a \"b\"/observe.sock");
+        assert_eq!(observer_socket(&agent_config(socket)).as_deref(), Some(socket));
+        assert_eq!(observer_socket("[policy]\nallow_loopback = true\n"), None);
+    }
 
     #[test]
     fn a_path_with_a_space_is_quoted_for_the_shell() {

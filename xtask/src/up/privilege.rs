@@ -1,4 +1,4 @@
-//! Whether this user may send ICMP, and what to do if not.
+//! What this user may do: send ICMP, and what to do if not; look into the kernel.
 
 use std::path::Path;
 
@@ -28,8 +28,14 @@ pub(super) fn degraded(agent: &Path) -> Result<Option<Degraded>> {
     Ok(judge(&status, &range, agent))
 }
 
+/// Whether this user may load programs into the kernel that read what it does: capabilities(7).
+pub(super) fn may_load_programs() -> Result<bool> {
+    let status = std::fs::read_to_string("/proc/self/status").context("reading /proc/self/status")?;
+    Ok([CAP_PERFMON, CAP_BPF].into_iter().all(|capability| holds(&status, capability)))
+}
+
 fn judge(status: &str, ping_group_range: &str, agent: &Path) -> Option<Degraded> {
-    if may_open_raw_sockets(status) {
+    if holds(status, CAP_NET_RAW) {
         return None;
     }
     if group_may_ping(status, ping_group_range) {
@@ -43,9 +49,9 @@ fn judge(status: &str, ping_group_range: &str, agent: &Path) -> Option<Degraded>
     )))
 }
 
-fn may_open_raw_sockets(status: &str) -> bool {
+fn holds(status: &str, capability: u32) -> bool {
     let effective = field(status, "CapEff:").next().and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(0);
-    effective & (1 << CAP_NET_RAW) != 0
+    effective & (1 << capability) != 0
 }
 
 /// icmp(7): a datagram ICMP socket is open to the groups in this range.
@@ -66,6 +72,8 @@ fn field<'a>(status: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
 
 /// capabilities(7).
 const CAP_NET_RAW: u32 = 13;
+const CAP_PERFMON: u32 = 38;
+const CAP_BPF: u32 = 39;
 const REMEDY: &str = "sudo sysctl -w net.ipv4.ping_group_range=\"0 2147483647\"";
 
 #[cfg(test)]
