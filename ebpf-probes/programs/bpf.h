@@ -19,6 +19,9 @@ enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
 /* Whoever reads the ring looks at it by a clock of its own: the kernel wakes nobody. */
 enum { BPF_RB_NO_WAKEUP = 1 };
 
+/* Whether the running kernel has a type: a constant by the time it looks at the program, so that what needs it is no part of it elsewhere. */
+#define KERNEL_HAS(type) __builtin_preserve_type_info(*(type *)0, 0)
+
 static void *(*bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
 static long (*bpf_map_update_elem)(void *map, const void *key, const void *value, __u64 flags) = (void *)2;
 static long (*bpf_map_delete_elem)(void *map, const void *key) = (void *)3;

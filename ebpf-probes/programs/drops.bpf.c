@@ -28,7 +28,7 @@ static __always_inline int is_check(struct sk_buff *skb, const int typed)
 static __always_inline int count_drop(__u64 *ctx, const int typed)
 {
 	struct sk_buff *skb = (struct sk_buff *)ctx[0];
-	__u32 reason = (__u32)ctx[2];
+	__u32 reason = KERNEL_HAS(enum skb_drop_reason) ? (__u32)ctx[2] : 0;
 
 	if (is_check(skb, typed)) {
 		note_check();

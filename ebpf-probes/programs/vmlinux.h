@@ -38,6 +38,9 @@ struct sock {
 	int sk_err;
 };
 
+/* Since 5.17, as the last argument of kfree_skb. */
+enum skb_drop_reason { SKB_NOT_DROPPED_YET = 0 };
+
 struct sk_buff {
 	unsigned char *head;
 	__u16 transport_header;

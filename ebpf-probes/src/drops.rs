@@ -59,8 +59,15 @@ impl Drops {
 
     fn told(&self, reason: u32, packets: u64) -> DroppedPackets {
         let name = self.reasons.get(&reason).and_then(|name| name.strip_prefix(PREFIX));
+        let number = || {
+            if self.reasons.is_empty() {
+                UNSPECIFIED.to_owned()
+            } else {
+                reason.to_string()
+            }
+        };
         DroppedPackets {
-            reason: name.map_or_else(|| reason.to_string(), str::to_lowercase),
+            reason: name.map_or_else(number, str::to_lowercase),
             packets,
         }
     }
@@ -77,5 +84,7 @@ const HOOKS: [Hook; 1] = [Hook {
 const REASONS: &str = "skb_drop_reason";
 const PREFIX: &str = "SKB_DROP_REASON_";
 const NO_REASONS: &str = "why packets are dropped: this kernel has no reasons";
+/// What the kernels that have reasons call having none.
+const UNSPECIFIED: &str = "not_specified";
 /// Entries of the map `dropped`.
 const ENTRIES: usize = 1_024;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use aya::maps::MapError;
 use aya::programs::ProgramError;
 use aya::{BtfError, EbpfError};
+use rustix::thread::{CapabilitySet, capabilities};
 
 /// Why something cannot be observed.
 #[derive(Debug, thiserror::Error)]
@@ -71,8 +72,12 @@ impl ObserveError {
         }
     }
 
-    /// Whether the kernel refused for want of a right.
+    /// Whether the kernel refused for want of a right. It does not always say so: without one of the two, maps are invalid arguments to it.
     fn is_permission(&self) -> bool {
+        lacks_rights() || self.says_permission()
+    }
+
+    fn says_permission(&self) -> bool {
         let mut cause: Option<&(dyn Error + 'static)> = Some(self);
         let sources = std::iter::from_fn(|| {
             let this = cause?;
@@ -83,6 +88,13 @@ impl ObserveError {
             .filter_map(|error| error.downcast_ref::<io::Error>())
             .any(|error| error.kind() == io::ErrorKind::PermissionDenied)
     }
+}
+
+/// Whether whoever asks lacks one of the rights that every program needs.
+fn lacks_rights() -> bool {
+    let needed = CapabilitySet::BPF | CapabilitySet::PERFMON;
+    let everything = CapabilitySet::SYS_ADMIN;
+    capabilities(None).is_ok_and(|own| !own.effective.contains(needed) && !own.effective.contains(everything))
 }
 
 /// An error with what lies beneath it, in one line: of a verifier's log the last lines, where it says why.

@@ -6,7 +6,10 @@ mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 
     use ebpf_probes::{Ask, Hooks, Kernel, Observing, capabilities};
-    use shared_protocol::frame::CapabilityLevel;
+    use rustix::process::Uid;
+    use rustix::system::uname;
+    use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_keep_capabilities, set_thread_res_uid};
+    use shared_protocol::frame::{CapabilityLevel, ObservationCapability};
     use shared_protocol::report::{FlowsSeen, Seen, SelfCheck};
     use shared_protocol::spec::Observation;
 
@@ -126,30 +129,101 @@ mod tests {
         assert!(Kernel::read(Some("/proc/self/exe".as_ref())).is_err());
     }
 
-    #[test]
-    fn job_26_without_the_right_to_load_it_is_unavailable_and_says_which_is_missing() {
-        let told = std::thread::spawn(|| {
-            rustix::thread::set_capabilities(
+    /// Runs as a user without rights but these, on a thread of its own: rights belong to threads.
+    fn with_rights<T: Send + 'static>(rights: CapabilitySet, task: impl FnOnce() -> T + Send + 'static) -> T {
+        std::thread::spawn(move || {
+            set_keep_capabilities(true).unwrap();
+            let nobody = Uid::from_raw(65_534);
+            set_thread_res_uid(nobody, nobody, nobody).unwrap();
+            set_capabilities(
                 None,
-                rustix::thread::CapabilitySets {
-                    effective: rustix::thread::CapabilitySet::empty(),
-                    permitted: rustix::thread::CapabilitySet::empty(),
-                    inheritable: rustix::thread::CapabilitySet::empty(),
+                CapabilitySets {
+                    effective: rights,
+                    permitted: rights,
+                    inheritable: CapabilitySet::empty(),
                 },
             )
             .unwrap();
-            capabilities(&Kernel::read(None))
-        });
-        for capability in told.join().unwrap() {
-            assert_eq!(capability.level, CapabilityLevel::Unavailable, "{capability:?}");
-            assert!(capability.remedy.unwrap().contains("CAP_BPF and CAP_PERFMON"));
-        }
+            task()
+        })
+        .join()
+        .unwrap()
     }
 
     #[test]
-    fn everything_is_full_where_the_hooks_are_there() {
-        for capability in capabilities(&Kernel::read(None)) {
-            assert_eq!((capability.level, &capability.reason), (CapabilityLevel::Full, &None), "{capability:?}");
+    fn job_26_without_the_right_to_load_it_is_unavailable_and_says_which_is_missing() {
+        for rights in [CapabilitySet::empty(), CapabilitySet::BPF, CapabilitySet::PERFMON, CapabilitySet::NET_ADMIN] {
+            let told = with_rights(rights, || capabilities(&Kernel::read(None)));
+            assert_eq!(told.len(), Observation::ALL.len());
+            for capability in told {
+                assert_eq!(capability.level, CapabilityLevel::Unavailable, "{rights:?}: {capability:?}");
+                let mends = capability.remedy.as_ref().is_some_and(|remedy| remedy.contains("CAP_BPF and CAP_PERFMON"));
+                assert!(mends, "{rights:?}: {capability:?}");
+            }
         }
     }
+
+    /// What is told of the default set, by the version of the kernel that the test finds itself in.
+    #[test]
+    fn the_two_rights_of_the_unit_are_enough_for_what_is_observed_by_default() {
+        let told = with_rights(CapabilitySet::BPF | CapabilitySet::PERFMON, || capabilities(&Kernel::read(None)));
+        for capability in told.iter().filter(|capability| DEFAULT.contains(&capability.observation.as_str())) {
+            assert_expected(capability);
+        }
+        assert!(DEFAULT.iter().all(|name| told.iter().any(|capability| capability.observation == *name)));
+    }
+
+    #[test]
+    fn everything_is_as_full_as_this_kernel_allows() {
+        for capability in capabilities(&Kernel::read(None)) {
+            assert_expected(&capability);
+        }
+    }
+
+    fn assert_expected(capability: &ObservationCapability) {
+        let (level, reason) = match capability.observation.as_str() {
+            "drops" if kernel_version() < (5, 17) => (CapabilityLevel::Degraded, Some("why packets are dropped: this kernel has no reasons")),
+            _ => (CapabilityLevel::Full, None),
+        };
+        assert_eq!((capability.level, capability.reason.as_deref()), (level, reason), "{capability:?}");
+    }
+
+    fn kernel_version() -> (u32, u32) {
+        let release = uname();
+        let mut numbers = release.release().to_str().unwrap().split('.').map(|number| number.parse().unwrap());
+        (numbers.next().unwrap(), numbers.next().unwrap())
+    }
+
+    /// The connection to a port where nobody listens ends by a dropped segment, on every kernel.
+    #[test]
+    fn a_dropped_segment_is_counted_by_every_kind_of_hook() {
+        for hooks in [Hooks::TypedFirst, Hooks::PlainOnly] {
+            let kernel = Kernel::read(None).unwrap().with_hooks(hooks);
+            let nobody = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            let (check, other) = (nobody(), nobody());
+            let ask = Ask {
+                check_port: check.port(),
+                top: 100,
+                ..Ask::everything(Observation::Drops)
+            };
+            let mut observing = Observing::start(&kernel, &ask).unwrap();
+            TcpStream::connect(check).unwrap_err();
+            assert_eq!(observing.self_check().unwrap(), SelfCheck::Passed);
+            for _ in 0..5 {
+                TcpStream::connect(other).unwrap_err();
+            }
+            let Seen::Drops(seen) = observing.seen().unwrap() else {
+                panic!("another observation")
+            };
+            let reason = if kernel_version() < (5, 17) { "not_specified" } else { "no_socket" };
+            let counted = seen
+                .reasons
+                .iter()
+                .find(|dropped| dropped.reason == reason)
+                .map_or(0, |dropped| dropped.packets);
+            assert!(counted >= 5, "{hooks:?}: {seen:?}");
+        }
+    }
+
+    const DEFAULT: [&str; 3] = ["tcp_flows", "connect_latency", "drops"];
 }

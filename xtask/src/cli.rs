@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::negatives::Detail;
 use crate::openapi::Mode;
 use crate::tool::Install;
-use crate::{bench, deploy, deps, ebpf, exec, fuzz, lab, negatives, openapi, suite, tidy, up, workspace};
+use crate::{bench, deploy, deps, ebpf, exec, fuzz, kernels, lab, negatives, openapi, suite, tidy, up, workspace};
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "Every step that a person or continuous integration runs", version)]
@@ -38,6 +38,8 @@ enum Task {
     Openapi(OpenapiArgs),
     /// Build the programs for the kernel, or check that the committed objects are what their sources come to
     Ebpf(EbpfArgs),
+    /// Run the tests of the programs for the kernel inside other kernels, emulated
+    Kernels(KernelsArgs),
     /// Run a benchmark and write docs/benchmarks/<name>.json
     Bench(BenchArgs),
     /// Attack every reader of what strangers send with changed inputs of its saved corpus, in an optimised build
@@ -116,6 +118,13 @@ struct EbpfArgs {
 }
 
 #[derive(Debug, Args)]
+struct KernelsArgs {
+    /// The oldest and the newest too, not only the one that most hosts run
+    #[arg(long)]
+    all: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
     /// Which benchmark
     pub(crate) name: bench::Name,
@@ -168,6 +177,10 @@ pub(crate) fn run() -> Result<ExitCode> {
         Task::Ebpf(arguments) => {
             let mode = if arguments.check { ebpf::Mode::Compare } else { ebpf::Mode::Write };
             Ok(code(ebpf::run(&root?, mode, Install::Allowed)?))
+        }
+        Task::Kernels(arguments) => {
+            let which = if arguments.all { kernels::Which::All } else { kernels::Which::Usual };
+            Ok(code(kernels::run(&root?, which, Install::Allowed)?))
         }
         Task::Bench(arguments) => bench::run(&root?, &arguments).map(|()| ExitCode::SUCCESS),
         Task::Fuzz(arguments) => Ok(code(fuzz::run(&root?, &arguments)?)),

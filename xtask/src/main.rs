@@ -24,6 +24,7 @@ mod deps;
 mod ebpf;
 mod exec;
 mod fuzz;
+mod kernels;
 mod lab;
 mod negatives;
 mod openapi;

@@ -14,7 +14,7 @@ use crate::debian::{self, Program};
 use crate::negatives::Detail;
 use crate::openapi::Mode;
 use crate::tool::{self, Install};
-use crate::{deploy, deps, ebpf, negatives, openapi, peer, tidy};
+use crate::{deploy, deps, ebpf, kernels, negatives, openapi, peer, tidy};
 use step::Steps;
 
 /// Runs every step even if one fails, so that one run names everything that is wrong.
@@ -34,6 +34,8 @@ pub(crate) fn run(root: &Path, arguments: &TestArgs) -> Result<ExitCode> {
         Ok(verdict)
     });
     if arguments.filter.is_none() {
+        let which = if arguments.long { kernels::Which::All } else { kernels::Which::Usual };
+        steps.run("kernels", || kernels::run(root, which, cli::install(arguments.no_install)));
         after_the_tests(root, &mut steps);
     }
     if arguments.filter.is_none() && arguments.long {
