@@ -1,12 +1,13 @@
-//! A connection to either database, and the few steps of the writer's transaction.
+//! A connection to either database, and the few commands of the writer's transaction.
 
 use sqlx::pool::PoolConnection;
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Postgres, Row as _, Sqlite, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Sqlite, SqliteConnection};
 
 use crate::error::StoreError;
 use crate::postgres;
 use crate::row::Row;
 use crate::statement::{Statement, Whose};
+use crate::trip::{self, Answer, Prepared, Step};
 
 /// The connection that writes.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ pub(crate) enum ReadingConnection {
 }
 
 /// A connection borrowed for one statement.
-pub enum On<'c> {
+pub(crate) enum On<'c> {
     /// To SQLite.
     Sqlite(&'c mut SqliteConnection),
     /// To PostgreSQL.
@@ -43,13 +44,6 @@ impl On<'_> {
         Ok(match self {
             On::Sqlite(connection) => statement.for_sqlite().fetch_all(connection).await?.into_iter().map(Row::Sqlite).collect(),
             On::Postgres(connection) => statement.for_postgres().fetch_all(connection).await?.into_iter().map(Row::Postgres).collect(),
-        })
-    }
-
-    pub(crate) async fn execute(self, statement: Statement) -> Result<u64, sqlx::Error> {
-        Ok(match self {
-            On::Sqlite(connection) => statement.for_sqlite().execute(connection).await?.rows_affected(),
-            On::Postgres(connection) => statement.for_postgres().execute(connection).await?.rows_affected(),
         })
     }
 }
@@ -71,55 +65,21 @@ impl ReadingConnection {
     }
 }
 
-/// Each step is one round trip to the server, or to the thread that owns the file: the savepoint of the next operation travels with the release
-/// of the one before.
 impl Connection {
-    pub(crate) const fn on(&mut self) -> On<'_> {
+    /// What begins a transaction and its first operation.
+    pub(crate) fn begin(&self) -> Vec<Step> {
         match self {
-            Self::Sqlite(connection) => On::Sqlite(connection),
-            Self::Postgres(connection) => On::Postgres(connection),
+            Self::Sqlite(_) => vec![Step::Command(BEGIN), Step::Command(SAVEPOINT)],
+            Self::Postgres(_) => vec![Step::Command(postgres::BEGIN), Step::Command(SAVEPOINT), Step::Number(postgres::NUMBER)],
         }
     }
 
-    /// Begins the transaction and its first operation.
-    pub(crate) async fn begin(&mut self) -> Result<Option<TransactionId>, sqlx::Error> {
+    /// Sends steps in one go, and waits for what comes of them.
+    pub(crate) async fn go(&mut self, prepared: &mut Prepared, steps: Vec<Step>, answer: &mut Answer) -> Result<(), sqlx::Error> {
         match self {
-            Self::Sqlite(connection) => {
-                sqlx::query(BEGIN).execute(connection).await?;
-                Ok(None)
-            }
-            Self::Postgres(connection) => {
-                let row = connection.fetch_one(sqlx::raw_sql(postgres::BEGIN)).await?;
-                Ok(Some(TransactionId(row.try_get(0)?)))
-            }
+            Self::Sqlite(connection) => trip::to_sqlite(connection, steps, answer).await,
+            Self::Postgres(connection) => trip::to_postgres(connection, prepared, steps, answer).await,
         }
-    }
-
-    /// Keeps the operation, begins the next.
-    pub(crate) async fn keep(&mut self) -> Result<(), sqlx::Error> {
-        match self {
-            Self::Sqlite(connection) => sqlx::query(KEEP).execute(connection).await.map(drop),
-            Self::Postgres(connection) => sqlx::raw_sql(postgres::KEEP).execute(connection).await.map(drop),
-        }
-    }
-
-    /// Undoes the operation alone and begins the next. It fails where the database has rolled the whole transaction back by itself,
-    /// as on a full disk: then nothing of the batch stands.
-    pub(crate) async fn undo(&mut self) -> Result<(), sqlx::Error> {
-        self.command(UNDO).await
-    }
-
-    /// Keeps the operation and commits. PostgreSQL turns the commit of a failed transaction into a rollback without a word;
-    /// the release, which comes first, is refused in it.
-    pub(crate) async fn commit(&mut self) -> Result<(), sqlx::Error> {
-        match self {
-            Self::Sqlite(connection) => sqlx::query(COMMIT).execute(connection).await.map(drop),
-            Self::Postgres(connection) => sqlx::raw_sql(postgres::COMMIT).execute(connection).await.map(drop),
-        }
-    }
-
-    pub(crate) async fn roll_back(&mut self) -> Result<(), sqlx::Error> {
-        self.command(ROLLBACK).await
     }
 
     pub(crate) async fn command(&mut self, text: &'static str) -> Result<(), sqlx::Error> {
@@ -137,8 +97,13 @@ impl Connection {
     }
 }
 
-const BEGIN: &str = "BEGIN IMMEDIATE; SAVEPOINT operation";
-const KEEP: &str = "RELEASE operation; SAVEPOINT operation";
-const UNDO: &str = "ROLLBACK TO operation";
-const COMMIT: &str = "RELEASE operation; COMMIT";
-const ROLLBACK: &str = "ROLLBACK";
+/// Keeps the operation; a new one begins with the next savepoint.
+pub(crate) const RELEASE: &str = "RELEASE SAVEPOINT operation";
+pub(crate) const SAVEPOINT: &str = "SAVEPOINT operation";
+/// Undoes the operation alone; the savepoint stays. It fails where the database has rolled the whole transaction back by itself, as on a full
+/// disk: then nothing of the batch stands.
+pub(crate) const UNDO: &str = "ROLLBACK TO SAVEPOINT operation";
+/// PostgreSQL turns the commit of a failed transaction into a rollback without a word; the release, which comes first, is refused in it.
+pub(crate) const COMMIT: &str = "COMMIT";
+pub(crate) const ROLLBACK: &str = "ROLLBACK";
+const BEGIN: &str = "BEGIN IMMEDIATE";

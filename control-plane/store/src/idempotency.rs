@@ -72,7 +72,7 @@ pub(crate) async fn find(on: &mut impl Read, keys: impl Iterator<Item = (TenantI
 }
 
 /// Keeps keys; one that was forgotten meanwhile is kept anew.
-pub(crate) async fn keep<'a>(tx: &mut Tx, made: impl Iterator<Item = (TenantId, &'a NewIdempotency, MeasurementId)>) -> Result<(), StoreError> {
+pub(crate) fn keep<'a>(tx: &mut Tx, made: impl Iterator<Item = (TenantId, &'a NewIdempotency, MeasurementId)>) -> Result<(), StoreError> {
     #[derive(Serialize)]
     struct Made<'a> {
         tenant: TenantId,
@@ -90,7 +90,7 @@ pub(crate) async fn keep<'a>(tx: &mut Tx, made: impl Iterator<Item = (TenantId, 
     });
     let batch: Vec<Made<'_>> = made.collect();
     if !batch.is_empty() {
-        tx::execute(tx, Statement::own(KEEP).bind(row::json(&batch)?)).await?;
+        tx::later(tx, Statement::own(KEEP).bind(row::json(&batch)?));
     }
     Ok(())
 }

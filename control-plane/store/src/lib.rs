@@ -49,6 +49,7 @@ mod store;
 mod tally;
 pub mod tenants;
 pub mod tiers;
+mod trip;
 mod tx;
 pub mod usage;
 mod writer;

@@ -13,8 +13,8 @@ pub struct StoreMetrics {
     pub operations: u64,
     /// Operations undone because they failed.
     pub operations_undone: u64,
-    /// Statements and steps of transactions that the writer sent to the database, one by one.
-    pub statements: u64,
+    /// Times the writer sent something to the database and waited for its answer.
+    pub trips: u64,
     /// Times the writing connection was opened again after an error.
     pub reopened: u64,
     /// Times the write-ahead log was cut.
@@ -32,7 +32,7 @@ pub(crate) struct Counters {
     pub(crate) commit_failures: Counter,
     pub(crate) operations: Counter,
     pub(crate) operations_undone: Counter,
-    pub(crate) statements: Counter,
+    pub(crate) trips: Counter,
     pub(crate) reopened: Counter,
     pub(crate) checkpoints: Counter,
     pub(crate) rows_skipped: Counter,
@@ -59,7 +59,7 @@ impl Counters {
             commit_failures: self.commit_failures.value(),
             operations: self.operations.value(),
             operations_undone: self.operations_undone.value(),
-            statements: self.statements.value(),
+            trips: self.trips.value(),
             reopened: self.reopened.value(),
             checkpoints: self.checkpoints.value(),
             rows_skipped: self.rows_skipped.value(),

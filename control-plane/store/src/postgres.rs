@@ -53,6 +53,7 @@ impl Server {
         }
         sqlx::raw_sql(COMMIT_ON_DISK).execute(&mut connection).await?;
         sqlx::raw_sql(BY_KEYS).execute(&mut connection).await?;
+        sqlx::raw_sql(PLAIN_LITERALS).execute(&mut connection).await?;
         lock(&mut connection).await?;
         Ok(connection)
     }
@@ -131,9 +132,9 @@ pub(crate) async fn take_your_time(connection: &mut PgConnection, limit: &'stati
         .map(drop)
 }
 
-pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SAVEPOINT operation; SELECT pg_current_xact_id()::text";
-pub(crate) const KEEP: &str = "RELEASE SAVEPOINT operation; SAVEPOINT operation";
-pub(crate) const COMMIT: &str = "RELEASE SAVEPOINT operation; COMMIT";
+pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+/// The transaction's number, by which its fate can be asked.
+pub(crate) const NUMBER: &str = "SELECT pg_current_xact_id()::text";
 
 /// Nothing waits for ever: not a statement, not a transaction that nobody goes on with, not the server for a peer that is gone.
 const SETTINGS: [(&str, &str); 7] = [
@@ -163,6 +164,9 @@ const COMMIT_ON_DISK: &str = "SELECT set_config('synchronous_commit', 'on', fals
 /// still empty would read them whole when they are not, until statistics tell.
 const BY_KEYS: &str =
     "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off";
+
+/// In a literal a backslash is a character like any other: what [`crate::trip`] writes out ends where its quote does.
+const PLAIN_LITERALS: &str = "SET standard_conforming_strings = on";
 
 /// The number of the lock, the same for every control plane: "probeops" in ASCII.
 const LOCK: i64 = 0x7072_6f62_656f_7073;

@@ -22,7 +22,7 @@ pub async fn so_far(on: &mut impl Read, scope: TenantScope, spans: Spans) -> Res
 }
 
 /// Puts accounts in the place of what was kept of their tenants.
-pub(crate) async fn keep(tx: &mut Tx, accounts: &[(TenantId, Account)]) -> Result<(), StoreError> {
+pub(crate) fn keep(tx: &mut Tx, accounts: &[(TenantId, Account)]) -> Result<(), StoreError> {
     #[derive(Serialize)]
     struct Kept {
         tenant: TenantId,
@@ -43,7 +43,7 @@ pub(crate) async fn keep(tx: &mut Tx, accounts: &[(TenantId, Account)]) -> Resul
         in_month: counted.month,
     };
     let batch: Vec<Kept> = accounts.iter().map(kept).collect();
-    tx::execute(tx, Statement::own(KEEP).bind(row::json(&batch)?)).await?;
+    tx::later(tx, Statement::own(KEEP).bind(row::json(&batch)?));
     Ok(())
 }
 

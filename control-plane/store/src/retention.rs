@@ -67,7 +67,7 @@ pub async fn series_after(on: &mut impl Read, _: SystemScope, after: SeriesKey, 
 
 /// Gives a bounded number of pages that nothing uses back to the file system, where the database does not do so itself.
 pub async fn vacuum(tx: &mut Tx, _: SystemScope) -> Result<(), StoreError> {
-    match tx.connection() {
+    match tx.sent().await? {
         Connection::Sqlite(connection) => {
             sqlx::query(VACUUM).fetch_all(connection).await?;
         }

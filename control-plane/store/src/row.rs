@@ -28,7 +28,7 @@ impl From<sqlx::Error> for RowError {
 }
 
 /// A row of either database, with typed access to its columns.
-pub(crate) enum Row {
+pub enum Row {
     /// SQLite's.
     Sqlite(SqliteRow),
     /// PostgreSQL's.
@@ -101,7 +101,7 @@ impl Row {
     }
 
     pub(crate) fn digest(&self, column: &'static str) -> Result<[u8; 32], RowError> {
-        get!(self, column, &[u8])?.try_into().map_err(|_| RowError::Unknown(column))
+        get!(self, column, Vec<u8>)?.try_into().map_err(|_| RowError::Unknown(column))
     }
 
     pub(crate) fn document<T: DeserializeOwned>(&self, column: &'static str) -> Result<T, RowError> {

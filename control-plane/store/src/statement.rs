@@ -15,7 +15,7 @@ use crate::dialect;
 
 /// A statement, whose data it is about, and its parameters in order.
 #[derive(Debug)]
-pub(crate) struct Statement {
+pub struct Statement {
     text: &'static str,
     whose: Whose,
     parameters: Vec<Parameter>,
@@ -23,7 +23,7 @@ pub(crate) struct Statement {
 
 /// Whose data a statement is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Whose {
+pub(crate) enum Whose {
     /// The control plane's own work: everybody's.
     Everybodys,
     /// One tenant's. Where the database can, it shows a reader nothing else, whatever the statement says.
@@ -70,32 +70,41 @@ impl Statement {
     }
 
     pub(crate) fn for_sqlite(self) -> Query<'static, Sqlite, SqliteArguments> {
-        let query = sqlx::query(dialect::render(self.text, Kind::Sqlite));
-        self.parameters.into_iter().fold(query, |query, parameter| match parameter {
-            Parameter::Uuid(value) => query.bind(value),
-            Parameter::Text(value) => query.bind(value),
-            Parameter::Bytes(value) => query.bind(value),
-            Parameter::Number(value) => query.bind(value),
-        })
+        bind_sqlite(sqlx::query(dialect::render(self.text, Kind::Sqlite)), self.parameters)
+    }
+
+    /// The text, marks and all, and the parameters in order.
+    pub(crate) fn into_parts(self) -> (&'static str, Vec<Parameter>) {
+        (self.text, self.parameters)
     }
 
     pub(crate) fn for_postgres(self) -> Query<'static, Postgres, PgArguments> {
         let query = sqlx::query(dialect::render(self.text, Kind::Postgres));
         self.parameters.into_iter().fold(query, |query, parameter| match parameter {
             Parameter::Uuid(value) => query.bind(value),
-            Parameter::Text(value) => query.bind(value.map(without_nul)),
+            Parameter::Text(value) => query.bind(value.map(|text| without_nul(&text).into_owned())),
             Parameter::Bytes(value) => query.bind(value),
             Parameter::Number(value) => query.bind(value),
         })
     }
 }
 
+/// Binds parameters in order.
+pub(crate) fn bind_sqlite(query: Query<'static, Sqlite, SqliteArguments>, parameters: Vec<Parameter>) -> Query<'static, Sqlite, SqliteArguments> {
+    parameters.into_iter().fold(query, |query, parameter| match parameter {
+        Parameter::Uuid(value) => query.bind(value),
+        Parameter::Text(value) => query.bind(value),
+        Parameter::Bytes(value) => query.bind(value),
+        Parameter::Number(value) => query.bind(value),
+    })
+}
+
 /// PostgreSQL's text holds every character but NUL, raw or as JSON writes it.
-fn without_nul(text: Cow<'static, str>) -> Cow<'static, str> {
+pub(crate) fn without_nul(text: &str) -> Cow<'_, str> {
     if text.contains('\0') {
         return text.replace('\0', "\u{fffd}").into();
     }
-    text
+    text.into()
 }
 
 macro_rules! parameter {

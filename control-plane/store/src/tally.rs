@@ -56,15 +56,15 @@ pub(crate) async fn load(tx: &mut Tx, tenants: impl Iterator<Item = TenantId>) -
 }
 
 /// Writes what the batch came to; before its commit.
-pub(crate) async fn write(tx: &mut Tx) -> Result<(), StoreError> {
+pub(crate) fn write(tx: &mut Tx) -> Result<(), StoreError> {
     let used: Vec<(i64, TenantId, Used)> = tx.tally.used.iter().map(|(&(day, tenant), &used)| (day, tenant, used)).collect();
     if !used.is_empty() {
-        usage::add(tx, &used).await?;
+        usage::add(tx, &used)?;
     }
     let account = |tenant: &TenantId| Some((*tenant, tx.tally.tenants.get(tenant)?.account?));
     let accounts: Vec<(TenantId, Account)> = tx.tally.moved.iter().filter_map(account).collect();
     if !accounts.is_empty() {
-        quota::keep(tx, &accounts).await?;
+        quota::keep(tx, &accounts)?;
     }
     Ok(())
 }

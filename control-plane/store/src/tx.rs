@@ -1,14 +1,16 @@
 //! What a store function is given to work with: the write transaction, or a reading connection.
 
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::connection::{Connection, On, ReadingConnection, TransactionId};
-use crate::error::StoreError;
+use crate::connection::{COMMIT, Connection, RELEASE, ROLLBACK, ReadingConnection, SAVEPOINT, TransactionId, UNDO};
+use crate::error::{StoreError, Unavailable};
 use crate::metrics::Counters;
 use crate::row::{self, Row, RowError};
-use crate::statement::{Statement, Whose};
+use crate::statement::Statement;
 use crate::tally::Tally;
+use crate::trip::{Answer, Prepared, Step};
 
 /// A boxed future, as operations of [`crate::Store::write`] return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -18,8 +20,22 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub struct Tx {
     connection: Connection,
     counters: Arc<Counters>,
+    prepared: Prepared,
+    /// What travels with the next statement whose answer somebody needs, or with the end of the operation.
+    waiting: Vec<Step>,
+    /// How many of them are older than the operation at hand.
+    operation: usize,
+    begun: Begun,
     /// What is counted by tenant; lives as long as the connection.
     pub(crate) tally: Tally,
+}
+
+/// Whether the database was told that the transaction begins.
+#[derive(Debug)]
+enum Begun {
+    Waiting,
+    /// It was, and gave it this number, if it gives any.
+    Sent(Option<TransactionId>),
 }
 
 /// A reading connection; it sees what was committed before each of its statements.
@@ -36,14 +52,14 @@ impl Read for Tx {}
 impl Read for Reader {}
 
 pub(crate) mod sealed {
-    use crate::connection::On;
     use crate::error::StoreError;
-    use crate::statement::Whose;
+    use crate::row::Row;
+    use crate::statement::Statement;
 
     /// Keeps the connection, and so SQL, inside this crate.
     pub trait Connected {
-        /// The connection, ready for a statement about somebody's data.
-        fn on(&mut self, whose: Whose) -> impl Future<Output = Result<On<'_>, StoreError>> + Send;
+        /// Runs a statement. Where the database can, it shows a reader nothing but the data that the statement says it is about.
+        fn fetch(&mut self, statement: Statement) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send;
         fn skipped(&self, rows: u64);
     }
 }
@@ -53,50 +69,112 @@ impl Tx {
         Self {
             connection,
             counters,
+            prepared: Prepared::default(),
+            waiting: Vec::new(),
+            operation: 0,
+            begun: Begun::Waiting,
             tally: Tally::default(),
         }
     }
 
+    /// The connection as it stands, whatever waits to be sent.
     pub(crate) const fn connection(&mut self) -> &mut Connection {
         &mut self.connection
+    }
+
+    /// The connection, once all that waits was sent.
+    pub(crate) async fn sent(&mut self) -> Result<&mut Connection, StoreError> {
+        self.go().await?;
+        Ok(&mut self.connection)
     }
 
     pub(crate) fn into_connection(self) -> Connection {
         self.connection
     }
 
-    /// Begins the transaction and its first operation.
-    pub(crate) async fn begin(&mut self) -> Result<Option<TransactionId>, StoreError> {
-        self.counters.statements.add(1);
-        Ok(self.connection.begin().await?)
+    /// Begins the transaction and its first operation, with the first statement that is sent.
+    pub(crate) fn begin(&mut self) {
+        self.waiting = self.connection.begin();
+        self.operation = self.waiting.len();
+        self.begun = Begun::Waiting;
+    }
+
+    /// Sends the statements that wait: the operation is done when they are.
+    pub(crate) async fn flush(&mut self) -> Result<(), StoreError> {
+        if self.waiting.len() > self.operation {
+            self.go().await?;
+        }
+        Ok(())
     }
 
     /// Keeps the operation, begins the next.
-    pub(crate) async fn keep(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn keep(&mut self) {
         self.tally.keep();
-        self.counters.statements.add(1);
-        Ok(self.connection.keep().await?)
+        self.waiting.extend([Step::Command(RELEASE), Step::Command(SAVEPOINT)]);
+        self.operation = self.waiting.len();
     }
 
     /// Undoes the operation alone and begins the next.
     pub(crate) async fn undo(&mut self) -> Result<(), StoreError> {
         self.tally.undo();
-        self.counters.statements.add(1);
-        Ok(self.connection.undo().await?)
+        self.waiting.truncate(self.operation);
+        self.waiting.push(Step::Command(UNDO));
+        self.go().await.map(drop)
     }
 
-    /// Keeps the operation and commits.
+    /// Keeps the operation and commits. A transaction in which nothing was asked of the database was never begun there.
     pub(crate) async fn commit(&mut self) -> Result<(), StoreError> {
-        self.counters.statements.add(1);
-        self.connection.commit().await?;
+        if self.waiting.len() > self.operation && matches!(self.begun, Begun::Waiting) {
+            self.go().await?;
+        }
+        match (&self.connection, &self.begun) {
+            (_, Begun::Waiting) => self.waiting.clear(),
+            // Without its number nobody could ask what became of it.
+            (Connection::Postgres(_), Begun::Sent(None)) => return Err(Unavailable::Unreachable.into()),
+            (Connection::Sqlite(_) | Connection::Postgres(_), Begun::Sent(_)) => {
+                self.waiting.extend([Step::Command(RELEASE), Step::Command(COMMIT)]);
+                self.go().await?;
+            }
+        }
         self.tally.committed();
         Ok(())
+    }
+
+    /// The transaction's number, where the database gave it one.
+    pub(crate) fn transaction(&self) -> Option<TransactionId> {
+        match &self.begun {
+            Begun::Waiting => None,
+            Begun::Sent(transaction) => transaction.clone(),
+        }
     }
 
     /// Undoes everything since the beginning.
     pub(crate) async fn roll_back(&mut self) -> Result<(), StoreError> {
         self.tally = Tally::default();
-        Ok(self.connection.roll_back().await?)
+        self.waiting.clear();
+        Ok(self.connection.command(ROLLBACK).await?)
+    }
+
+    /// Sends all that waits; the answer is that of the last step.
+    async fn go(&mut self) -> Result<Answer, StoreError> {
+        let mut answer = Answer::default();
+        let steps = mem::take(&mut self.waiting);
+        self.operation = 0;
+        if steps.is_empty() {
+            return Ok(answer);
+        }
+        self.counters.trips.add(1);
+        let done = self.connection.go(&mut self.prepared, steps, &mut answer).await;
+        if matches!(self.begun, Begun::Waiting) {
+            self.begun = Begun::Sent(answer.transaction.take());
+        }
+        done?;
+        Ok(answer)
+    }
+
+    async fn ask(&mut self, statement: Statement) -> Result<Answer, StoreError> {
+        self.waiting.push(Step::Statement(statement));
+        self.go().await
     }
 }
 
@@ -108,9 +186,8 @@ impl Reader {
 
 impl sealed::Connected for Tx {
     /// The writer is the control plane itself; its statements name the tenant, and no round trip is spent on saying it twice.
-    async fn on(&mut self, _: Whose) -> Result<On<'_>, StoreError> {
-        self.counters.statements.add(1);
-        Ok(self.connection.on())
+    async fn fetch(&mut self, statement: Statement) -> Result<Vec<Row>, StoreError> {
+        Ok(self.ask(statement).await?.rows)
     }
 
     fn skipped(&self, rows: u64) {
@@ -119,8 +196,8 @@ impl sealed::Connected for Tx {
 }
 
 impl sealed::Connected for Reader {
-    async fn on(&mut self, whose: Whose) -> Result<On<'_>, StoreError> {
-        self.connection.on(whose).await
+    async fn fetch(&mut self, statement: Statement) -> Result<Vec<Row>, StoreError> {
+        Ok(self.connection.on(statement.whose()).await?.fetch(statement).await?)
     }
 
     fn skipped(&self, rows: u64) {
@@ -130,7 +207,7 @@ impl sealed::Connected for Reader {
 
 /// Runs a statement and makes a value of each row; a row with a value that this version does not know is left out with a warning.
 pub(crate) async fn all<T>(on: &mut impl Read, statement: Statement, read: fn(&Row) -> Result<T, RowError>) -> Result<Vec<T>, StoreError> {
-    let rows = on.on(statement.whose()).await?.fetch(statement).await?;
+    let rows = on.fetch(statement).await?;
     let (known, skipped) = row::known(&rows, read)?;
     if skipped > 0 {
         on.skipped(skipped);
@@ -145,6 +222,10 @@ pub(crate) async fn optional<T>(on: &mut impl Read, statement: Statement, read: 
 
 /// Runs a statement that answers with no rows; says how many it changed.
 pub(crate) async fn execute(tx: &mut Tx, statement: Statement) -> Result<u64, StoreError> {
-    tx.counters.statements.add(1);
-    Ok(tx.connection.on().execute(statement).await?)
+    Ok(tx.ask(statement).await?.changed)
+}
+
+/// Runs a statement whose answer nobody needs, together with what comes next. If it fails, so does its operation.
+pub(crate) fn later(tx: &mut Tx, statement: Statement) {
+    tx.waiting.push(Step::Statement(statement));
 }

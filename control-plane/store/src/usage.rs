@@ -54,7 +54,7 @@ pub async fn days(on: &mut Reader, scope: TenantScope, first: i64, last: i64) ->
 }
 
 /// Adds to what tenants used on days.
-pub(crate) async fn add(tx: &mut Tx, of: &[(i64, TenantId, Used)]) -> Result<(), StoreError> {
+pub(crate) fn add(tx: &mut Tx, of: &[(i64, TenantId, Used)]) -> Result<(), StoreError> {
     #[derive(Serialize)]
     struct Row {
         tenant: TenantId,
@@ -63,7 +63,7 @@ pub(crate) async fn add(tx: &mut Tx, of: &[(i64, TenantId, Used)]) -> Result<(),
         used: Used,
     }
     let batch: Vec<_> = of.iter().map(|&(day, tenant, used)| Row { tenant, day, used }).collect();
-    tx::execute(tx, Statement::own(ADD).bind(row::json(&batch)?)).await?;
+    tx::later(tx, Statement::own(ADD).bind(row::json(&batch)?));
     Ok(())
 }
 

@@ -35,7 +35,7 @@ async fn exists(store: &Store, id: TenantId) -> bool {
 
 async fn pragma(store: &Store, statement: &'static str) {
     store
-        .write(move |tx| Box::pin(async move { Ok(tx.connection().command(statement).await?) }))
+        .write(move |tx| Box::pin(async move { Ok(tx.sent().await?.command(statement).await?) }))
         .await
         .unwrap();
 }
@@ -68,7 +68,7 @@ async fn the_file_can_give_freed_pages_back_and_commits_are_synced() {
     let pragmas = world
         .write(|tx| {
             Box::pin(async move {
-                let Connection::Sqlite(connection) = tx.connection() else {
+                let Connection::Sqlite(connection) = tx.sent().await? else {
                     panic!("a file");
                 };
                 let vacuum: i64 = sqlx::query_scalar("PRAGMA auto_vacuum").fetch_one(&mut *connection).await?;

@@ -141,7 +141,7 @@ async fn check_finds<D: Made>() {
     assert_eq!((found.jobs.accepted, found.jobs.open, found.jobs.ended), (4, 3, 1));
     assert_eq!((found.findings, found.schema), (vec![], found.newest_schema));
     world
-        .write(|tx| Box::pin(async move { Ok(tx.connection().command("UPDATE job SET outcome = NULL WHERE outcome IS NOT NULL").await?) }))
+        .write(|tx| Box::pin(async move { Ok(tx.sent().await?.command("UPDATE job SET outcome = NULL WHERE outcome IS NOT NULL").await?) }))
         .await;
     let found = maintenance::check(&world.made.database()).await.unwrap();
     assert_eq!(found.findings.len(), 2, "the sum does not add up, and a job is nowhere: {found:?}");

@@ -95,7 +95,7 @@ async fn dbf_08_a_migration_killed_after_any_statement_is_done_by_the_next_start
 async fn newer<D: Made>() {
     let world = World::<D>::new().await;
     world
-        .write(|tx| Box::pin(async move { Ok(tx.connection().command("UPDATE _sqlx_migrations SET version = 999 WHERE version = 1").await?) }))
+        .write(|tx| Box::pin(async move { Ok(tx.sent().await?.command("UPDATE _sqlx_migrations SET version = 999 WHERE version = 1").await?) }))
         .await;
     world.store.close().await;
     let refused = Store::open(world.made.database(), StoreOptions::default()).await;

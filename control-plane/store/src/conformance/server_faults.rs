@@ -116,8 +116,8 @@ async fn dbf_03_a_commit_whose_answer_is_lost_is_looked_up() {
             .write(move |tx| {
                 Box::pin(async move {
                     tenants::create(tx, system(), &new).await?;
-                    tx.connection().command(command).await?;
-                    let ended = tx.connection().command("SELECT pg_terminate_backend(pg_backend_pid())").await;
+                    tx.sent().await?.command(command).await?;
+                    let ended = tx.sent().await?.command("SELECT pg_terminate_backend(pg_backend_pid())").await;
                     assert!(ended.is_err());
                     Ok(())
                 })
@@ -134,7 +134,7 @@ async fn dbf_03_a_commit_whose_answer_is_lost_is_looked_up() {
 async fn dbf_06_a_server_that_takes_no_writes_makes_them_unavailable_and_is_dialled_again() {
     let world = World::<OnPostgres>::new().await;
     world
-        .write(|tx| Box::pin(async move { Ok(tx.connection().command("SET default_transaction_read_only = on").await?) }))
+        .write(|tx| Box::pin(async move { Ok(tx.sent().await?.command("SET default_transaction_read_only = on").await?) }))
         .await;
     let refused = create(&world.store).await;
     assert!(matches!(refused, Err(StoreError::Unavailable(Unavailable::ReadOnly))), "{refused:?}");

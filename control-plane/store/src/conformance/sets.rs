@@ -238,3 +238,59 @@ async fn i5_open_jobs_are_counted_from_the_rows_again_after_a_restart() {
     assert_eq!(store.submit(open(2)).await.unwrap(), Enqueued::Fresh);
     store.close().await;
 }
+
+#[tokio::test]
+async fn what_nobody_needs_an_answer_of_travels_with_what_comes_next() {
+    let world = World::new().await;
+    let side = world.ours;
+    world.accept(side).await;
+    let before = world.store.metrics();
+    let (_, job) = world.accept(side).await;
+    let accepted = world.store.metrics();
+    assert_eq!(
+        accepted.trips - before.trips,
+        2,
+        "everything up to the number of the transaction, and the commit"
+    );
+    let leased = world.lease(side, job).await.unwrap();
+    assert_eq!(world.store.metrics().trips - accepted.trips, 2);
+    world.ingest(side, &report(JobRef { job, attempt: leased.attempt }, 1)).await;
+    let ingested = world.store.metrics();
+    world.ingest(side, &report(JobRef { job, attempt: leased.attempt }, 1)).await;
+    assert_eq!(world.store.metrics().trips - ingested.trips, 2, "one that was taken in before");
+    // An operation that asks nothing of the database does not go there.
+    world.write(|_| Box::pin(async { Ok(()) })).await;
+    assert_eq!(world.store.metrics().trips - ingested.trips, 2);
+    assert_eq!(world.store.metrics().commits - before.commits, 5);
+}
+
+#[tokio::test]
+async fn text_is_kept_as_it_is_however_it_is_written() {
+    let world = World::new().await;
+    for name in [
+        "it's'' \\' \\\\",
+        "$1 $$ {rows} %s :a ?1",
+        "'); DROP TABLE tenant; --",
+        "line\nline\t\u{1f980} \u{202e}",
+        "",
+    ] {
+        let new = tenants::NewTenant {
+            id: TenantId::new(at(0), random()),
+            name: name.to_owned(),
+            tier: Tier::Free,
+            created_at: UnixMicros::from_micros(i64::MIN),
+        };
+        let id = new.id;
+        let found = world
+            .write(move |tx| {
+                Box::pin(async move {
+                    tenants::create(tx, system(), &new).await?;
+                    tenants::find(tx, system(), id).await
+                })
+            })
+            .await;
+        assert_eq!(found.unwrap().name, name);
+        let read = tenants::find(&mut world.reader().await, system(), id).await.unwrap().unwrap();
+        assert_eq!((read.name.as_str(), read.created_at), (name, UnixMicros::from_micros(i64::MIN)));
+    }
+}

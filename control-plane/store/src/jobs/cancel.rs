@@ -36,7 +36,7 @@ pub struct CancelledMeasurement {
 pub async fn request_cancel(tx: &mut Tx, scope: TenantScope, job: JobId, at: UnixMicros) -> Result<CancelOutcome, StoreError> {
     let tenant = scope.tenant().uuid();
     let gone = tx::all(tx, Statement::of(scope, OPEN_QUEUED).bind(job.uuid()).bind(tenant), open_job).await?;
-    if let Some(ended) = close(tx, cancelled_now(gone, at), End::Cancelled, None, at).await?.into_iter().next() {
+    if let Some(ended) = close(tx, cancelled_now(gone, at), End::Cancelled, None, at)?.into_iter().next() {
         return Ok(CancelOutcome::Ended(ended));
     }
     let statement = Statement::of(scope, REQUEST).bind(job.uuid()).bind(tenant).bind(at.micros());
@@ -64,7 +64,7 @@ pub async fn cancel_measurement(
         return Ok(None);
     }
     let gone = tx::all(tx, Statement::of(scope, OPEN_QUEUED_OF).bind(measurement.uuid()).bind(tenant), open_job).await?;
-    let ended = close(tx, cancelled_now(gone, at), End::Cancelled, None, at).await?;
+    let ended = close(tx, cancelled_now(gone, at), End::Cancelled, None, at)?;
     let statement = Statement::of(scope, REQUEST_OF).bind(measurement.uuid()).bind(tenant).bind(at.micros());
     let requested = tx::all(tx, statement, open_job).await?;
     Ok(Some(CancelledMeasurement { ended, requested }))

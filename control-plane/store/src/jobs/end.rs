@@ -77,7 +77,7 @@ pub async fn end(tx: &mut Tx, _: SystemScope, endings: &[Ending], at: UnixMicros
             spent: Used::default(),
         })
     });
-    close_each(tx, closing.collect()).await
+    close_each(tx, closing.collect())
 }
 
 impl Ending {
@@ -89,7 +89,7 @@ impl Ending {
 /// Ends jobs, whatever their attempt; those that have an end already are left out.
 pub async fn end_all(tx: &mut Tx, _: SystemScope, jobs: &[JobId], end: End, reason: Option<&'static str>, at: UnixMicros) -> Result<Vec<EndedJob>, StoreError> {
     let gone = tx::all(tx, Statement::own(OPEN_MANY).bind(row::json(jobs)?), open_job).await?;
-    close(tx, gone, end, reason, at).await
+    close(tx, gone, end, reason, at)
 }
 
 /// Ends at most `limit` of the jobs of an agent that will do none of them any more, oldest first.
@@ -103,14 +103,14 @@ pub async fn end_of_agent(
     at: UnixMicros,
 ) -> Result<Vec<EndedJob>, StoreError> {
     let gone = tx::all(tx, Statement::own(OPEN_OF_AGENT).bind(agent.uuid()).bind(limit), open_job).await?;
-    close(tx, gone, end, Some(reason), at).await
+    close(tx, gone, end, Some(reason), at)
 }
 
 /// Ends a job that the agent to which it was leased will not run.
 pub async fn refuse(tx: &mut Tx, _: SystemScope, agent: AgentId, job: JobRef, reason: RefuseReason, at: UnixMicros) -> Result<Option<EndedJob>, StoreError> {
     let statement = Statement::own(OPEN_LEASED).bind(job.job.uuid()).bind(job.attempt.0).bind(agent.uuid());
     let gone = tx::all(tx, statement, open_job).await?;
-    Ok(close(tx, gone, End::Refused, Some(reason.as_str()), at).await?.into_iter().next())
+    Ok(close(tx, gone, End::Refused, Some(reason.as_str()), at)?.into_iter().next())
 }
 
 /// Takes jobs out of `job_open` that stand with these agents in these attempts; the caller closes them.
@@ -139,7 +139,7 @@ pub(crate) struct Closing {
 }
 
 /// Writes the end of jobs whose rows were just taken out of `job_open`: only who took a row out may call this.
-pub(crate) async fn close(tx: &mut Tx, gone: Vec<OpenJob>, end: End, reason: Option<&'static str>, at: UnixMicros) -> Result<Vec<EndedJob>, StoreError> {
+pub(crate) fn close(tx: &mut Tx, gone: Vec<OpenJob>, end: End, reason: Option<&'static str>, at: UnixMicros) -> Result<Vec<EndedJob>, StoreError> {
     let closing = |gone| Closing {
         gone,
         end,
@@ -147,11 +147,11 @@ pub(crate) async fn close(tx: &mut Tx, gone: Vec<OpenJob>, end: End, reason: Opt
         at,
         spent: Used::default(),
     };
-    close_each(tx, gone.into_iter().map(closing).collect()).await
+    close_each(tx, gone.into_iter().map(closing).collect())
 }
 
 /// [`close`], each with an end of its own.
-pub(crate) async fn close_each(tx: &mut Tx, closing: Vec<Closing>) -> Result<Vec<EndedJob>, StoreError> {
+pub(crate) fn close_each(tx: &mut Tx, closing: Vec<Closing>) -> Result<Vec<EndedJob>, StoreError> {
     #[derive(Serialize)]
     struct Closed {
         id: JobId,
@@ -173,7 +173,7 @@ pub(crate) async fn close_each(tx: &mut Tx, closing: Vec<Closing>) -> Result<Vec
         cancel_requested_at: one.gone.cancel_requested_at.map(UnixMicros::micros),
     };
     let batch: Vec<Closed> = closing.iter().map(closed).collect();
-    tx::execute(tx, Statement::own(WRITE_END).bind(row::json(&batch)?)).await?;
+    tx::later(tx, Statement::own(WRITE_END).bind(row::json(&batch)?));
     for one in &closing {
         let tenant = one.gone.tenant;
         tx.tally.closed(tenant);

@@ -113,7 +113,7 @@ pub async fn enqueue(tx: &mut Tx, all: &[Enqueue]) -> Result<Vec<Enqueued>, Stor
         }
         answers.push(answer);
     }
-    insert(tx, &fresh).await?;
+    insert(tx, &fresh)?;
     Ok(answers)
 }
 
@@ -184,24 +184,23 @@ fn count(of: impl Iterator) -> u64 {
     u64::try_from(of.count()).unwrap_or(u64::MAX)
 }
 
-async fn insert(tx: &mut Tx, fresh: &[&Enqueue]) -> Result<(), StoreError> {
+fn insert(tx: &mut Tx, fresh: &[&Enqueue]) -> Result<(), StoreError> {
     if fresh.is_empty() {
         return Ok(());
     }
     let measurements = fresh.iter().map(|one| measurement_row(one)).collect::<Result<Vec<_>, _>>()?;
     let statement = Statement::own(INSERT_MEASUREMENTS).bind(row::json(&measurements)?);
-    tx::execute(tx, statement).await?;
+    tx::later(tx, statement);
     let jobs: Vec<_> = fresh.iter().flat_map(|one| one.jobs.iter().map(|job| job_row(one, job))).collect();
     let jobs = row::json(&jobs)?;
-    tx::execute(tx, Statement::own(INSERT_JOBS).bind(jobs.clone())).await?;
-    tx::execute(tx, Statement::own(INSERT_OPEN).bind(jobs)).await?;
+    tx::later(tx, Statement::own(INSERT_JOBS).bind(jobs.clone()));
+    tx::later(tx, Statement::own(INSERT_OPEN).bind(jobs));
     idempotency::keep(
         tx,
         fresh
             .iter()
             .filter_map(|one| Some((one.scope.tenant(), one.idempotency.as_ref()?, one.measurement.id))),
     )
-    .await
 }
 
 #[derive(Serialize)]

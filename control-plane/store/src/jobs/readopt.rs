@@ -36,7 +36,7 @@ pub async fn readopt(tx: &mut Tx, _: SystemScope, agent: AgentId, epoch: Epoch, 
         return Ok(None);
     }
     let gone = tx::all(tx, Statement::own(OPEN_CANCELLED).bind(agent.uuid()), open_job).await?;
-    let cancelled = close(tx, gone, End::Cancelled, None, at).await?;
+    let cancelled = close(tx, gone, End::Cancelled, None, at)?;
     let statement = Statement::own(KEEP).bind(row::json(in_hand)?).bind(agent.uuid()).bind(epoch.0);
     let kept = tx::all(tx, statement, reference).await?;
     let lost = tx::all(tx, Statement::own(LOST).bind(row::json(&kept)?).bind(agent.uuid()), open_job).await?;

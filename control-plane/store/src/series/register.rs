@@ -51,8 +51,8 @@ pub async fn forget_dead(tx: &mut Tx, _: SystemScope, before: UnixMicros, limit:
     let dead = tx::all(tx, statement, |row| row.number::<i64>("id")).await?;
     if !dead.is_empty() {
         let batch = row::json(&dead)?;
-        tx::execute(tx, Statement::own(DELETE_LATEST).bind(batch.clone())).await?;
-        tx::execute(tx, Statement::own(DELETE).bind(batch)).await?;
+        tx::later(tx, Statement::own(DELETE_LATEST).bind(batch.clone()));
+        tx::later(tx, Statement::own(DELETE).bind(batch));
     }
     Ok(dead.into_iter().map(SeriesKey).collect())
 }

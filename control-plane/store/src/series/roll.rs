@@ -108,8 +108,8 @@ async fn merge(tx: &mut Tx, rolls: &[&Roll]) -> Result<u64, StoreError> {
             cell.samples.extend(stored.samples);
         }
     }
-    write(tx, &cells).await?;
-    write_latest(tx, &latest).await?;
+    write(tx, &cells)?;
+    write_latest(tx, &latest)?;
     Ok(count)
 }
 
@@ -140,7 +140,7 @@ async fn stored(tx: &mut Tx, cells: &Cells) -> Result<Vec<((SeriesKey, Hour), Ce
     .await
 }
 
-async fn write(tx: &mut Tx, cells: &Cells) -> Result<(), StoreError> {
+fn write(tx: &mut Tx, cells: &Cells) -> Result<(), StoreError> {
     #[derive(Serialize)]
     struct Written {
         series: i64,
@@ -167,11 +167,11 @@ async fn write(tx: &mut Tx, cells: &Cells) -> Result<(), StoreError> {
             samples: (!cell.samples.is_empty()).then(|| row::hexadecimal(&pack(&cell.samples))),
         })
         .collect();
-    tx::execute(tx, Statement::own(WRITE).bind(row::json(&batch)?)).await?;
+    tx::later(tx, Statement::own(WRITE).bind(row::json(&batch)?));
     Ok(())
 }
 
-async fn write_latest(tx: &mut Tx, latest: &BTreeMap<SeriesKey, (&Roll, &Part)>) -> Result<(), StoreError> {
+fn write_latest(tx: &mut Tx, latest: &BTreeMap<SeriesKey, (&Roll, &Part)>) -> Result<(), StoreError> {
     #[derive(Serialize)]
     struct Latest<'a> {
         tenant: Uuid,
@@ -201,7 +201,7 @@ async fn write_latest(tx: &mut Tx, latest: &BTreeMap<SeriesKey, (&Roll, &Part)>)
             good: u8::from(roll.good == Good::Yes),
         })
         .collect();
-    tx::execute(tx, Statement::own(WRITE_LATEST).bind(row::json(&batch)?)).await?;
+    tx::later(tx, Statement::own(WRITE_LATEST).bind(row::json(&batch)?));
     Ok(())
 }
 

@@ -41,8 +41,8 @@ pub async fn seal(tx: &mut Tx, _: SystemScope, before: Hour, limit: u32) -> Resu
     for (key, samples) in stored(tx, &days).await? {
         days.entry(key).or_default().extend(samples);
     }
-    write(tx, &days).await?;
-    tx::execute(tx, Statement::own(SEALED).bind(row::json(&keys)?)).await?;
+    write(tx, &days)?;
+    tx::later(tx, Statement::own(SEALED).bind(row::json(&keys)?));
     Ok(u64::try_from(keys.len()).unwrap_or(u64::MAX))
 }
 
@@ -60,7 +60,7 @@ async fn stored(tx: &mut Tx, days: &BTreeMap<(SeriesKey, Day), Vec<Sample>>) -> 
     .await
 }
 
-async fn write(tx: &mut Tx, days: &BTreeMap<(SeriesKey, Day), Vec<Sample>>) -> Result<(), StoreError> {
+fn write(tx: &mut Tx, days: &BTreeMap<(SeriesKey, Day), Vec<Sample>>) -> Result<(), StoreError> {
     #[derive(Serialize)]
     struct Written {
         series: i64,
@@ -81,7 +81,7 @@ async fn write(tx: &mut Tx, days: &BTreeMap<(SeriesKey, Day), Vec<Sample>>) -> R
             }
         })
         .collect();
-    tx::execute(tx, Statement::own(WRITE).bind(row::json(&batch)?)).await?;
+    tx::later(tx, Statement::own(WRITE).bind(row::json(&batch)?));
     Ok(())
 }
 

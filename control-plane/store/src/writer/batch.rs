@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::Operation;
-use crate::connection::{Connection, TransactionId};
+use crate::connection::TransactionId;
 use crate::error::{StoreError, Unavailable};
 use crate::hot::{Asked, Hot};
 use crate::jobs::{Enqueue, Lease, Running};
@@ -96,7 +96,7 @@ where
                     answer: Box::new(|_| ()),
                 };
             }
-            let result = apply(tx).await;
+            let result = whole(tx, apply).await;
             Settled::new(result, answer_to)
         })
     }))
@@ -157,7 +157,7 @@ impl Batch {
 
     /// Everything between begin and commit. Where the commit was sent and not answered, its fate is in doubt.
     pub(super) async fn apply(self, tx: &mut Tx, settled: &mut Vec<Settled>) -> Result<(), Broken> {
-        let id = begin(tx).await?;
+        tx.begin();
         let mut applying = Applying {
             tx,
             settled,
@@ -171,11 +171,11 @@ impl Batch {
         applying.set(self.ingest).await?;
         applying.set(self.enqueue).await?;
         applying.set(self.lease).await?;
-        guarded(tally::write(tx)).await?.map_err(|error| broken(&error))?;
+        tally::write(tx).map_err(|error| broken(&error))?;
         tx.commit().await.map_err(|error| {
             let broken = broken(&error);
             // A refusal is an answer; only a lost connection is none.
-            let in_doubt = id.filter(|_| broken.reason == Unavailable::Unreachable);
+            let in_doubt = tx.transaction().filter(|_| broken.reason == Unavailable::Unreachable);
             Broken { in_doubt, ..broken }
         })
     }
@@ -183,7 +183,7 @@ impl Batch {
 
 impl Applying<'_> {
     async fn alone(&mut self, operation: Alone) -> Result<(), Broken> {
-        self.next_savepoint().await?;
+        self.next_savepoint();
         let one = guarded(operation(self.tx)).await?;
         self.settle(one).await
     }
@@ -196,8 +196,8 @@ impl Applying<'_> {
         if all.is_empty() {
             return Ok(());
         }
-        self.next_savepoint().await?;
-        match guarded(H::apply(self.tx, &all)).await? {
+        self.next_savepoint();
+        match guarded(whole_set(self.tx, &all)).await? {
             Ok(results) => {
                 let settled = zip(results, answers).map(|(result, answer)| Settled::new(Ok(result), answer));
                 self.settled.extend(settled);
@@ -222,8 +222,8 @@ impl Applying<'_> {
     }
 
     async fn one_of_set<H: Hot>(&mut self, one: &H, answer: oneshot::Sender<Result<H::Answer, StoreError>>) -> Result<(), Broken> {
-        self.next_savepoint().await?;
-        let applied = guarded(H::apply(self.tx, slice::from_ref(one))).await?;
+        self.next_savepoint();
+        let applied = guarded(whole_set(self.tx, slice::from_ref(one))).await?;
         // A set answers each of its members.
         let result = applied.and_then(|answers| answers.into_iter().next().ok_or(Unavailable::NotCommitted.into()));
         self.settle(Settled::new(result, answer)).await
@@ -240,25 +240,29 @@ impl Applying<'_> {
         self.tx.undo().await.map_err(|error| broken(&error))
     }
 
-    async fn next_savepoint(&mut self) -> Result<(), Broken> {
+    fn next_savepoint(&mut self) {
         if self.savepoint == Savepoint::Holds {
-            self.tx.keep().await.map_err(|error| broken(&error))?;
+            self.tx.keep();
             self.savepoint = Savepoint::Fresh;
         }
-        Ok(())
     }
 }
 
-async fn begin(tx: &mut Tx) -> Result<Option<TransactionId>, Broken> {
-    let on_a_server = matches!(tx.connection(), Connection::Postgres(_));
-    tx.begin().await.map_err(|error| match broken(&error) {
-        // It may have become a standby: it is left, and whoever is the primary now is dialled.
-        broken if on_a_server => Broken {
-            connection: Trust::Spoilt,
-            ..broken
-        },
-        broken => broken,
-    })
+/// Applies an operation, down to its last statement.
+async fn whole<T, F>(tx: &mut Tx, apply: F) -> Result<T, StoreError>
+where
+    F: for<'c> FnOnce(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>>,
+{
+    let done = apply(tx).await?;
+    tx.flush().await?;
+    Ok(done)
+}
+
+/// Applies a set, down to its last statement.
+async fn whole_set<H: Hot>(tx: &mut Tx, all: &[H]) -> Result<Vec<H::Answer>, StoreError> {
+    let answers = H::apply(tx, all).await?;
+    tx.flush().await?;
+    Ok(answers)
 }
 
 /// Runs one operation or set; one that panics or never ends breaks its batch, not the writer.

@@ -102,7 +102,7 @@ async fn main() -> Result<()> {
             carried,
             rounds,
             commits: after.commits - before.commits,
-            statements: after.statements - before.statements,
+            trips: after.trips - before.trips,
             half,
             gentle,
             starts,

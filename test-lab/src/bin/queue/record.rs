@@ -18,7 +18,7 @@ pub(crate) struct Measured {
     /// In the rounds.
     pub(crate) commits: u64,
     /// Statements and steps of transactions in the rounds.
-    pub(crate) statements: u64,
+    pub(crate) trips: u64,
     pub(crate) half: Latencies,
     pub(crate) gentle: Latencies,
     pub(crate) starts: Latencies,
@@ -31,7 +31,7 @@ pub(crate) fn record(arguments: &Arguments, measured: &Measured, counted: &Value
         carried,
         rounds,
         commits,
-        statements,
+        trips,
         half,
         gentle,
         starts,
@@ -55,7 +55,7 @@ pub(crate) fn record(arguments: &Arguments, measured: &Measured, counted: &Value
         "jobs_per_second": rate,
         "commits": commits,
         "jobs_a_commit": per(jobs, *commits),
-        "statements_a_job": per(*statements, jobs),
+        "trips_a_job": per(*trips, jobs),
         "processor_us_a_job": microseconds_each(rounds.iter().map(|round| round.processor).sum(), jobs),
         "acknowledged_at_full_load": acknowledged.record(),
         "half_load_per_second": whole(rate / 2.0),

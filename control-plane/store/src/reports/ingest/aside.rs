@@ -20,7 +20,7 @@ pub(super) async fn set(tx: &mut Tx, unreadable: Vec<(Arrived<'_>, &str)>, outco
     if unreadable.is_empty() {
         return Ok(());
     }
-    keep(tx, &unreadable).await?;
+    keep(tx, &unreadable)?;
     let again = retry(tx, &unreadable).await?;
     let queued: HashSet<JobId> = again.iter().map(|job| job.job).collect();
     outcomes.extend(again.into_iter().map(|job| (job.job, IngestOutcome::Retried(Box::new(job)))));
@@ -41,7 +41,7 @@ pub(super) async fn set(tx: &mut Tx, unreadable: Vec<(Arrived<'_>, &str)>, outco
             spent: arrived.spent(),
         })
     });
-    let ended = jobs::close_each(tx, closing.collect()).await?;
+    let ended = jobs::close_each(tx, closing.collect())?;
     outcomes.extend(ended.into_iter().map(|ended| (ended.job, IngestOutcome::Quarantined(Some(ended)))));
     Ok(())
 }
@@ -67,7 +67,7 @@ async fn retry(tx: &mut Tx, unreadable: &[(Arrived<'_>, &str)]) -> Result<Vec<Op
     jobs::queue_again(tx, &again).await
 }
 
-async fn keep(tx: &mut Tx, unreadable: &[(Arrived<'_>, &str)]) -> Result<(), StoreError> {
+fn keep(tx: &mut Tx, unreadable: &[(Arrived<'_>, &str)]) -> Result<(), StoreError> {
     #[derive(Serialize)]
     struct Aside {
         agent: AgentId,
@@ -90,7 +90,7 @@ async fn keep(tx: &mut Tx, unreadable: &[(Arrived<'_>, &str)]) -> Result<(), Sto
         at: arrived.report.at.micros(),
     };
     let batch: Vec<Aside> = unreadable.iter().map(aside).collect();
-    tx::execute(tx, Statement::own(QUARANTINE).bind(row::json(&batch)?)).await?;
+    tx::later(tx, Statement::own(QUARANTINE).bind(row::json(&batch)?));
     Ok(())
 }
 

@@ -50,9 +50,9 @@ impl Discarded {
 }
 
 /// Notes them.
-pub(super) async fn record(tx: &mut Tx, discarded: &[Discarded]) -> Result<(), StoreError> {
+pub(super) fn record(tx: &mut Tx, discarded: &[Discarded]) -> Result<(), StoreError> {
     if !discarded.is_empty() {
-        tx::execute(tx, Statement::own(DISCARD).bind(row::json(discarded)?)).await?;
+        tx::later(tx, Statement::own(DISCARD).bind(row::json(discarded)?));
     }
     Ok(())
 }

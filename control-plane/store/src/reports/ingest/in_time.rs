@@ -40,7 +40,7 @@ pub(super) async fn store<'a>(
             spent: arrived.spent(),
         });
     }
-    let ended = jobs::close_each(tx, closing).await?;
+    let ended = jobs::close_each(tx, closing)?;
     outcomes.extend(ended.into_iter().map(|ended| (ended.job, IngestOutcome::Stored(ended))));
     insert(tx, &stored).await?;
     Ok(untimely)

@@ -42,7 +42,7 @@ pub(super) async fn insert(tx: &mut Tx, stored: &[Stored<'_>]) -> Result<HashSet
         .filter(|stored| !stored.facts.readings.is_empty() && fresh.contains(&stored.arrived.report.job));
     let due = due.map(due_row).collect::<Result<Vec<_>, _>>()?;
     if !due.is_empty() {
-        tx::execute(tx, Statement::own(INSERT_DUE).bind(row::json(&due)?)).await?;
+        tx::later(tx, Statement::own(INSERT_DUE).bind(row::json(&due)?));
     }
     Ok(fresh)
 }

@@ -64,7 +64,7 @@ pub(super) async fn judge<'a>(tx: &mut Tx, untimely: Vec<(Arrived<'a>, &'a Facts
             .map(|(arrived, reason)| (arrived.report.job, IngestOutcome::Discarded(*reason))),
     );
     let rows: Vec<Discarded> = discarded.into_iter().map(|(arrived, reason)| Discarded::report(arrived, reason)).collect();
-    discarded::record(tx, &rows).await
+    discarded::record(tx, &rows)
 }
 
 /// Whether a report that did not end its job is kept beside the end, for whom, and in which retention class.

@@ -50,8 +50,8 @@ pub(super) async fn take<'a>(tx: &mut Tx, all: &'a [Ingest]) -> Result<Vec<Taken
             taken.push(Taken::Fresh(arrived));
         }
     }
-    discarded::record(tx, &gaps).await?;
-    keep(tx, moved).await?;
+    discarded::record(tx, &gaps)?;
+    keep(tx, moved)?;
     Ok(taken)
 }
 
@@ -80,7 +80,7 @@ async fn sessions(tx: &mut Tx, all: &[Ingest]) -> Result<HashMap<(AgentId, Epoch
     Ok(rows.into_iter().collect())
 }
 
-async fn keep(tx: &mut Tx, moved: HashMap<AgentId, (IncarnationId, u64)>) -> Result<(), StoreError> {
+fn keep(tx: &mut Tx, moved: HashMap<AgentId, (IncarnationId, u64)>) -> Result<(), StoreError> {
     #[derive(Serialize)]
     struct Moved {
         agent: AgentId,
@@ -94,7 +94,7 @@ async fn keep(tx: &mut Tx, moved: HashMap<AgentId, (IncarnationId, u64)>) -> Res
     };
     let batch: Vec<Moved> = moved.into_iter().map(row_of).collect();
     if !batch.is_empty() {
-        tx::execute(tx, Statement::own(MOVE).bind(row::json(&batch)?)).await?;
+        tx::later(tx, Statement::own(MOVE).bind(row::json(&batch)?));
     }
     Ok(())
 }
