@@ -16,6 +16,7 @@ dry_run=no
 [ "${2:-}" != --dry-run ] || dry_run=yes
 here=$(dirname "$0")
 unit=$role.service
+observer=probe-agent-observe.service
 
 step() {
     echo "$1"
@@ -65,6 +66,11 @@ start() {
     stop_here "$unit did not start with the new program; the one before is back"
 }
 
+# The observer is the same program; whoever wants it enables it, and then it is kept at the version of the agent.
+renew_observer() {
+    systemctl try-restart "$observer" || stop_here "$observer did not start; journalctl --unit $observer says why"
+}
+
 [ "$dry_run" = yes ] || preconditions
 step '1. make /etc/probeops' install -d -m 0755 /etc/probeops
 step "2. put /etc/probeops/$settings there, if there is none" settings_once
@@ -72,5 +78,7 @@ step "2. put /etc/probeops/$settings there, if there is none" settings_once
 step "3. keep /usr/bin/$role as $role.previous, if there is one" keep_previous
 step "4. put the program at /usr/bin/$role in one step" put_program
 step "5. put the unit at /etc/systemd/system/$unit" install -m 0644 "$here/$unit" "/etc/systemd/system/$unit"
+[ "$role" != probe-agent ] || step "   and $observer, which stays off until it is enabled" install -m 0644 "$here/$observer" "/etc/systemd/system/$observer"
 step "6. enable and start $unit, wait until it says that it is ready, go back to the program before if it does not" start
+[ "$role" != probe-agent ] || step "   and restart $observer, where it runs" renew_observer
 [ "$dry_run" = yes ] || systemctl --no-pager --lines 0 status "$unit"

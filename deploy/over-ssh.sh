@@ -79,7 +79,7 @@ program=${program:-$here/target/release/$role}
 unpack="set -eu; umask 077; d=\$(mktemp -d); trap 'rm -rf \"\$d\"' EXIT; tar -xf - -C \"\$d\"; s=; [ \"\$(id -u)\" = 0 ] || s='sudo -n'; \$s sh \"\$d/install.sh\" $role"
 
 if [ "$dry_run" = yes ]; then
-    settings=", deploy/agent.toml${bundle:+, the join bundle (mode 0600, by standard input only)}"
+    settings=", deploy/systemd/probe-agent-observe.service, deploy/agent.toml${bundle:+, the join bundle (mode 0600, by standard input only)}"
     [ "$role" != control-plane ] || settings=", deploy/control-plane.env (PROBEOPS_AGENT_NAMES=$agent_name)"
     cat <<TEXT
 deploy: nothing is done; this would be:
@@ -102,7 +102,7 @@ if [ "$role" = control-plane ]; then
     cp "$here/deploy/control-plane.env" "$parcel/"
     printf 'PROBEOPS_AGENT_NAMES=%s\n' "$agent_name" >>"$parcel/control-plane.env"
 else
-    cp "$here/deploy/agent.toml" "$parcel/"
+    cp "$here/deploy/agent.toml" "$here/deploy/systemd/probe-agent-observe.service" "$parcel/"
     [ -z "$bundle" ] || cp "$bundle" "$parcel/join-bundle"
 fi
 tar -cf - -C "$parcel" . | ssh "${ssh_options[@]}" -p "$port" -- "$destination" "$unpack"

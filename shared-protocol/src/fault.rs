@@ -152,6 +152,8 @@ pub enum ErrorCode {
     PolicyDenied,
     /// The job was taken back while it ran.
     Cancelled,
+    /// The process that looks into the kernel ended before the observation did.
+    ObserverLost,
     /// The agent broke; its log says how.
     Internal,
 }

@@ -22,7 +22,7 @@ pub struct CreateMeasurement {
     /// Which agents run it.
     #[serde(default)]
     pub selection: Selection,
-    /// Seconds from acceptance after which nobody wants the answer, 1 to 86,400; 600 without it.
+    /// Seconds from acceptance after which nobody wants the answer, 1 to 86,400; 600 without it, and for an observation its duration beside that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 86_400, nullable = false)]
     pub deadline_s: Option<u32>,

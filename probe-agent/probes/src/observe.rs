@@ -168,12 +168,10 @@ fn agent(code: ErrorCode, message: String) -> Stop {
 }
 
 fn gone(cause: &io::Error) -> Stop {
-    let message = if cause.kind() == io::ErrorKind::InvalidData {
-        format!("the observer said something that cannot be read: {cause}")
-    } else {
-        format!("the observer ended before the observation did: {cause}")
-    };
-    agent(ErrorCode::Internal, message)
+    if cause.kind() == io::ErrorKind::InvalidData {
+        return agent(ErrorCode::Internal, format!("the observer said something that cannot be read: {cause}"));
+    }
+    agent(ErrorCode::ObserverLost, format!("the observer ended before the observation did: {cause}"))
 }
 
 /// How long the observer may take beside what it was asked to.

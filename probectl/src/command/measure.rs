@@ -41,7 +41,7 @@ pub struct MeasureArgs {
     /// Most agents to use.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub limit: Option<u32>,
-    /// Give up, and cancel, after this many seconds [default: the measurement's deadline of 600 s].
+    /// Give up, and cancel, after this many seconds [default: the measurement's deadline of 600 s, beside the time of an observation].
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub timeout: Option<u32>,
     /// When the agent does not answer: none, transport (where the way to it was lost), or always:1 to always:5 [default: none].

@@ -3,10 +3,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use rustix::process::Uid;
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_keep_capabilities, set_thread_res_uid};
 use serde_json::json;
 use test_lab::database::Kind;
 use test_lab::stand::{Stand, items_of, text};
@@ -76,6 +78,7 @@ async fn kil_03_an_observer_that_is_killed_leaves_nothing_in_the_kernel_and_the_
     for asked in [asked, second] {
         let report = asked.report().await;
         assert_eq!((&report["status"], &report["fault"]), (&"failed".into(), &"agent".into()), "{report}");
+        assert_eq!(report["error"]["code"], "observer_lost");
         let message = report["error"]["message"].as_str().unwrap();
         assert!(message.starts_with("the observer ended before the observation did"), "{message}");
     }
@@ -144,6 +147,44 @@ async fn hung_up(socket: &Path, bytes: &[u8]) -> Vec<u8> {
     let heard = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut told)).await;
     let _reset_or_ended = heard.expect("the observer hangs up");
     told
+}
+
+/// What the observer says to somebody who reaches its socket as this user, with the right to reach any file.
+fn told_to(user: u32, socket: PathBuf, question: Vec<u8>) -> Vec<u8> {
+    // Users and rights belong to threads.
+    let asking = std::thread::spawn(move || {
+        set_keep_capabilities(true).unwrap();
+        let user = Uid::from_raw(user);
+        set_thread_res_uid(user, user, user).unwrap();
+        let rights = CapabilitySets {
+            effective: CapabilitySet::DAC_OVERRIDE,
+            permitted: CapabilitySet::DAC_OVERRIDE,
+            inheritable: CapabilitySet::empty(),
+        };
+        set_capabilities(None, rights).unwrap();
+        let mut stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let mut told = Vec::new();
+        // It may have hung up before either is done.
+        let _ = std::io::Write::write_all(&mut stream, &question);
+        let _ = std::io::Read::read_to_end(&mut stream, &mut told);
+        told
+    });
+    asking.join().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_observer_tells_nothing_to_another_user_however_it_reached_the_socket() {
+    let mut stand = Stand::start_straight(Kind::Sqlite).await.unwrap();
+    let observer = stand.add_observed_agent("seen", "").await.unwrap();
+    let question = r#"{"ask":"capabilities"}"#;
+    let question = [&u32::try_from(question.len()).unwrap().to_be_bytes()[..], question.as_bytes()].concat();
+    for (user, answered) in [(65_534, false), (0, true), (1, false)] {
+        let (socket, question) = (observer.socket().to_owned(), question.clone());
+        let told = tokio::task::spawn_blocking(move || told_to(user, socket, question)).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&told).contains("tcp_flows"), answered, "user {user}");
+        assert_eq!(told.is_empty(), !answered, "user {user}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

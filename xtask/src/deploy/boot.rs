@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
 
 use crate::debian::{self, Program};
 use crate::tool::{self, Install};
@@ -36,6 +37,12 @@ pub(super) fn run(root: &Path, install: Install) -> Result<()> {
     host.deploy("probe-agent", &["--bundle", &bundle.to_string_lossy()], &agent)?;
     host.run(ALLOW_LOOPBACK)?;
     host.expect_measurement()?;
+    println!("-- an observer is enabled, and what it sees is a report");
+    host.run(OBSERVER)?;
+    host.expect_observation()?;
+    println!("-- KIL-03: an observer that is killed is back, and the next observation works");
+    host.run(KILL_OBSERVER)?;
+    host.expect_observation()?;
     println!("-- a program that does not start gives way to the one before");
     let broken = folder.path().join("broken");
     std::fs::write(&broken, "#!/bin/sh\n[ \"$1\" = --version ]\n")?;
@@ -114,15 +121,26 @@ impl<'a> Host<'a> {
     }
 
     fn expect_measurement(&self) -> Result<()> {
-        let answer = self.run(MEASURE)?;
-        let document: serde_json::Value = serde_json::from_str(&answer).with_context(|| format!("the answer is not JSON: {answer}"))?;
+        self.expect(MEASURE, "ping by a raw socket", |report| {
+            report.pointer("/findings/socket") == Some(&"raw".into())
+        })
+    }
+
+    fn expect_observation(&self) -> Result<()> {
+        let checked = |report: &Value| report.pointer("/findings/self_check") == Some(&"passed".into());
+        self.expect(OBSERVE, "observation", checked)
+    }
+
+    /// Measures there; what the programs said is told where nothing good comes back.
+    fn expect(&self, measure: &str, what: &str, good: impl FnOnce(&Value) -> bool) -> Result<()> {
+        let answer = self.run(measure)?;
+        let document: Value = serde_json::from_str(&answer).with_context(|| format!("the answer is not JSON: {answer}"))?;
         let report = document.pointer("/reports/0/report").cloned().unwrap_or_default();
-        let raw = report.pointer("/findings/socket") == Some(&"raw".into());
-        ensure!(
-            report.get("status") == Some(&"ok".into()) && raw,
-            "no ping by a raw socket came back: {document:#}"
-        );
-        Ok(())
+        if report.get("status") == Some(&"ok".into()) && good(&report) {
+            return Ok(());
+        }
+        let words = self.run("journalctl --unit 'probe-agent*' --unit control-plane --lines 60 --no-pager")?;
+        bail!("no {what} came back: {document:#}\n{words}")
     }
 
     fn ssh_options(&self) -> [String; 5] {
@@ -156,6 +174,9 @@ fn started(tree: &Path) -> Result<Child> {
             "--register=no",
             "--keep-unit",
             "--console=pipe",
+            // For the observer, which has them on a host of its own.
+            "--capability=CAP_BPF,CAP_PERFMON",
+            "--system-call-filter=bpf",
             "--boot",
             "--directory",
         ])
@@ -215,6 +236,24 @@ const ALLOW_LOOPBACK: &str = "sed -i 's/#allow_loopback = false/allow_loopback =
 /// The agent may be between two sessions: the measurement waits for it.
 const MEASURE: &str = r#"curl --silent --retry 30 --retry-connrefused --retry-delay 1 --header "Authorization: Bearer $(cat key)" --header 'Content-Type: application/json' \
 --data '{"spec":{"probe":"ping","target":"127.0.0.1","count":2},"selection":{"agents":["here"]}}' 'http://127.0.0.1:8080/api/v1/measurements?wait=60s'"#;
+const OBSERVER: &str = r#"
+sed -i 's/^#allow_probes = .*/allow_probes = ["ping", "observe"]/' /etc/probeops/agent.toml
+systemctl enable --now probe-agent-observe
+systemctl restart probe-agent
+"#;
+const OBSERVE: &str = r#"curl --silent --retry 30 --retry-connrefused --retry-delay 1 --header "Authorization: Bearer $(cat key)" --header 'Content-Type: application/json' \
+--data '{"spec":{"probe":"observe","observation":"connect_latency","duration_s":2},"selection":{"agents":["here"]}}' 'http://127.0.0.1:8080/api/v1/measurements?wait=60s'"#;
+const KILL_OBSERVER: &str = r#"
+before=$(systemctl show --property MainPID --value probe-agent-observe)
+kill -KILL "$before"
+for tenth in $(seq 50); do
+    sleep 0.1
+    now=$(systemctl show --property MainPID --value probe-agent-observe)
+    [ "$now" = "$before" ] || [ "$now" = 0 ] || { systemctl is-active --quiet probe-agent-observe && exit 0; }
+done
+echo 'the observer did not come back within 5 s'
+exit 1
+"#;
 const HANG: &str = r#"
 for unit in control-plane probe-agent; do kill -STOP "$(systemctl show --property MainPID --value $unit)"; done
 for second in $(seq 100); do

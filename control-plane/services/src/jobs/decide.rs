@@ -59,7 +59,9 @@ impl Jobs {
         let limits = tiers.of(tier);
         let chosen = self.choose(scope, tier, limits, &spec, &request.selection).await?;
         let (chosen, load) = (chosen.agents, chosen.load);
-        let deadline = request.deadline_s.map_or(DEADLINE_DEFAULT, |seconds| Duration::from_secs(u64::from(seconds)));
+        let deadline = request
+            .deadline_s
+            .map_or_else(|| default_deadline(&spec), |seconds| Duration::from_secs(u64::from(seconds)));
         let spec_sha256 = spec_sha256(&spec)?;
         let chosen = self.with_earlier_reports(scope, spec_sha256, request.max_age_s, chosen, &load).await?;
         let to_run = chosen.iter().filter(|chosen| chosen.cached.is_none());
@@ -187,9 +189,31 @@ pub(super) fn within(parent: &str, invalid: InvalidField) -> InvalidField {
     }
 }
 
+/// An observation takes as long as it was asked to: it has the usual time beside that.
+fn default_deadline(spec: &ProbeSpec) -> Duration {
+    if let ProbeSpec::Observe(observe) = spec {
+        DEADLINE_DEFAULT + observe.duration()
+    } else {
+        DEADLINE_DEFAULT
+    }
+}
+
 /// When a tenant with too many open jobs tries again, seconds.
 pub(super) const OPEN_JOBS_RETRY_S: u32 = 10;
 /// Oldest report that may be taken for an answer, seconds.
 const MAX_AGE_MAX_S: u32 = 86_400;
 /// Longest time a caller is asked to wait, seconds.
 const RETRY_AFTER_MAX_S: u32 = 900;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_observation_of_an_hour_has_an_hour_and_the_usual_time() {
+        let spec = |text: &str| ProbeSpec::parse(text).unwrap();
+        let hour = spec(r#"{"probe":"observe","observation":"drops","duration_s":3600}"#);
+        assert_eq!(default_deadline(&hour), DEADLINE_DEFAULT + Duration::from_hours(1));
+        assert_eq!(default_deadline(&spec(r#"{"probe":"ping","target":"127.0.0.1"}"#)), DEADLINE_DEFAULT);
+    }
+}
