@@ -126,10 +126,14 @@ impl Run<'_> {
     async fn drive(&self, exchange: &mut Exchange, flow: &IcmpFlow, arrivals: &mut mpsc::Receiver<Arrival>) -> Result<(), Stop> {
         let mut sending: Option<(u32, Sending<'_>)> = None;
         loop {
+            let now = clock::monotonic();
+            if exchange.gives_up(now) {
+                flow.catch_up().await;
+            }
+            // Whatever came up to `now` is taken before anything is given up at it.
             while let Ok(arrival) = arrivals.try_recv() {
                 exchange.handle_answer(arrival.index, arrival.what);
             }
-            let now = clock::monotonic();
             exchange.handle_timeout(now);
             while let Some(packet) = exchange.poll_event() {
                 self.tell(PingEvent::Packet(packet));

@@ -188,6 +188,14 @@ impl Exchange {
         }
     }
 
+    /// Whether `handle_timeout` would call a request lost.
+    pub(super) fn gives_up(&self, now: MonotonicMicros) -> bool {
+        self.requests.iter().any(|request| match request {
+            Request::Departed { moment, reply: None, .. } => moment.monotonic.plus(self.plan.wait) <= now,
+            Request::Departed { .. } | Request::Waiting | Request::Settled { .. } => false,
+        })
+    }
+
     /// Gives up what has waited long enough.
     pub(super) fn handle_timeout(&mut self, now: MonotonicMicros) {
         let wait = self.plan.wait;

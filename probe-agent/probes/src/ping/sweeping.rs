@@ -154,8 +154,9 @@ impl Sweeping<'_> {
         let turn_every = if flow.is_tapped() { TURN_EVERY } else { 1 };
         let mut batches: u32 = 0;
         loop {
-            hear(sweep, flow, arrivals);
+            // Whatever came up to `now` is taken before anything is given up at it.
             let now = clock::monotonic();
+            hear(sweep, flow, arrivals);
             self.tell(sweep, now);
             if sweep.is_blind(now) {
                 return Ok(Driven::Blind);

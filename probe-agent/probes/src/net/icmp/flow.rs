@@ -71,6 +71,11 @@ impl IcmpFlow {
         }
     }
 
+    /// Waits until what stands in the sockets has been read, as whoever is about to give something up does.
+    pub(crate) async fn catch_up(&self) {
+        self.shared.catch_up().await;
+    }
+
     /// Sends request `index` once it has its place under the owner's rates, if the owner's policy lets it.
     pub(crate) async fn send(&self, index: u32, gate: &dyn Gate) -> Result<Departure, SendError> {
         self.shared

@@ -126,6 +126,18 @@ pub(in crate::net) fn drain(socket: &impl AsFd, buffer: &mut [u8], queue: MsgFla
 }
 
 impl Shared {
+    /// Lets those who read the sockets go through what stands in them. Whoever is about to give something up waits for it first: on a host that
+    /// is busy, or with hundreds of flows on one thread, an answer may have come in time and stand unread.
+    pub(in crate::net) async fn catch_up(&self) {
+        for _ in 0..TURNS {
+            // The runtime looks at the sockets before it goes on here, and wakes the readers first.
+            tokio::task::yield_now().await;
+            if self.backlog.is_empty() {
+                return;
+            }
+        }
+    }
+
     /// Takes the stamps, and errors, of a socket itself and of those that send for it.
     fn drain_stamps_of(&self, receiver: &Channel) -> Drained {
         let family = receiver.socket().family;
@@ -201,3 +213,5 @@ const LOOKS: u32 = 200;
 const BATCHES: usize = 4;
 /// Messages of the quieter sockets that are read before other tasks may run.
 const MESSAGES: usize = 256;
+/// Turns of the readers that are waited for: a flood must not keep a probe for ever.
+const TURNS: u32 = 1_000;

@@ -133,16 +133,9 @@ impl PathFlow {
         }
     }
 
-    /// Lets those who read the sockets go through what stands in them. Whoever is about to give something up waits for it first: on a host that
-    /// is busy, or with hundreds of paths on one thread, an answer may have come in time and stand unread.
+    /// Waits until what stands in the sockets has been read, as whoever is about to give something up does.
     pub(crate) async fn catch_up(&self) {
-        for _ in 0..TURNS {
-            // The runtime looks at the sockets before it goes on here, and wakes the readers first.
-            tokio::task::yield_now().await;
-            if self.shared.backlog.is_empty() {
-                return;
-            }
-        }
+        self.shared.catch_up().await;
     }
 
     /// Sends packet `index` once it has its place under the owner's rates, if the owner's policy lets it. Each index is sent once.
@@ -247,7 +240,5 @@ impl Drop for PathFlow {
 
 /// Answers a flow may be behind: every hop's answers to a full window of packets, with their timestamps, several times over.
 const ARRIVALS_BOUND: usize = 1_024;
-/// Turns of the readers that are waited for: a flood must not keep a probe for ever.
-const TURNS: u32 = 1_000;
 /// What the shortest echo request carries.
 const LEAST_PAYLOAD_BYTES: usize = COOKIE_BYTES + 2;

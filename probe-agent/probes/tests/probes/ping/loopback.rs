@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use agent_probes::net::gate::{Denial, Gate, Pace};
 use agent_probes::net::icmp::{IcmpEngine, IcmpSockets};
@@ -254,4 +255,23 @@ fn a_packet_too_big_for_the_interface_is_told_by_the_kernel() {
             assert_eq!(report.status, Status::Ok, "without df the host fragments: {report:?}");
         }
     });
+}
+
+/// The one thread there is stands still for longer than a reply is waited for, again and again: every reply comes in time, and none is read in time.
+#[tokio::test]
+async fn a_reply_that_came_in_time_counts_however_late_it_is_read() {
+    let Some(context) = raw_context("ping-raw") else { return };
+    let mut busy = JoinSet::new();
+    busy.spawn(async {
+        loop {
+            #[expect(clippy::disallowed_methods, reason = "the thread standing still is what is tried, and nothing waits for it")]
+            std::thread::sleep(Duration::from_millis(25));
+            tokio::task::yield_now().await;
+        }
+    });
+    for target in ["127.0.0.1", "::1"] {
+        let (report, _) = run(&spec(target, r#","count":20,"interval_ms":10,"wait_ms":10"#), &context).await;
+        let statistics = &findings(&report).statistics;
+        assert_eq!((statistics.sent, statistics.received), (20, 20), "{report:?}");
+    }
 }
