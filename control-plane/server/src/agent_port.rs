@@ -28,6 +28,8 @@ pub(crate) struct Edge {
     fleet: Fleet,
     acceptor: TlsAcceptor,
     leaving: CancellationToken,
+    /// Handshakes take turns, first come, first served.
+    turns: Semaphore,
     sessions: AtomicUsize,
 }
 
@@ -37,6 +39,7 @@ pub async fn serve(listener: TcpListener, fleet: Fleet, leaving: CancellationTok
         acceptor: TlsAcceptor::from(fleet.tls()),
         fleet,
         leaving,
+        turns: Semaphore::new(TURNS),
         sessions: AtomicUsize::new(0),
     });
     let room = Arc::new(Semaphore::new(UNAUTHENTICATED));
@@ -88,6 +91,9 @@ fn tune(stream: &TcpStream) {
 /// Most connections that have not yet proved who they are; more are closed at once. Each waits at most ten seconds and takes a few KiB, so
 /// that thousands of stalled ones leave room for an honest one.
 const UNAUTHENTICATED: usize = 8_192;
+/// Handshakes whose first answer is being made at once. More would only take processor time from each other until all of them are too late:
+/// a fleet that comes back after a crash is let in one after the other instead.
+const TURNS: usize = 64;
 /// Rest after an accept that failed, as for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Unacknowledged data for longer than this: the connection is dead.

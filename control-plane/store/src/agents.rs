@@ -179,6 +179,20 @@ pub async fn all_identities(on: &mut impl Read, _: SystemScope) -> Result<Vec<Id
     tx::all(on, Statement::own(ALL_IDENTITIES), identity).await
 }
 
+/// An agent that changed, and one of its certificates that may open a session; none where it has none any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangedIdentity {
+    /// The agent.
+    pub agent: AgentId,
+    /// What it has.
+    pub identity: Option<Identity>,
+}
+
+/// The agents whose state or certificates changed at an instant or later, with all their certificates that may open a session.
+pub async fn changed_identities(on: &mut impl Read, _: SystemScope, since: UnixMicros) -> Result<Vec<ChangedIdentity>, StoreError> {
+    tx::all(on, Statement::own(CHANGED_IDENTITIES).bind(since.micros()), changed_identity).await
+}
+
 /// Notes when agents were last heard of.
 pub async fn seen(tx: &mut Tx, _: SystemScope, heard: &[(AgentId, UnixMicros)]) -> Result<(), StoreError> {
     #[derive(Serialize)]
@@ -230,6 +244,14 @@ fn identity(row: &Row) -> Result<Identity, RowError> {
     })
 }
 
+fn changed_identity(row: &Row) -> Result<ChangedIdentity, RowError> {
+    let has_certificate = row.bytes_or_none("serial")?.is_some();
+    Ok(ChangedIdentity {
+        agent: AgentId::from_uuid(row.uuid("agent")?),
+        identity: has_certificate.then(|| identity(row)).transpose()?,
+    })
+}
+
 const COUNT: &str = "SELECT COUNT(*) AS agents FROM agent WHERE tenant = $1 AND state <> 'revoked'";
 /// The columns of an agent, as every reading statement lists them.
 macro_rules! select_agent {
@@ -257,6 +279,10 @@ const ALL: &str = select_agent!("a.id > $1 AND a.state <> 'revoked' ORDER BY a.i
 const REVOKED: &str = select_agent!("a.tenant = $1 AND a.id < $2 AND a.state = 'revoked' ORDER BY a.id DESC LIMIT $3");
 const ALL_IDENTITIES: &str = "SELECT c.agent, a.tenant, a.state, c.serial, c.spki_sha256, c.not_after
 FROM certificate c JOIN agent a ON a.id = c.agent WHERE c.burnt_at IS NULL";
+const CHANGED_IDENTITIES: &str = "SELECT a.id AS agent, a.tenant, a.state, c.serial, c.spki_sha256, c.not_after
+FROM agent a LEFT JOIN certificate c ON c.agent = a.id AND c.burnt_at IS NULL WHERE a.id IN (
+    SELECT id FROM agent WHERE state_changed_at >= $1 UNION SELECT agent FROM certificate WHERE issued_at >= $1
+    UNION SELECT agent FROM certificate WHERE burnt_at >= $1)";
 const SEEN: &str = concat!(
     "UPDATE agent SET last_seen_at = heard.at FROM (SELECT ",
     uuid!("value ->> 'id'"),
@@ -269,5 +295,16 @@ const SEEN: &str = concat!(
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[&[&str]] = &[
     change::STATEMENTS,
-    &[COUNT, FIND, FIND_SERVING, FIND_ANY, FIND_MANY, ALL, REVOKED, ALL_IDENTITIES, SEEN],
+    &[
+        COUNT,
+        FIND,
+        FIND_SERVING,
+        FIND_ANY,
+        FIND_MANY,
+        ALL,
+        REVOKED,
+        ALL_IDENTITIES,
+        CHANGED_IDENTITIES,
+        SEEN,
+    ],
 ];

@@ -1,11 +1,14 @@
 //! One connection from accept to its end: TLS, one HTTP exchange, and the session if that is what was asked for.
 
+use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::error::Elapsed;
 use tokio_rustls::server::TlsStream;
 
 use super::metered::Metered;
@@ -34,8 +37,7 @@ async fn enter(edge: Arc<Edge>, stream: TcpStream, peer: SocketAddr, permit: Own
 }
 
 async fn before_session(edge: &Arc<Edge>, stream: TcpStream, peer: SocketAddr) -> Option<Upgraded> {
-    let handshake = tokio::time::timeout(TLS_TIMEOUT, edge.acceptor.accept(stream)).await;
-    let stream = match handshake {
+    let stream = match handshake(edge, stream).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             tracing::debug!(%error, %peer, "TLS handshake failed");
@@ -52,7 +54,24 @@ async fn before_session(edge: &Arc<Edge>, stream: TcpStream, peer: SocketAddr) -
         .flatten()
 }
 
-/// Longest time from accept to the end of the TLS handshake.
+/// Waits for its turn, then makes the handshake. A peer that takes its time has its turn for a moment only, so that it costs the others nothing.
+async fn handshake(edge: &Edge, stream: TcpStream) -> Result<io::Result<TlsStream<TcpStream>>, Elapsed> {
+    let turn = edge.turns.acquire().await;
+    let mut handshake = pin!(edge.acceptor.accept(stream));
+    tokio::time::timeout(TLS_TIMEOUT, async {
+        let in_its_turn = tokio::time::timeout(TURN, &mut handshake).await;
+        drop(turn);
+        match in_its_turn {
+            Ok(done) => done,
+            Err(_goes_on) => handshake.await,
+        }
+    })
+    .await
+}
+
+/// How long a handshake keeps its turn: its first answer takes less than a millisecond of processor time.
+const TURN: Duration = Duration::from_millis(20);
+/// Longest time from its turn to the end of the TLS handshake.
 const TLS_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest time of the HTTP exchange; an enrolment waits for the disk.
 const HTTP_TIMEOUT: Duration = Duration::from_secs(15);

@@ -1,15 +1,15 @@
 //! Who the agents are, in memory, so that a storm of reconnects reads no database. The store is the truth: every change made here follows
-//! its commit, and the whole is read again each two seconds for what changed elsewhere.
+//! its commit. Each two seconds what changed lately is read again, for what was changed elsewhere, and once a minute everything.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use control_core::authorize::SystemScope;
-use control_store::agents::{AgentState, Identity};
+use control_store::agents::{self, AgentState, ChangedIdentity, Identity};
 use control_store::{Store, StoreError};
 use shared_protocol::id::{AgentId, TenantId};
-use shared_protocol::time::MonotonicMicros;
+use shared_protocol::time::{MonotonicMicros, UnixMicros};
 use tokio_util::sync::CancellationToken;
 
 use super::PeerRefused;
@@ -27,6 +27,10 @@ pub(crate) struct IdentityMap {
 struct Known {
     agents: HashMap<AgentId, Entry>,
     read_at: MonotonicMicros,
+    /// When everything was read.
+    whole_at: Option<MonotonicMicros>,
+    /// When the last reading began, by the clock that changes are dated by.
+    read_until: UnixMicros,
     /// While the store is being read: what changed meanwhile, to be done again on what was read.
     meanwhile: Option<Vec<Change>>,
 }
@@ -36,6 +40,21 @@ struct Entry {
     tenant: TenantId,
     state: AgentState,
     certificates: Vec<(Vec<u8>, [u8; 32])>,
+}
+
+/// What was read of the store.
+#[derive(Debug)]
+enum Reading {
+    Whole(Vec<Identity>),
+    /// The agents that changed lately.
+    Changed(Vec<ChangedIdentity>),
+}
+
+/// When a reading began.
+#[derive(Debug, Clone, Copy)]
+struct Begun {
+    at: MonotonicMicros,
+    wall: UnixMicros,
 }
 
 /// A change whose commit is on disk.
@@ -57,7 +76,7 @@ impl IdentityMap {
         Ok(map)
     }
 
-    /// Reads the map again each two seconds until the control plane stops.
+    /// Reads what changed each two seconds until the control plane stops.
     pub(crate) async fn keep_fresh(self: Arc<Self>, stopping: CancellationToken) {
         loop {
             tokio::select! {
@@ -93,18 +112,29 @@ impl IdentityMap {
     }
 
     async fn refresh(&self) -> Result<(), StoreError> {
-        self.lock().meanwhile = Some(Vec::new());
-        let begun = clock::monotonic();
-        let read = self.read().await;
+        let begun = Begun {
+            at: clock::monotonic(),
+            wall: clock::now(),
+        };
+        let since = {
+            let mut known = self.lock();
+            known.meanwhile = Some(Vec::new());
+            known.changes_wanted_since(begun.at)
+        };
+        let read = self.read(since).await;
         let mut known = self.lock();
         let meanwhile = known.meanwhile.take().unwrap_or_default();
-        known.replace(read?, meanwhile, begun);
+        known.take(read?, meanwhile, begun);
         Ok(())
     }
 
-    async fn read(&self) -> Result<Vec<Identity>, StoreError> {
+    async fn read(&self, since: Option<UnixMicros>) -> Result<Reading, StoreError> {
         let mut reader = self.store.reader().await?;
-        control_store::agents::all_identities(&mut reader, SystemScope::for_own_work()).await
+        let scope = SystemScope::for_own_work();
+        Ok(match since {
+            Some(since) => Reading::Changed(agents::changed_identities(&mut reader, scope, since).await?),
+            None => Reading::Whole(agents::all_identities(&mut reader, scope).await?),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -167,20 +197,44 @@ impl Known {
         }
     }
 
+    /// The instant since which changes are to be read; none where everything is.
+    fn changes_wanted_since(&self, now: MonotonicMicros) -> Option<UnixMicros> {
+        let whole_at = self.whole_at.filter(|at| now.since(*at) < WHOLE_INTERVAL);
+        whole_at.map(|_| self.read_until.minus(OVERLAP))
+    }
+
     /// Takes what was read; a change committed while it was read may or may not be in it, so each is done again.
-    fn replace(&mut self, read: Vec<Identity>, meanwhile: Vec<Change>, begun: MonotonicMicros) {
-        self.agents = HashMap::with_capacity(read.len());
-        for identity in read {
-            self.insert(identity);
+    fn take(&mut self, read: Reading, meanwhile: Vec<Change>, begun: Begun) {
+        match read {
+            Reading::Whole(identities) => {
+                self.agents = HashMap::with_capacity(identities.len());
+                self.whole_at = Some(begun.at);
+                for identity in identities {
+                    self.insert(identity);
+                }
+            }
+            Reading::Changed(changed) => {
+                for one in &changed {
+                    self.agents.remove(&one.agent);
+                }
+                for identity in changed.into_iter().filter_map(|one| one.identity) {
+                    self.insert(identity);
+                }
+            }
         }
         for change in meanwhile {
             self.apply(change);
         }
-        self.read_at = begun;
+        self.read_at = begun.at;
+        self.read_until = begun.wall;
     }
 }
 
 const REFRESH_INTERVAL: Duration = Duration::from_secs(2);
+/// How often everything is read, whatever the instants of the changes say.
+const WHOLE_INTERVAL: Duration = Duration::from_mins(1);
+/// A change is dated before its commit, by a clock that may be set: it is read again for this long.
+const OVERLAP: Duration = Duration::from_secs(30);
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Age beyond which the map lets nobody in.
 const STALE: Duration = Duration::from_secs(10);
@@ -220,8 +274,15 @@ mod tests {
 
     fn known(identities: Vec<Identity>) -> Known {
         let mut known = Known::default();
-        known.replace(identities, Vec::new(), MonotonicMicros::default());
+        known.take(Reading::Whole(identities), Vec::new(), begun(MonotonicMicros::default()));
         known
+    }
+
+    fn begun(at: MonotonicMicros) -> Begun {
+        Begun {
+            at,
+            wall: UnixMicros::from_micros(100_000_000),
+        }
     }
 
     const NOW: MonotonicMicros = MonotonicMicros::from_micros(1_000_000);
@@ -273,7 +334,7 @@ mod tests {
         known.change(Change::State(agent(1), AgentState::Revoked));
         known.change(Change::Enrolled(identity(2, AgentState::Active)));
         let meanwhile = known.meanwhile.take().unwrap();
-        known.replace(read_before, meanwhile, NOW);
+        known.take(Reading::Whole(read_before), meanwhile, begun(NOW));
         assert_eq!(known.check(&leaf(1), NOW), Err(PeerRefused::Revoked));
         assert_eq!(known.check(&leaf(2), NOW), Ok(()));
     }
@@ -283,5 +344,43 @@ mod tests {
         let known = known(vec![identity(1, AgentState::Active)]);
         assert_eq!(known.check(&leaf(1), MonotonicMicros::from_micros(10_000_000)), Ok(()));
         assert_eq!(known.check(&leaf(1), MonotonicMicros::from_micros(10_000_001)), Err(PeerRefused::Stale));
+    }
+
+    #[test]
+    fn what_changed_is_read_for_a_while_and_everything_once_a_minute() {
+        let mut known = Known::default();
+        assert_eq!(known.changes_wanted_since(NOW), None, "nothing was read yet");
+        known.take(Reading::Whole(Vec::new()), Vec::new(), begun(NOW));
+        let soon = NOW.plus(Duration::from_secs(59));
+        assert_eq!(known.changes_wanted_since(soon), Some(UnixMicros::from_micros(70_000_000)));
+        known.take(Reading::Changed(Vec::new()), Vec::new(), begun(soon));
+        assert_eq!(known.changes_wanted_since(NOW.plus(Duration::from_mins(1))), None);
+        assert_eq!(
+            known.check(&leaf(1), soon.plus(Duration::from_secs(10))),
+            Err(PeerRefused::UnknownAgent),
+            "read lately"
+        );
+    }
+
+    #[test]
+    fn an_agent_that_changed_is_what_was_read_of_it_and_the_others_stay() {
+        let mut known = known(vec![
+            identity(1, AgentState::Active),
+            identity(2, AgentState::Active),
+            identity(3, AgentState::Active),
+        ]);
+        let changed = |seed, identity| ChangedIdentity { agent: agent(seed), identity };
+        let mut renewed = identity(2, AgentState::Active);
+        (renewed.serial, renewed.spki_sha256) = (vec![7; 16], [7; 32]);
+        let read = vec![
+            changed(1, None),
+            changed(2, Some(renewed)),
+            changed(4, Some(identity(4, AgentState::Active))),
+            changed(5, Some(identity(5, AgentState::Active))),
+        ];
+        known.take(Reading::Changed(read), vec![Change::State(agent(5), AgentState::Revoked)], begun(NOW));
+        let found = [1, 2, 3, 4, 5].map(|seed| known.check(&leaf(seed), NOW));
+        let (unknown, old, revoked) = (Err(PeerRefused::UnknownAgent), Err(PeerRefused::SerialUnknown), Err(PeerRefused::Revoked));
+        assert_eq!(found, [unknown, old, Ok(()), Ok(()), revoked]);
     }
 }

@@ -125,6 +125,36 @@ async fn a_suspended_agent_enrolled_anew_is_active_and_its_old_certificates_open
 }
 
 #[tokio::test]
+async fn identities_that_changed_since_are_found_by_each_kind_of_change() {
+    let world = World::new().await;
+    let ours = world.ours.agent;
+    let since = async |seconds| {
+        let changed = agents::changed_identities(&mut world.reader().await, system(), at(seconds)).await.unwrap();
+        let known = |one: &agents::ChangedIdentity| (one.agent == ours, one.identity.as_ref().map(|identity| identity.state));
+        changed.iter().map(known).collect::<Vec<_>>()
+    };
+    assert_eq!(since(0).await.len(), 2, "both were made then");
+    assert_eq!(since(1).await, []);
+    world
+        .write(move |tx| Box::pin(async move { agents::suspend(tx, system(), ours, at(5)).await }))
+        .await;
+    assert_eq!(since(5).await, [(true, Some(AgentState::Suspended))]);
+    world
+        .write(move |tx| Box::pin(async move { certificates::burn(tx, system(), ours, at(7)).await }))
+        .await;
+    assert_eq!(since(7).await, [(true, None)], "it has none any more");
+    let certificate = certificates::NewCertificate {
+        issued_at: at(9),
+        ..new_certificate(ours, random_digest())
+    };
+    world
+        .write(move |tx| Box::pin(async move { certificates::insert(tx, system(), &certificate).await }))
+        .await;
+    assert_eq!(since(9).await, [(true, Some(AgentState::Suspended))]);
+    assert_eq!(since(10).await, []);
+}
+
+#[tokio::test]
 async fn duty_changes_for_the_tenants_own_agents_that_are_not_revoked() {
     let world = World::new().await;
     let (ours, theirs) = (world.ours, world.theirs);
