@@ -83,6 +83,18 @@ fn attach_plain(ebpf: &mut Ebpf, hook: &Hook) -> Result<(), ProgramError> {
     Ok(())
 }
 
+/// Takes the programs of a hook out of the kernel.
+pub(crate) fn detach(ebpf: &mut Ebpf, hook: &Hook) {
+    for name in [hook.typed, hook.plain] {
+        // Of the two only one is loaded.
+        let _was_not_loaded = match ebpf.program_mut(name) {
+            Some(Program::BtfTracePoint(program)) => program.unload(),
+            Some(Program::RawTracePoint(program)) => program.unload(),
+            _ => Ok(()),
+        };
+    }
+}
+
 /// Loads a program that goes through things whenever it is asked to.
 pub(crate) fn load_walk(ebpf: &mut Ebpf, kernel: &Kernel, walk: &Walk) -> Result<(), ProgramError> {
     let program: &mut Iter = program(ebpf, walk.program)?.try_into()?;

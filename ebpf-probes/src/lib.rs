@@ -24,6 +24,7 @@
     reason = "what programs write is read as the plain data that their BTF says it is; a test compares the two"
 )]
 
+mod accounting;
 mod attach;
 mod btf;
 mod capability;
@@ -39,6 +40,7 @@ mod observing;
 mod programs;
 mod tcp_flows;
 
+pub use accounting::Accounting;
 pub use attach::Attachment;
 pub use capability::capabilities;
 pub use error::ObserveError;

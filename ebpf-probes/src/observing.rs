@@ -113,6 +113,20 @@ impl Observing {
         self.programs().cost()
     }
 
+    /// Gives up the hook that has cost most of those that can be done without, and names it; none is left where there is none. What is then
+    /// missing is told by [`Self::attachment`].
+    pub fn give_up_one(&mut self) -> Option<&'static str> {
+        self.programs_mut().give_up_one()
+    }
+
+    const fn programs_mut(&mut self) -> &mut Programs {
+        match &mut self.0 {
+            Kind::TcpFlows(flows) => &mut flows.programs,
+            Kind::ConnectLatency(connects) => &mut connects.programs,
+            Kind::Drops(drops) => &mut drops.programs,
+        }
+    }
+
     const fn programs(&self) -> &Programs {
         match &self.0 {
             Kind::TcpFlows(flows) => &flows.programs,

@@ -14,6 +14,9 @@ pub(crate) struct Programs {
     pub(crate) ebpf: Ebpf,
     pub(crate) attachment: Attachment,
     object: Object,
+    hooks: &'static [Hook],
+    /// What programs have cost that are not in the kernel any more.
+    gone: ProgramCost,
     lost: PerCpuArray<MapData, u64>,
     checked: PerCpuArray<MapData, u64>,
 }
@@ -27,6 +30,8 @@ impl Programs {
             checked: PerCpuArray::try_from(take(&mut ebpf, object, "checked")?)?,
             attachment: Attachment::default(),
             object,
+            hooks: &[],
+            gone: ProgramCost { runs: 0, run_ns: 0 },
             ebpf,
         })
     }
@@ -37,9 +42,26 @@ impl Programs {
     }
 
     /// Puts the programs onto their hooks.
-    pub(crate) fn attach(&mut self, kernel: &Kernel, hooks: &[Hook]) -> Result<(), ObserveError> {
+    pub(crate) fn attach(&mut self, kernel: &Kernel, hooks: &'static [Hook]) -> Result<(), ObserveError> {
         self.attachment = attach::attach(&mut self.ebpf, kernel, hooks)?;
+        self.hooks = hooks;
         Ok(())
+    }
+
+    /// Gives up the hook that has cost most of those that can be done without, and names it.
+    pub(crate) fn give_up_one(&mut self) -> Option<&'static str> {
+        let costliest = self
+            .hooks
+            .iter()
+            .filter_map(|hook| Some((hook, hook.without?, self.cost_of(hook)?)))
+            .max_by_key(|(_, _, cost)| cost.run_ns);
+        let (hook, without, cost) = costliest?;
+        attach::detach(&mut self.ebpf, hook);
+        self.gone.runs += cost.runs;
+        self.gone.run_ns += cost.run_ns;
+        let missing = format!("{without}: {} was given up for what it cost", hook.tracepoint);
+        self.attachment.missing.push(missing);
+        Some(hook.tracepoint)
     }
 
     /// What the kernel saw and could not tell.
@@ -54,14 +76,27 @@ impl Programs {
 
     /// What they have cost so far, where the kernel counts it (`kernel.bpf_stats_enabled`).
     pub(crate) fn cost(&self) -> Option<ProgramCost> {
-        let mut cost = ProgramCost { runs: 0, run_ns: 0 };
-        for (_, program) in self.ebpf.programs() {
-            if let Ok(info) = program.info() {
-                cost.runs += info.run_count();
-                cost.run_ns += u64::try_from(info.run_time().as_nanos()).unwrap_or(u64::MAX);
+        let mut cost = self.gone;
+        for (name, _) in self.ebpf.programs() {
+            if let Some(one) = self.cost_of_program(name) {
+                cost.runs += one.runs;
+                cost.run_ns += one.run_ns;
             }
         }
         (cost.runs > 0).then_some(cost)
+    }
+
+    /// What the program on a hook has cost; none where there is none.
+    fn cost_of(&self, hook: &Hook) -> Option<ProgramCost> {
+        [hook.typed, hook.plain].into_iter().find_map(|name| self.cost_of_program(name))
+    }
+
+    fn cost_of_program(&self, name: &str) -> Option<ProgramCost> {
+        let info = self.ebpf.program(name)?.info().ok()?;
+        Some(ProgramCost {
+            runs: info.run_count(),
+            run_ns: u64::try_from(info.run_time().as_nanos()).unwrap_or(u64::MAX),
+        })
     }
 }
 

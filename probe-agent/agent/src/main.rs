@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use agent_probes::net::icmp::IcmpSockets;
 use clap::Parser;
+use ebpf_probes::Accounting;
 use probe_agent::cli::{self, Cli, Command};
 use probe_agent::exit::Failure;
 use probe_agent::host::privilege;
@@ -14,6 +15,8 @@ fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
     let is_service = matches!(command, Command::Run { .. } | Command::Observe { .. });
     start_logs(if is_service { "info" } else { "warn" });
+    // Only root may let the kernel count what programs cost; who may not relies on the host to do it for everybody.
+    let _accounting = matches!(command, Command::Observe { .. }).then(Accounting::begin);
     // What needs privilege is opened here, and privilege given up before there is a second thread.
     let (sockets, given_up) = match &command {
         Command::Observe { .. } => (None, privilege::keep_observing()),

@@ -4,12 +4,13 @@
 //! programs and to read with them, and gives up every other. Each conversation is about one observation, whose programs go away with it.
 
 mod conversation;
+mod governor;
 mod watch;
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use ebpf_probes::{Kernel, capabilities};
 use nix::unistd::geteuid;
@@ -18,6 +19,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+use governor::Governor;
 
 use crate::config::ObserveSettings;
 
@@ -43,6 +46,7 @@ struct Observer {
     capabilities: Vec<ObservationCapability>,
     settings: ObserveSettings,
     room: Semaphore,
+    governor: Arc<Mutex<Governor>>,
 }
 
 /// The observer's socket, on which nobody is heard yet.
@@ -70,6 +74,7 @@ pub async fn open(settings: ObserveSettings) -> Result<Ready, ObserverError> {
     Ok(Ready {
         observer: Arc::new(Observer {
             capabilities,
+            governor: Arc::new(Mutex::new(Governor::new(settings.max_cpu_percent))),
             settings,
             room: Semaphore::new(OBSERVATIONS),
         }),

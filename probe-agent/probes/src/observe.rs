@@ -8,7 +8,7 @@ use std::time::Duration;
 use shared_protocol::event::{ObserveEvent, ObserveWindow, ProbeEvent};
 use shared_protocol::fault::{ErrorCode, Fault, Status};
 use shared_protocol::frame::CapabilityLevel;
-use shared_protocol::report::{Findings, ObserveFindings, Report, SelfCheck};
+use shared_protocol::report::{Findings, ObserveFindings, OverBudget, Report, SelfCheck};
 use shared_protocol::spec::{ObserveSpec, ProbeSpec};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -126,6 +126,7 @@ impl Run<'_> {
             lost: last.lost,
             masked: Vec::new(),
             cost: None,
+            over_budget: None,
             seen: last.seen,
         })
     }
@@ -150,12 +151,28 @@ fn judge(findings: &ObserveFindings) -> Verdict {
             format!("the kernel saw {} things for which there was no room; they are in no number", findings.lost),
         );
     }
+    if let Some(over) = &findings.over_budget {
+        return degraded(ErrorCode::Resource, eased(over, findings.observed_us));
+    }
     match findings.level {
         CapabilityLevel::Full => Verdict::ok(),
         CapabilityLevel::Degraded | CapabilityLevel::Unavailable => {
             degraded(ErrorCode::PermissionMissing, format!("not seen: {}", findings.missing.join("; ")))
         }
     }
+}
+
+/// What became of an observation that cost its host too much.
+fn eased(over: &OverBudget, observed_us: u64) -> String {
+    let became = if over.ended {
+        format!("it ended after {}.{} s", observed_us / 1_000_000, observed_us / 100_000 % 10)
+    } else {
+        format!("it went on without {}", over.given_up.join(", "))
+    };
+    format!(
+        "its programs took {} of a CPU, all observations {}, and the owner allows {} (observe.max_cpu_percent): {became}",
+        over.share, over.together, over.budget
+    )
 }
 
 fn refused(code: ErrorCode, message: String) -> Stop {
@@ -181,7 +198,7 @@ const STOP_TIME: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
-    use shared_protocol::report::{FlowsSeen, Seen};
+    use shared_protocol::report::{CpuShare, FlowsSeen, Seen};
 
     use super::*;
 
@@ -195,6 +212,7 @@ mod tests {
             lost: 0,
             masked: Vec::new(),
             cost: None,
+            over_budget: None,
             seen: Seen::TcpFlows(FlowsSeen::default()),
         }
     }
@@ -216,5 +234,30 @@ mod tests {
             ..findings()
         };
         assert_eq!(judge(&partial).status, Status::Degraded);
+    }
+
+    #[test]
+    fn what_cost_too_much_says_how_much_and_what_became_of_it() {
+        let mut over = OverBudget {
+            budget: CpuShare::from_millionths(10_000),
+            share: CpuShare::from_millionths(32_000),
+            together: CpuShare::from_millionths(40_000),
+            given_up: vec!["tcp_probe".to_owned()],
+            ended: false,
+        };
+        let message = |over: &OverBudget| {
+            let verdict = judge(&ObserveFindings {
+                over_budget: Some(over.clone()),
+                level: CapabilityLevel::Degraded,
+                observed_us: 4_050_000,
+                ..findings()
+            });
+            assert_eq!((verdict.status, verdict.fault), (Status::Degraded, Fault::Agent));
+            verdict.error.unwrap().message
+        };
+        let took = "its programs took 3.2 % of a CPU, all observations 4 %, and the owner allows 1 % (observe.max_cpu_percent)";
+        assert_eq!(message(&over), format!("{took}: it went on without tcp_probe"));
+        over.ended = true;
+        assert_eq!(message(&over), format!("{took}: it ended after 4.0 s"));
     }
 }

@@ -55,6 +55,14 @@ impl ObserveView {
         let (columns, rows) = shown(seen);
         let missing = self.missing.iter().map(|missing| Line::warning(format!("not seen: {missing}")));
         let lost = (lost > 0).then(|| Line::warning(format!("there was no room for {lost} things that the kernel saw; they are in no number")));
+        let over = self.found.iter().filter_map(|found| found.over_budget.as_ref()).map(|over| {
+            let became = if over.ended {
+                "it ended early".to_owned()
+            } else {
+                format!("without {}", over.given_up.join(", "))
+            };
+            Line::warning(format!("took {} of a CPU, {} are allowed: {became}", over.share, over.budget))
+        });
         let masked = self.found.iter().flat_map(|found| &found.masked);
         let masked = masked.map(|masked| Line::plain(format!("the owner hides: {}", word(masked))));
         [heading, summary(seen)]
@@ -63,6 +71,7 @@ impl ObserveView {
             .map(Line::plain)
             .chain(missing)
             .chain(lost)
+            .chain(over)
             .chain(masked)
             .collect()
     }
@@ -206,6 +215,7 @@ mod tests {
         curl/7   192.0.2.1:50000  198.51.100.0:443  closed    10        20  0.300 ms            1
         not seen: numbers of a connection between two changes of its state: tcp_probe does not attach
         there was no room for 3 things that the kernel saw; they are in no number
+        took 1.6 % of a CPU, 1 % are allowed: without tcp_probe
         the owner hides: addresses
         ");
     }

@@ -4,10 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::frame::CapabilityLevel;
 
+mod budget;
 mod connects;
 mod drops;
 mod flows;
 
+pub use budget::{CpuShare, OverBudget};
 pub use connects::{ConnectLatencies, ConnectTotals, Connects, ConnectsSeen};
 pub use drops::{DroppedPackets, DropsSeen};
 pub use flows::{FlowTotals, FlowsSeen, TcpFlow, TcpState};
@@ -34,6 +36,9 @@ pub struct ObserveFindings {
     /// What the programs cost the host, where the kernel counts it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<ProgramCost>,
+    /// What was given up because the programs took more of a CPU than the owner allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over_budget: Option<OverBudget>,
     /// What was seen.
     pub seen: Seen,
 }

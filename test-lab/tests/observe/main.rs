@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod asked;
 #[cfg(test)]
+mod budget;
+#[cfg(test)]
 mod counted;
 #[cfg(test)]
 mod flows;

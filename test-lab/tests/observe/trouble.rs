@@ -18,7 +18,7 @@ use tokio::net::UnixStream;
 use crate::asked::Asked;
 
 /// The programs and maps that a process holds in the kernel, by their numbers there.
-fn held(process: u32) -> Vec<(&'static str, String)> {
+pub(crate) fn held(process: u32) -> Vec<(&'static str, String)> {
     let mut held = Vec::new();
     for file in std::fs::read_dir(format!("/proc/{process}/fdinfo")).unwrap() {
         let text = std::fs::read_to_string(file.unwrap().path()).unwrap_or_default();

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use shared_protocol::end::RefuseReason;
-use shared_protocol::report::Masked;
+use shared_protocol::report::{CpuShare, Masked};
 use shared_protocol::spec::{Observation, ObserveSpec};
 
 use crate::policy::Refused;
@@ -18,6 +19,9 @@ pub struct ObserveSettings {
     pub allow: BTreeSet<Observation>,
     /// Longest observation, seconds.
     pub max_duration_s: u32,
+    /// What the programs of all observations together may take, percent of one CPU.
+    #[serde(deserialize_with = "percent_of_a_cpu")]
+    pub max_cpu_percent: CpuShare,
     /// What is hidden from whoever asks.
     pub mask: Vec<Masked>,
     /// The observer's socket.
@@ -31,6 +35,7 @@ impl Default for ObserveSettings {
         Self {
             allow: Observation::ALL.into(),
             max_duration_s: 300,
+            max_cpu_percent: CpuShare::from_millionths(10_000),
             mask: Vec::new(),
             socket: SOCKET.into(),
             btf: None,
@@ -63,6 +68,24 @@ impl ObserveSettings {
     }
 }
 
+fn percent_of_a_cpu<'de, D: Deserializer<'de>>(deserializer: D) -> Result<CpuShare, D::Error> {
+    let percent = f64::deserialize(deserializer)?;
+    if !(LEAST_PERCENT..=MOST_PERCENT).contains(&percent) {
+        return Err(D::Error::custom(format!("must be {LEAST_PERCENT} to {MOST_PERCENT} percent of one CPU")));
+    }
+    #[expect(
+        clippy::as_conversions,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the bounds leave a small number above nothing"
+    )]
+    let millionths = (percent * 10_000.0).round() as u64;
+    Ok(CpuShare::from_millionths(millionths))
+}
+
+/// Bounds of `max_cpu_percent`; a host may have many CPUs.
+const LEAST_PERCENT: f64 = 0.001;
+const MOST_PERCENT: f64 = 10_000.0;
 /// Where the observer's unit puts its socket.
 const SOCKET: &str = "/run/probe-agent-observe/observe.sock";
 
@@ -91,6 +114,19 @@ mod tests {
     }
 
     #[test]
+    fn the_share_of_a_cpu_is_one_percent_unless_the_owner_says_otherwise() {
+        for (text, millionths) in [
+            ("", 10_000),
+            ("max_cpu_percent = 2", 20_000),
+            ("max_cpu_percent = 0.001", 10),
+            ("max_cpu_percent = 1e4", 100_000_000),
+        ] {
+            let settings: ObserveSettings = toml::from_str(text).unwrap();
+            assert_eq!(settings.max_cpu_percent, CpuShare::from_millionths(millionths), "{text}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_meant_is_refused() {
         for text in [
             "allow = [\"everything\"]",
@@ -98,6 +134,12 @@ mod tests {
             "mask = [\"payload\"]",
             "max_duration = 5",
             "max_duration_s = -1",
+            "max_cpu_percent = 0",
+            "max_cpu_percent = -1.0",
+            "max_cpu_percent = nan",
+            "max_cpu_percent = inf",
+            "max_cpu_percent = 10000.1",
+            "max_cpu_percent = \"1\"",
         ] {
             assert!(toml::from_str::<ObserveSettings>(text).is_err(), "{text}");
         }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::Observer;
-use super::watch::Watch;
+use super::watch::{Going, Watch};
 
 /// Holds it to its end.
 pub(super) async fn hold(mut stream: UnixStream, observer: Arc<Observer>, stop: CancellationToken) {
@@ -53,7 +53,7 @@ async fn observe(
         return refuse(stream, ErrorCode::Resource, "as many observations run on this host as may at the same time").await;
     };
     // Read each time: kept, it would be most of what this process needs.
-    let started = Kernel::read(observer.settings.btf.as_deref()).and_then(|kernel| Watch::start(&kernel, spec, check_port, &observer.settings.mask));
+    let started = Kernel::read(observer.settings.btf.as_deref()).and_then(|kernel| Watch::start(&kernel, spec, check_port, observer));
     let mut watch = match started {
         Ok(watch) => watch,
         Err(error) => return refuse(stream, ErrorCode::PermissionMissing, &format!("{error} ({})", error.remedy())).await,
@@ -91,7 +91,12 @@ async fn drive(stream: &mut UnixStream, inbox: &mut Inbox, watch: &mut Watch, sp
                 Ok(window) => tell(stream, &Told::Window(window)).await?,
                 Err(error) => return Ok(broken(&error)),
             },
-            _ = looks.tick() => watch.gather(),
+            _ = looks.tick() => {
+                watch.gather();
+                if watch.govern() == Going::TooDear {
+                    break;
+                }
+            }
         }
     }
     Ok(watch.end().unwrap_or_else(|error| broken(&error)))

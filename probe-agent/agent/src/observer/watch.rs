@@ -1,12 +1,16 @@
 //! One observation from its start to its findings.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use agent_probes::observe::message::Told;
 use ebpf_probes::{Ask, Kernel, ObserveError, Observing};
 use shared_protocol::event::ObserveWindow;
-use shared_protocol::report::{Masked, ObserveFindings};
+use shared_protocol::report::{Masked, ObserveFindings, OverBudget};
 use shared_protocol::spec::ObserveSpec;
 use shared_protocol::time::MonotonicMicros;
 
+use super::Observer;
+use super::governor::Governor;
 use crate::clock;
 
 /// An observation under way.
@@ -15,11 +19,34 @@ pub(super) struct Watch {
     began: MonotonicMicros,
     windows: u32,
     masked: Vec<Masked>,
+    governed: Governed,
+    over_budget: Option<OverBudget>,
+}
+
+/// Whether an observation can go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Going {
+    On,
+    /// It costs more than the owner allows, and nothing is left to give up.
+    TooDear,
+}
+
+/// Its place with the governor, which it leaves however it ends.
+struct Governed {
+    governor: Arc<Mutex<Governor>>,
+    number: u64,
+}
+
+impl Drop for Governed {
+    fn drop(&mut self) {
+        self.governor.lock().unwrap_or_else(PoisonError::into_inner).end(self.number);
+    }
 }
 
 impl Watch {
     /// Puts the programs into the kernel.
-    pub(super) fn start(kernel: &Kernel, spec: &ObserveSpec, check_port: u16, masked: &[Masked]) -> Result<Self, ObserveError> {
+    pub(super) fn start(kernel: &Kernel, spec: &ObserveSpec, check_port: u16, observer: &Observer) -> Result<Self, ObserveError> {
+        let masked = &observer.settings.mask;
         let ask = Ask {
             observation: spec.observation,
             top: usize::try_from(spec.top).unwrap_or(1),
@@ -32,7 +59,12 @@ impl Watch {
             observing: Observing::start(kernel, &ask)?,
             began: clock::monotonic(),
             windows: 0,
-            masked: masked.to_vec(),
+            masked: masked.clone(),
+            governed: Governed {
+                governor: Arc::clone(&observer.governor),
+                number: observer.governor.lock().unwrap_or_else(PoisonError::into_inner).begin(),
+            },
+            over_budget: None,
         })
     }
 
@@ -47,6 +79,34 @@ impl Watch {
     /// Takes in what waits in rings.
     pub(super) fn gather(&mut self) {
         self.observing.gather();
+    }
+
+    /// Keeps within the owner's share of a CPU, as far as this host counts what programs cost: what costs too much gives up one hook after the
+    /// other, and then everything.
+    pub(super) fn govern(&mut self) -> Going {
+        let now = clock::monotonic();
+        let mut governor = self.governed.governor.lock().unwrap_or_else(PoisonError::into_inner);
+        if !governor.is_due(self.governed.number, now) {
+            return Going::On;
+        }
+        let Some(cost) = self.observing.cost() else { return Going::On };
+        let Some(over) = governor.handle_cost(self.governed.number, now, cost.run_ns) else {
+            return Going::On;
+        };
+        let budget = governor.budget();
+        drop(governor);
+        let mut given_up = self.over_budget.take().map_or_else(Vec::new, |before| before.given_up);
+        let next = self.observing.give_up_one();
+        given_up.extend(next.map(str::to_owned));
+        tracing::warn!(share = %over.share, together = %over.together, %budget, gives_up = next, "an observation costs more than the owner allows");
+        self.over_budget = Some(OverBudget {
+            budget,
+            share: over.share,
+            together: over.together,
+            given_up,
+            ended: next.is_none(),
+        });
+        if next.is_some() { Going::On } else { Going::TooDear }
     }
 
     /// An interval is over.
@@ -75,6 +135,7 @@ impl Watch {
             lost: self.observing.lost()?,
             masked: self.masked.clone(),
             cost: self.observing.cost(),
+            over_budget: self.over_budget.clone(),
             seen,
         })))
     }
