@@ -5,7 +5,7 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 
-    use ebpf_probes::{Ask, Hooks, Kernel, Observing, capabilities};
+    use ebpf_probes::{Accounting, Ask, Hooks, Kernel, Observing, capabilities};
     use rustix::process::Uid;
     use rustix::system::uname;
     use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_keep_capabilities, set_thread_res_uid};
@@ -114,6 +114,28 @@ mod tests {
         let (seen, lost) = (flows(&mut observing), observing.lost().unwrap());
         assert!(lost > 0);
         assert_eq!(seen.totals.flows + lost, 2 * rounds);
+    }
+
+    #[test]
+    fn what_can_be_done_without_is_given_up_costliest_first_and_what_it_cost_still_counts() {
+        let _counted = Accounting::begin().unwrap();
+        let kernel = Kernel::read(None).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut observing = Observing::start(&kernel, &ask(listener.local_addr().unwrap().port())).unwrap();
+        assert!(observing.attachment().missing.is_empty());
+        exchange(&listener, 30_000);
+        let before = observing.cost().unwrap();
+        assert!(before.runs > 0 && before.run_ns > 0);
+        assert_eq!(observing.give_up_one(), Some("tcp_probe"));
+        let after = observing.cost().unwrap();
+        assert!(after.runs >= before.runs && after.run_ns >= before.run_ns, "{before:?} {after:?}");
+        assert_eq!((observing.give_up_one(), observing.give_up_one()), (Some("tcp_retransmit_skb"), None));
+        assert_eq!(observing.attachment().level(), CapabilityLevel::Degraded);
+        assert_eq!(observing.attachment().missing.len(), 2);
+        exchange(&listener, 500);
+        let seen = flows(&mut observing);
+        assert_eq!((seen.totals.closed, seen.totals.sent_bytes), (4, 30_500), "what is left sees the rest");
+        assert!(observing.cost().unwrap().runs > after.runs);
     }
 
     #[test]
