@@ -55,8 +55,10 @@ async fn before_session(edge: &Arc<Edge>, stream: TcpStream, peer: SocketAddr) -
 }
 
 /// Waits for its turn, then makes the handshake. A peer that takes its time has its turn for a moment only, so that it costs the others nothing.
+///
+/// One whose turn does not come in time is given up before it costs anything: its peer would hardly wait for the rest.
 async fn handshake(edge: &Edge, stream: TcpStream) -> Result<io::Result<TlsStream<TcpStream>>, Elapsed> {
-    let turn = edge.turns.acquire().await;
+    let turn = tokio::time::timeout(TURN_WAIT, edge.turns.acquire()).await?;
     let mut handshake = pin!(edge.acceptor.accept(stream));
     tokio::time::timeout(TLS_TIMEOUT, async {
         let in_its_turn = tokio::time::timeout(TURN, &mut handshake).await;
@@ -69,6 +71,8 @@ async fn handshake(edge: &Edge, stream: TcpStream) -> Result<io::Result<TlsStrea
     .await
 }
 
+/// Longest wait for a turn: agents give their whole dial fifteen seconds.
+const TURN_WAIT: Duration = Duration::from_secs(10);
 /// How long a handshake keeps its turn: its first answer takes less than a millisecond of processor time.
 const TURN: Duration = Duration::from_millis(20);
 /// Longest time from its turn to the end of the TLS handshake.

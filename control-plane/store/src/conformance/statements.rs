@@ -66,6 +66,49 @@ async fn every_statement_can_be_prepared_on_postgres() {
     prepare_all::<OnPostgres>().await;
 }
 
+/// Instants are bound, so however far the database's clock is from the control plane's, nothing is decided by it.
+#[test]
+fn dbf_11_no_statement_and_no_column_asks_the_clock_of_the_database() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    let migrations: Vec<String> = ["sqlite", "postgres"]
+        .iter()
+        .flat_map(|kind| std::fs::read_dir(folder.join(kind)).unwrap())
+        .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap())
+        .collect();
+    assert!(migrations.len() >= 14, "{}", migrations.len());
+    let texts = statements().into_iter().chain(migrations.iter().map(String::as_str));
+    for text in texts {
+        let clocks: Vec<&str> = CLOCKS.into_iter().filter(|clock| asks(text, clock)).collect();
+        assert!(clocks.is_empty(), "{clocks:?}\n{text}");
+    }
+    assert!(asks("SELECT Now() - x", "now(") && asks("DEFAULT current_timestamp", "current_timestamp"));
+}
+
+/// Whether a text calls a clock by this name, outside its comments.
+fn asks(text: &str, clock: &str) -> bool {
+    let code: Vec<&str> = text.lines().filter_map(|line| line.split("--").next()).collect();
+    code.join(" ").to_lowercase().contains(clock)
+}
+
+/// The clocks of both databases.
+const CLOCKS: [&str; 15] = [
+    "now(",
+    "current_timestamp",
+    "current_time",
+    "current_date",
+    "localtime",
+    "clock_timestamp",
+    "statement_timestamp",
+    "transaction_timestamp",
+    "timeofday",
+    "strftime",
+    "julianday",
+    "unixepoch",
+    "datetime(",
+    "timediff",
+    "'now'",
+];
+
 #[tokio::test]
 async fn api_02_every_way_to_list_reports_walks_an_index_in_order() {
     let world = World::<OnSqlite>::new().await;

@@ -1,4 +1,6 @@
-//! How long to wait before dialling again: full jitter under a doubling ceiling, which only a session that proved stable lowers.
+//! How long to wait before dialling again: between half of a doubling ceiling and the whole, which only a session that proved stable lowers.
+//!
+//! Half is never skipped: an agent that drew short waits by chance would climb to a high ceiling within a short outage, and be the last back.
 
 use std::time::Duration;
 
@@ -70,7 +72,7 @@ impl Backoff {
         let share = share.clamp(0.0, 1.0);
         match disposition {
             Disposition::Fatal => Next::Stop,
-            Disposition::Backoff => Next::Wait(self.ceiling().mul_f64(share)),
+            Disposition::Backoff => Next::Wait(self.ceiling().mul_f64(f64::midpoint(share, 1.0))),
             Disposition::After { earliest, latest } => Next::Wait(earliest + latest.saturating_sub(earliest).mul_f64(share)),
         }
     }
@@ -103,12 +105,39 @@ mod tests {
     }
 
     #[test]
-    fn the_delay_is_drawn_from_zero_to_a_doubling_ceiling() {
+    fn the_delay_is_drawn_from_half_of_a_doubling_ceiling_to_the_whole() {
         let mut backoff = Backoff::new(BackoffSettings::default());
         let ceilings: Vec<_> = (0..9).map(|_| backoff.next(Disposition::Backoff, 1.0, at(0))).collect();
         let seconds = [1, 2, 4, 8, 16, 32, 60, 60, 60].map(|seconds| Next::Wait(Duration::from_secs(seconds)));
         assert_eq!(ceilings, seconds);
-        assert_eq!(backoff.next(Disposition::Backoff, 0.0, at(0)), Next::Wait(Duration::ZERO));
+        assert_eq!(backoff.next(Disposition::Backoff, 0.0, at(0)), Next::Wait(Duration::from_secs(30)));
+    }
+
+    /// How long after an outage the last of 10,000 agents dials, and how often the busiest of them dialled.
+    fn last_dial_after(outage: Duration) -> (Duration, u32) {
+        let mut last = (Duration::ZERO, 0);
+        for agent in 0..10_000 {
+            let mut random = StdRng::seed_from_u64(agent);
+            let mut backoff = Backoff::new(BackoffSettings::default());
+            let (mut now, mut dials) = (Duration::ZERO, 0);
+            while now < outage {
+                let Next::Wait(delay) = backoff.next(Disposition::Backoff, random.random(), at(0)) else {
+                    panic!("the agent stopped")
+                };
+                now += delay;
+                dials += 1;
+            }
+            last = (last.0.max(now.saturating_sub(outage)), last.1.max(dials));
+        }
+        last
+    }
+
+    #[test]
+    fn net_12_after_an_outage_of_any_length_everybody_dials_soon_and_nobody_often() {
+        let (last, dials) = last_dial_after(Duration::from_secs(5));
+        assert!(last <= Duration::from_secs(8) && dials <= 4, "{last:?}, {dials} dials");
+        let (last, dials) = last_dial_after(Duration::from_mins(1));
+        assert!(last <= Duration::from_mins(1) && dials <= 7, "{last:?}, {dials} dials");
     }
 
     #[test]
