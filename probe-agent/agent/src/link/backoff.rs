@@ -1,6 +1,7 @@
-//! How long to wait before dialling again: between half of a doubling ceiling and the whole, which only a session that proved stable lowers.
+//! How long to wait before dialling again: full jitter under a doubling ceiling, which only a session that proved stable lowers.
 //!
-//! Half is never skipped: an agent that drew short waits by chance would climb to a high ceiling within a short outage, and be the last back.
+//! The ceiling doubles once it has been lived through, not with each attempt: an agent that drew short waits by chance would else climb to a high
+//! ceiling within a short outage, and be the last back.
 
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ impl Default for BackoffSettings {
 pub struct Backoff {
     settings: BackoffSettings,
     ceilings: ExponentialBackoff,
+    /// The ceiling in force, and when the first attempt under any failed.
+    climbing: Option<(Duration, MonotonicMicros)>,
     welcomed_at: Option<MonotonicMicros>,
 }
 
@@ -54,6 +57,7 @@ impl Backoff {
         Self {
             settings,
             ceilings: ceilings(settings),
+            climbing: None,
             welcomed_at: None,
         }
     }
@@ -68,16 +72,27 @@ impl Backoff {
         let stable_after = Duration::from_millis(u64::from(self.settings.stable_after_ms));
         if self.welcomed_at.take().is_some_and(|at| now.since(at) >= stable_after) {
             self.ceilings = ceilings(self.settings);
+            self.climbing = None;
         }
         let share = share.clamp(0.0, 1.0);
         match disposition {
             Disposition::Fatal => Next::Stop,
-            Disposition::Backoff => Next::Wait(self.ceiling().mul_f64(f64::midpoint(share, 1.0))),
+            Disposition::Backoff => Next::Wait(self.ceiling(now).mul_f64(share)),
             Disposition::After { earliest, latest } => Next::Wait(earliest + latest.saturating_sub(earliest).mul_f64(share)),
         }
     }
 
-    fn ceiling(&mut self) -> Duration {
+    fn ceiling(&mut self, now: MonotonicMicros) -> Duration {
+        let (ceiling, since) = match self.climbing {
+            Some((ceiling, since)) if now.since(since) < ceiling => (ceiling, since),
+            Some((_, since)) => (self.next_ceiling(), since),
+            None => (self.next_ceiling(), now),
+        };
+        self.climbing = Some((ceiling, since));
+        ceiling
+    }
+
+    fn next_ceiling(&mut self) -> Duration {
         let cap = Duration::from_millis(u64::from(self.settings.backoff_cap_ms));
         self.ceilings.next().unwrap_or(cap).min(cap)
     }
@@ -104,40 +119,56 @@ mod tests {
         MonotonicMicros::from_micros(milliseconds * 1_000)
     }
 
-    #[test]
-    fn the_delay_is_drawn_from_half_of_a_doubling_ceiling_to_the_whole() {
-        let mut backoff = Backoff::new(BackoffSettings::default());
-        let ceilings: Vec<_> = (0..9).map(|_| backoff.next(Disposition::Backoff, 1.0, at(0))).collect();
-        let seconds = [1, 2, 4, 8, 16, 32, 60, 60, 60].map(|seconds| Next::Wait(Duration::from_secs(seconds)));
-        assert_eq!(ceilings, seconds);
-        assert_eq!(backoff.next(Disposition::Backoff, 0.0, at(0)), Next::Wait(Duration::from_secs(30)));
+    /// Waits as long as it is told each time, drawing the longest there is.
+    fn longest_waits(backoff: &mut Backoff, count: usize) -> Vec<Duration> {
+        let mut now = MonotonicMicros::default();
+        let waits = (0..count).map(|_| match backoff.next(Disposition::Backoff, 1.0, now) {
+            Next::Wait(delay) => {
+                now = now.plus(delay);
+                delay
+            }
+            Next::Stop => panic!("the agent stopped"),
+        });
+        waits.collect()
     }
 
-    /// How long after an outage the last of 10,000 agents dials, and how often the busiest of them dialled.
+    #[test]
+    fn the_delay_is_drawn_from_zero_to_a_ceiling_that_doubles_once_it_was_lived_through() {
+        let mut backoff = Backoff::new(BackoffSettings::default());
+        assert_eq!(longest_waits(&mut backoff, 9), [1, 2, 4, 8, 16, 32, 60, 60, 60].map(Duration::from_secs));
+        assert_eq!(backoff.next(Disposition::Backoff, 0.0, at(300_000)), Next::Wait(Duration::ZERO));
+        let mut lucky = Backoff::new(BackoffSettings::default());
+        for tenth in 0..10 {
+            assert_eq!(lucky.next(Disposition::Backoff, 0.1, at(tenth * 100)), Next::Wait(Duration::from_millis(100)));
+        }
+        assert_eq!(lucky.next(Disposition::Backoff, 1.0, at(1_000)), Next::Wait(Duration::from_secs(2)));
+    }
+
+    /// How long after an outage the last of 10,000 agents dials, and how often they dialled on average.
     fn last_dial_after(outage: Duration) -> (Duration, u32) {
-        let mut last = (Duration::ZERO, 0);
+        let (mut last, mut dials) = (Duration::ZERO, 0);
         for agent in 0..10_000 {
             let mut random = StdRng::seed_from_u64(agent);
             let mut backoff = Backoff::new(BackoffSettings::default());
-            let (mut now, mut dials) = (Duration::ZERO, 0);
-            while now < outage {
-                let Next::Wait(delay) = backoff.next(Disposition::Backoff, random.random(), at(0)) else {
+            let mut passed = Duration::ZERO;
+            while passed < outage {
+                let Next::Wait(delay) = backoff.next(Disposition::Backoff, random.random(), MonotonicMicros::default().plus(passed)) else {
                     panic!("the agent stopped")
                 };
-                now += delay;
+                passed += delay;
                 dials += 1;
             }
-            last = (last.0.max(now.saturating_sub(outage)), last.1.max(dials));
+            last = last.max(passed.saturating_sub(outage));
         }
-        last
+        (last, dials / 10_000)
     }
 
     #[test]
     fn net_12_after_an_outage_of_any_length_everybody_dials_soon_and_nobody_often() {
-        let (last, dials) = last_dial_after(Duration::from_secs(5));
-        assert!(last <= Duration::from_secs(8) && dials <= 4, "{last:?}, {dials} dials");
+        let (last, dials) = last_dial_after(Duration::from_secs(3));
+        assert!(last <= Duration::from_secs(4) && dials <= 4, "{last:?}, {dials} dials");
         let (last, dials) = last_dial_after(Duration::from_mins(1));
-        assert!(last <= Duration::from_mins(1) && dials <= 7, "{last:?}, {dials} dials");
+        assert!(last <= Duration::from_mins(1) && dials <= 12, "{last:?}, {dials} dials");
     }
 
     #[test]
@@ -163,15 +194,13 @@ mod tests {
     #[test]
     fn only_a_session_that_lasted_brings_the_first_ceiling_back() {
         let mut backoff = Backoff::new(BackoffSettings::default());
-        for _ in 0..10 {
-            backoff.next(Disposition::Backoff, 1.0, at(0));
-        }
-        backoff.welcomed(at(0));
-        assert_eq!(backoff.next(Disposition::Backoff, 1.0, at(29_999)), Next::Wait(Duration::from_mins(1)));
+        longest_waits(&mut backoff, 10);
+        backoff.welcomed(at(400_000));
+        assert_eq!(backoff.next(Disposition::Backoff, 1.0, at(429_999)), Next::Wait(Duration::from_mins(1)));
         // The time of an earlier session is not counted for a later attempt that was never welcomed.
-        assert_eq!(backoff.next(Disposition::Backoff, 1.0, at(90_000)), Next::Wait(Duration::from_mins(1)));
-        backoff.welcomed(at(100_000));
-        assert_eq!(backoff.next(Disposition::Backoff, 1.0, at(130_000)), Next::Wait(Duration::from_secs(1)));
+        assert_eq!(backoff.next(Disposition::Backoff, 1.0, at(490_000)), Next::Wait(Duration::from_mins(1)));
+        backoff.welcomed(at(500_000));
+        assert_eq!(backoff.next(Disposition::Backoff, 1.0, at(530_000)), Next::Wait(Duration::from_secs(1)));
     }
 
     #[test]
