@@ -22,6 +22,9 @@ enum { BPF_RB_NO_WAKEUP = 1 };
 /* Whether the running kernel has a type: a constant by the time it looks at the program, so that what needs it is no part of it elsewhere. */
 #define KERNEL_HAS(type) __builtin_preserve_type_info(*(type *)0, 0)
 
+/* The same of a field. */
+#define KERNEL_HAS_FIELD(field) __builtin_preserve_field_info(field, 2)
+
 static void *(*bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
 static long (*bpf_map_update_elem)(void *map, const void *key, const void *value, __u64 flags) = (void *)2;
 static long (*bpf_map_delete_elem)(void *map, const void *key) = (void *)3;

@@ -3,9 +3,9 @@
 #include "bpf.h"
 #include "check.h"
 #include "endpoint.h"
+#include "slots.h"
 
 enum { TCP_ESTABLISHED = 1, TCP_SYN_SENT = 2, IPPROTO_TCP = 6 };
-enum { SLOTS = 28 };
 
 struct attempt {
 	__u64 began_ns;
@@ -29,7 +29,6 @@ struct connects {
 	__u64 max_ns;
 	__u32 pid;
 	__s32 error;
-	/* How many took from two to the power of the place to twice that, microseconds. */
 	__u32 slots[SLOTS];
 };
 
@@ -46,15 +45,6 @@ struct {
 	__type(key, struct whither);
 	__type(value, struct connects);
 } ended SEC(".maps");
-
-static __always_inline __u32 slot_of(__u64 us)
-{
-	__u32 slot = 0;
-	for (int bit = 1; bit < SLOTS; bit++)
-		if (us >> bit)
-			slot = bit;
-	return slot;
-}
 
 static __always_inline void begin(struct sock *sk)
 {

@@ -38,6 +38,16 @@ struct sock {
 	int sk_err;
 };
 
+struct task_struct {
+	int pid;
+	unsigned int __state;
+};
+
+/* The same before 5.14, where its state had another name. */
+struct task_struct___before_5_14 {
+	long state;
+};
+
 /* Since 5.17, as the last argument of kfree_skb. */
 enum skb_drop_reason { SKB_NOT_DROPPED_YET = 0 };
 

@@ -2,7 +2,7 @@
 
 use aya::Pod;
 use aya::maps::{HashMap, MapData};
-use shared_protocol::report::{ConnectLatencies, ConnectTotals, Connects, ConnectsSeen, Masked};
+use shared_protocol::report::{ConnectTotals, Connects, ConnectsSeen, Masked};
 
 use crate::attach::Hook;
 use crate::endpoint::{Endpoints, Filter, command};
@@ -11,6 +11,7 @@ use crate::kernel::Kernel;
 use crate::object;
 use crate::observing::Ask;
 use crate::programs::Programs;
+use crate::slots::{self, SLOTS};
 
 /// Connecting being observed.
 pub(crate) struct ConnectLatency {
@@ -92,7 +93,6 @@ fn told(whither: &Whither, connects: &RawConnects, masked: &[Masked]) -> Connect
         family: whither.family,
         ..Endpoints::default()
     };
-    let last = connects.slots.iter().rposition(|count| *count > 0).map_or(0, |last| last + 1);
     Connects {
         remote: ends.remote(masked),
         command: (!masked.contains(&Masked::Commands)).then(|| command(&whither.command)),
@@ -100,11 +100,7 @@ fn told(whither: &Whither, connects: &RawConnects, masked: &[Masked]) -> Connect
         established: connects.established,
         failed: connects.failed,
         errno: (connects.error > 0).then_some(connects.error),
-        latencies: (connects.established > 0).then(|| ConnectLatencies {
-            avg_us: connects.total_ns / connects.established / 1_000,
-            max_us: connects.max_ns / 1_000,
-            slots: connects.slots.iter().take(last).copied().collect(),
-        }),
+        latencies: slots::told(&connects.slots.map(u64::from), connects.total_ns, connects.max_ns),
     }
 }
 
@@ -115,8 +111,6 @@ const HOOKS: [Hook; 1] = [Hook {
     without: None,
 }];
 
-/// `SLOTS` of the program.
-const SLOTS: usize = 28;
 /// Entries of the map `ended`.
 const ENTRIES: usize = 2_048;
 

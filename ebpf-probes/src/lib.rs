@@ -38,6 +38,8 @@ mod layout;
 mod object;
 mod observing;
 mod programs;
+mod runqlat;
+mod slots;
 mod tcp_flows;
 
 pub use accounting::Accounting;

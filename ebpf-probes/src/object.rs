@@ -39,6 +39,10 @@ pub(crate) const DROPS: Object = Object {
     name: "drops",
     bytes: aya::include_bytes_aligned!("../programs/drops.bpf.o"),
 };
+pub(crate) const RUNQLAT: Object = Object {
+    name: "runqlat",
+    bytes: aya::include_bytes_aligned!("../programs/runqlat.bpf.o"),
+};
 
 #[cfg(test)]
 mod tests {
@@ -46,7 +50,7 @@ mod tests {
 
     use super::*;
 
-    const OBJECTS: [Object; 3] = [CONNECT_LATENCY, DROPS, TCP_FLOWS];
+    const OBJECTS: [Object; 4] = [CONNECT_LATENCY, DROPS, RUNQLAT, TCP_FLOWS];
     const HASHES: &str = include_str!("../programs/objects.sha256");
 
     #[test]

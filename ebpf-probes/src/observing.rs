@@ -11,6 +11,7 @@ use crate::drops::Drops;
 use crate::error::ObserveError;
 use crate::kernel::Kernel;
 use crate::programs::Programs;
+use crate::runqlat::Runqlat;
 use crate::tcp_flows::TcpFlows;
 
 /// What is asked of an observation.
@@ -51,6 +52,7 @@ enum Kind {
     TcpFlows(Box<TcpFlows>),
     ConnectLatency(Box<ConnectLatency>),
     Drops(Box<Drops>),
+    Runqlat(Box<Runqlat>),
 }
 
 impl Observing {
@@ -63,6 +65,7 @@ impl Observing {
             Observation::TcpFlows => Kind::TcpFlows(Box::new(TcpFlows::start(kernel, ask)?)),
             Observation::ConnectLatency => Kind::ConnectLatency(Box::new(ConnectLatency::start(kernel, ask)?)),
             Observation::Drops => Kind::Drops(Box::new(Drops::start(kernel, ask)?)),
+            Observation::Runqlat => Kind::Runqlat(Box::new(Runqlat::start(kernel, ask)?)),
         }))
     }
 
@@ -76,7 +79,7 @@ impl Observing {
         match &mut self.0 {
             Kind::TcpFlows(flows) => flows.gather(),
             // Counted in the kernel until somebody looks.
-            Kind::ConnectLatency(_) | Kind::Drops(_) => {}
+            Kind::ConnectLatency(_) | Kind::Drops(_) | Kind::Runqlat(_) => {}
         }
     }
 
@@ -89,6 +92,7 @@ impl Observing {
             Kind::TcpFlows(flows) => Seen::TcpFlows(flows.seen()?),
             Kind::ConnectLatency(connects) => Seen::ConnectLatency(connects.seen()?),
             Kind::Drops(drops) => Seen::Drops(drops.seen()?),
+            Kind::Runqlat(runqlat) => Seen::Runqlat(runqlat.seen()?),
         })
     }
 
@@ -105,7 +109,10 @@ impl Observing {
     /// # Errors
     /// [`ObserveError::Read`].
     pub fn self_check(&self) -> Result<SelfCheck, ObserveError> {
-        self.programs().self_check()
+        match &self.0 {
+            Kind::Runqlat(runqlat) => runqlat.self_check(),
+            Kind::TcpFlows(_) | Kind::ConnectLatency(_) | Kind::Drops(_) => self.programs().self_check(),
+        }
     }
 
     /// What the programs have cost up to now, where the kernel counts it.
@@ -124,6 +131,7 @@ impl Observing {
             Kind::TcpFlows(flows) => &mut flows.programs,
             Kind::ConnectLatency(connects) => &mut connects.programs,
             Kind::Drops(drops) => &mut drops.programs,
+            Kind::Runqlat(runqlat) => &mut runqlat.programs,
         }
     }
 
@@ -132,6 +140,7 @@ impl Observing {
             Kind::TcpFlows(flows) => &flows.programs,
             Kind::ConnectLatency(connects) => &connects.programs,
             Kind::Drops(drops) => &drops.programs,
+            Kind::Runqlat(runqlat) => &runqlat.programs,
         }
     }
 }

@@ -4,11 +4,14 @@
 mod tests {
     use std::io::{Read, Write};
     use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc;
+    use std::time::Duration;
 
     use ebpf_probes::{Accounting, Ask, Hooks, Kernel, Observing, capabilities};
     use rustix::process::Uid;
     use rustix::system::uname;
-    use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_keep_capabilities, set_thread_res_uid};
+    use rustix::thread::{CapabilitySet, CapabilitySets, CpuSet, sched_setaffinity, set_capabilities, set_keep_capabilities, set_thread_res_uid};
     use shared_protocol::frame::{CapabilityLevel, ObservationCapability};
     use shared_protocol::report::{FlowsSeen, Seen, SelfCheck};
     use shared_protocol::spec::Observation;
@@ -245,6 +248,56 @@ mod tests {
                 .map_or(0, |dropped| dropped.packets);
             assert!(counted >= 5, "{hooks:?}: {seen:?}");
         }
+    }
+
+    /// Two threads that never rest share one CPU: while one runs, the other waits.
+    #[test]
+    fn waits_for_a_cpu_are_as_long_as_what_the_other_runs_by_every_kind_of_hook() {
+        for hooks in [Hooks::TypedFirst, Hooks::PlainOnly] {
+            let kernel = Kernel::read(None).unwrap().with_hooks(hooks);
+            let mut observing = Observing::start(&kernel, &Ask::everything(Observation::Runqlat)).unwrap();
+            let seen = |observing: &mut Observing| {
+                let Seen::Runqlat(seen) = observing.seen().unwrap() else {
+                    panic!("another observation")
+                };
+                let avg_us = seen.latencies.as_ref().map_or(0, |latencies| latencies.avg_us);
+                (seen.waits * avg_us, seen)
+            };
+            let (before_us, _) = seen(&mut observing);
+            share_a_cpu(Duration::from_secs(1));
+            let (after_us, waits) = seen(&mut observing);
+            // The average is rounded down.
+            assert!(after_us + waits.waits > before_us + 900_000, "{hooks:?}: {before_us} us before, {waits:?}");
+            let latencies = waits.latencies.unwrap();
+            assert_eq!(latencies.slots.iter().sum::<u64>(), waits.waits);
+            assert!(latencies.max_us >= 500, "{hooks:?}: {latencies:?}");
+            assert_eq!(
+                latencies.slots.len() - 1,
+                usize::try_from(latencies.max_us.max(1).ilog2()).unwrap(),
+                "{latencies:?}"
+            );
+            assert_eq!((observing.self_check().unwrap(), observing.lost().unwrap()), (SelfCheck::Passed, 0));
+        }
+    }
+
+    /// Two threads on the first CPU, busy for so long.
+    fn share_a_cpu(time: Duration) {
+        let ended = AtomicBool::new(false);
+        let busy = || {
+            let mut first = CpuSet::new();
+            first.set(0);
+            sched_setaffinity(None, &first).unwrap();
+            while !ended.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(busy);
+            scope.spawn(busy);
+            let (_nobody, silence) = mpsc::channel::<()>();
+            silence.recv_timeout(time).unwrap_err();
+            ended.store(true, Ordering::Relaxed);
+        });
     }
 
     const DEFAULT: [&str; 3] = ["tcp_flows", "connect_latency", "drops"];

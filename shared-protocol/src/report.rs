@@ -28,8 +28,8 @@ pub use http::{
 };
 pub use mtr::{HopChange, MtrFindings, MtrHop};
 pub use observe::{
-    ConnectLatencies, ConnectTotals, Connects, ConnectsSeen, CpuShare, DroppedPackets, DropsSeen, FlowTotals, FlowsSeen, Masked, ObserveFindings, OverBudget,
-    ProgramCost, Seen, SelfCheck, TcpFlow, TcpState,
+    ConnectTotals, Connects, ConnectsSeen, CpuShare, DroppedPackets, DropsSeen, FlowTotals, FlowsSeen, Latencies, Masked, ObserveFindings, OverBudget,
+    ProgramCost, Seen, SelfCheck, TcpFlow, TcpState, WaitsSeen,
 };
 pub use path::{ExtensionObject, HopAddress, HopReply, IcmpExtensions, InterfaceRole, MplsLabel, PathEnd, QuotedPacket, Rewritten, RouterInterface, TcpReply};
 pub use ping::{PingFindings, PingPacket, PingSocket, PingStatistics, RoundTripStatistics};

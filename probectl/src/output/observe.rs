@@ -5,6 +5,7 @@ use shared_protocol::report::{DroppedPackets, ObserveFindings, Seen, SelfCheck};
 
 mod connects;
 mod flows;
+mod latencies;
 
 use super::probe::{Columns, Details, Names};
 use super::view::word;
@@ -94,6 +95,9 @@ pub(crate) const COLUMNS: Columns = Columns {
         "program_runs",
         "program_ns",
         "dropped",
+        "waits",
+        "wait_avg_us",
+        "wait_max_us",
     ],
     shown: 7,
 };
@@ -115,14 +119,22 @@ fn cells(seen: &Seen, how: [Cell; 4], cost: Option<(u64, u64)>) -> Vec<Cell> {
     let mut row = match seen {
         Seen::TcpFlows(seen) => flows::totals(&seen.totals),
         Seen::ConnectLatency(seen) => vec![Cell::Absent, seen.totals.established.into(), Cell::Absent, seen.totals.failed.into()],
-        Seen::Drops(_) => Vec::new(),
+        Seen::Drops(_) | Seen::Runqlat(_) => Vec::new(),
     };
     row.resize(FLOW_COLUMNS, Cell::Absent);
     row.extend(how);
     row.extend([Cell::of(cost.map(|(runs, _)| runs)), Cell::of(cost.map(|(_, run_ns)| run_ns))]);
     row.push(match seen {
         Seen::Drops(seen) => seen.packets.into(),
-        Seen::TcpFlows(_) | Seen::ConnectLatency(_) => Cell::Absent,
+        Seen::TcpFlows(_) | Seen::ConnectLatency(_) | Seen::Runqlat(_) => Cell::Absent,
+    });
+    row.extend(match seen {
+        Seen::Runqlat(seen) => [
+            seen.waits.into(),
+            Cell::of(seen.latencies.as_ref().map(|latencies| Cell::Micros(latencies.avg_us))),
+            Cell::of(seen.latencies.as_ref().map(|latencies| Cell::Micros(latencies.max_us))),
+        ],
+        Seen::TcpFlows(_) | Seen::ConnectLatency(_) | Seen::Drops(_) => [Cell::Absent, Cell::Absent, Cell::Absent],
     });
     row
 }
@@ -145,6 +157,10 @@ pub(super) fn details(findings: &ObserveFindings) -> Details {
             columns: DROPS,
             rows: seen.reasons.iter().map(dropped).collect(),
         },
+        Seen::Runqlat(seen) => Details {
+            columns: &latencies::COLUMNS,
+            rows: seen.latencies.iter().flat_map(latencies::rows).collect(),
+        },
     }
 }
 
@@ -160,6 +176,7 @@ fn shown(seen: &Seen) -> (&'static [&'static str], Vec<Vec<Cell>>) {
                 .collect(),
         ),
         Seen::Drops(seen) => (DROPS, seen.reasons.iter().map(dropped).collect()),
+        Seen::Runqlat(seen) => (&latencies::SHOWN, seen.latencies.iter().flat_map(latencies::shown).collect()),
     }
 }
 
@@ -174,6 +191,7 @@ fn summary(seen: &Seen) -> String {
         Seen::TcpFlows(seen) => flows::summary(&seen.totals),
         Seen::ConnectLatency(seen) => connects::summary(&seen.totals),
         Seen::Drops(seen) => format!("{} packets dropped", seen.packets),
+        Seen::Runqlat(seen) => latencies::summary(seen.waits, "waits for a CPU", seen.latencies.as_ref()),
     }
 }
 

@@ -8,11 +8,15 @@ mod budget;
 mod connects;
 mod drops;
 mod flows;
+mod latencies;
+mod waits;
 
 pub use budget::{CpuShare, OverBudget};
-pub use connects::{ConnectLatencies, ConnectTotals, Connects, ConnectsSeen};
+pub use connects::{ConnectTotals, Connects, ConnectsSeen};
 pub use drops::{DroppedPackets, DropsSeen};
 pub use flows::{FlowTotals, FlowsSeen, TcpFlow, TcpState};
+pub use latencies::Latencies;
+pub use waits::WaitsSeen;
 
 /// Everything an observation found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,4 +86,6 @@ pub enum Seen {
     ConnectLatency(ConnectsSeen),
     /// Dropped packets.
     Drops(DropsSeen),
+    /// Waits for a CPU.
+    Runqlat(WaitsSeen),
 }

@@ -39,11 +39,13 @@ pub enum Observation {
     ConnectLatency,
     /// Packets that the kernel drops, by its reason.
     Drops,
+    /// How long tasks that could run waited for a CPU.
+    Runqlat,
 }
 
 impl Observation {
     /// Everything this build knows.
-    pub const ALL: [Self; 3] = [Self::TcpFlows, Self::ConnectLatency, Self::Drops];
+    pub const ALL: [Self; 4] = [Self::TcpFlows, Self::ConnectLatency, Self::Drops, Self::Runqlat];
 
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
@@ -51,6 +53,7 @@ impl Observation {
             Self::TcpFlows => "tcp_flows",
             Self::ConnectLatency => "connect_latency",
             Self::Drops => "drops",
+            Self::Runqlat => "runqlat",
         }
     }
 
@@ -58,7 +61,7 @@ impl Observation {
     const fn has_endpoints(self) -> bool {
         match self {
             Self::TcpFlows | Self::ConnectLatency => true,
-            Self::Drops => false,
+            Self::Drops | Self::Runqlat => false,
         }
     }
 }
@@ -182,8 +185,11 @@ mod tests {
         }
         assert_eq!(ProbeSpec::parse(r#"{"probe":"observe"}"#).unwrap_err().field, "observation");
         for filter in [r#""port":1"#, r#""address":"::1""#] {
-            let text = format!(r#"{{"probe":"observe","observation":"drops",{filter}}}"#);
-            assert!(ProbeSpec::parse(&text).unwrap_err().message.contains("does not go with drops"), "{text}");
+            for observation in ["drops", "runqlat"] {
+                let text = format!(r#"{{"probe":"observe","observation":"{observation}",{filter}}}"#);
+                let message = ProbeSpec::parse(&text).unwrap_err().message;
+                assert!(message.contains(&format!("does not go with {observation}")), "{text}: {message}");
+            }
         }
         let many = r#"{"probe":"observe","observation":"tcp_flows","duration_s":3600,"interval_ms":200}"#;
         assert_eq!(ProbeSpec::parse(many).unwrap_err().field, "interval_ms");

@@ -90,6 +90,13 @@ fn of_seen(seen: &Seen, readings: &mut Vec<Reading>) {
             readings.push(reading("failed", float(seen.totals.failed)));
         }
         Seen::Drops(seen) => readings.push(reading("dropped", float(seen.packets))),
+        Seen::Runqlat(seen) => {
+            readings.push(reading("waits", float(seen.waits)));
+            if let Some(latencies) = &seen.latencies {
+                readings.push(reading("wait_avg_us", float(latencies.avg_us)));
+                readings.push(reading("wait_max_us", float(latencies.max_us)));
+            }
+        }
     }
 }
 

@@ -44,4 +44,6 @@ pub enum ObservationSchema {
     ConnectLatency,
     /// Packets that the kernel drops, by its reason. Sees no ports or addresses.
     Drops,
+    /// How long tasks that could run waited for a CPU, as one histogram. Sees no ports or addresses.
+    Runqlat,
 }

@@ -37,6 +37,16 @@ pub(super) fn print_seen(seen: &Seen, out: &mut impl Write) -> io::Result<()> {
                 .iter()
                 .try_for_each(|dropped| writeln!(out, "{}  {}", dropped.reason, dropped.packets))
         }
+        Seen::Runqlat(seen) => {
+            writeln!(out, "{} waits for a CPU", seen.waits)?;
+            seen.latencies.iter().try_for_each(|latencies| {
+                writeln!(out, "avg_us {}  max_us {}", latencies.avg_us, latencies.max_us)?;
+                let counted = latencies.slots.iter().enumerate().filter(|(_, count)| **count > 0);
+                counted
+                    .into_iter()
+                    .try_for_each(|(place, count)| writeln!(out, "below_us {}  {count}", 2_u64 << place))
+            })
+        }
         Seen::TcpFlows(seen) => {
             let totals = seen.totals;
             writeln!(

@@ -13,7 +13,7 @@ pub(super) const SHOWN: &[&str] = &["command", "remote", "established", "failed"
 /// A command's tries under [`COLUMNS`].
 pub(super) fn row(connects: &Connects) -> Vec<Cell> {
     let latencies = connects.latencies.as_ref();
-    let slots = latencies.map(|latencies| latencies.slots.iter().map(u32::to_string).collect::<Vec<_>>().join(" "));
+    let slots = latencies.map(|latencies| latencies.slots.iter().map(u64::to_string).collect::<Vec<_>>().join(" "));
     vec![
         Cell::of(connects.command.as_ref()),
         connects.remote.to_string().into(),

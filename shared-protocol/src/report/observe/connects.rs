@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::Latencies;
+
 /// Who connected where.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnectsSeen {
@@ -39,18 +41,7 @@ pub struct Connects {
     /// The kernel's error number of the last that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub errno: Option<i32>,
-    /// How long those took that came to a connection.
+    /// How long those took that came to a connection, from the first segment on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub latencies: Option<ConnectLatencies>,
-}
-
-/// From the first segment to a connection.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConnectLatencies {
-    /// On average, microseconds.
-    pub avg_us: u64,
-    /// At most, microseconds.
-    pub max_us: u64,
-    /// How many took from two to the power of the place to twice that, microseconds; the first has those below one as well.
-    pub slots: Vec<u32>,
+    pub latencies: Option<Latencies>,
 }

@@ -1,0 +1,111 @@
+/* How long tasks wait for a CPU, from being able to run to running: counted by the length of the wait. */
+#include "vmlinux.h"
+#include "bpf.h"
+#include "check.h"
+#include "slots.h"
+
+enum { TASK_RUNNING = 0 };
+
+struct waits {
+	__u64 total_ns;
+	__u64 max_ns;
+	__u64 slots[SLOTS];
+};
+
+/* Since when a task waits. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, __u64);
+} waiting SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct waits);
+} waited SEC(".maps");
+
+static __always_inline int begin(struct task_struct *task, const int typed)
+{
+	__u32 pid = READ(typed, task->pid);
+	__u64 now_ns = bpf_ktime_get_ns();
+
+	/* What runs when nothing else does waits for nothing. */
+	if (pid && bpf_map_update_elem(&waiting, &pid, &now_ns, BPF_ANY))
+		count_lost(LOST_TABLE);
+	return 0;
+}
+
+static __always_inline int can_run(struct task_struct *task, const int typed)
+{
+	if (KERNEL_HAS_FIELD(task->__state))
+		return READ(typed, task->__state) == TASK_RUNNING;
+	struct task_struct___before_5_14 *old = (struct task_struct___before_5_14 *)task;
+	return READ(typed, old->state) == TASK_RUNNING;
+}
+
+static __always_inline int switches(__u64 *ctx, const int typed)
+{
+	struct task_struct *previous = (struct task_struct *)ctx[1];
+	struct task_struct *next = (struct task_struct *)ctx[2];
+	__u32 pid = READ(typed, next->pid);
+	__u32 only = 0;
+
+	/* It was made to stop, or would go on if it were left to: from now on it waits. */
+	if ((ctx[0] & 0xff) || can_run(previous, typed))
+		begin(previous, typed);
+	__u64 *since_ns = bpf_map_lookup_elem(&waiting, &pid);
+	if (!since_ns)
+		return 0;
+	__s64 took_ns = bpf_ktime_get_ns() - *since_ns;
+	bpf_map_delete_elem(&waiting, &pid);
+	struct waits *waits = bpf_map_lookup_elem(&waited, &only);
+	/* Clocks of two CPUs may differ by a little. */
+	if (!waits || took_ns < 0)
+		return 0;
+	__u32 slot = slot_of((__u64)took_ns / 1000);
+	waits->total_ns += took_ns;
+	if ((__u64)took_ns > waits->max_ns)
+		waits->max_ns = took_ns;
+	if (slot < SLOTS)
+		waits->slots[slot] += 1;
+	return 0;
+}
+
+SEC("tp_btf/sched_wakeup")
+int woken(__u64 *ctx)
+{
+	return begin((struct task_struct *)ctx[0], TYPED);
+}
+
+SEC("raw_tp/sched_wakeup")
+int woken_plain(__u64 *ctx)
+{
+	return begin((struct task_struct *)ctx[0], PLAIN);
+}
+
+SEC("tp_btf/sched_wakeup_new")
+int born(__u64 *ctx)
+{
+	return begin((struct task_struct *)ctx[0], TYPED);
+}
+
+SEC("raw_tp/sched_wakeup_new")
+int born_plain(__u64 *ctx)
+{
+	return begin((struct task_struct *)ctx[0], PLAIN);
+}
+
+SEC("tp_btf/sched_switch")
+int switched(__u64 *ctx)
+{
+	return switches(ctx, TYPED);
+}
+
+SEC("raw_tp/sched_switch")
+int switched_plain(__u64 *ctx)
+{
+	return switches(ctx, PLAIN);
+}
