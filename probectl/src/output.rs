@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 mod cell;
 mod csv;
 mod dns;
+mod evidence;
 pub(crate) mod http;
 mod line;
 mod live;

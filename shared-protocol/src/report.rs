@@ -8,6 +8,7 @@ use crate::fault::{ErrorCode, Fault, Status};
 use crate::time::UnixMicros;
 
 mod dns;
+mod evidence;
 mod http;
 mod mtr;
 mod observe;
@@ -22,6 +23,7 @@ mod udp;
 mod wire;
 
 pub use dns::{DnsAnswer, DnsEdns, DnsExtendedError, DnsFindings, DnsFlags, DnsOutcome, DnsQuestion, DnsRecord, DnsTry};
+pub use evidence::{Cause, Evidence, ProcessorWait};
 pub use http::{
     BodySample, HttpBody, HttpFindings, HttpHop, HttpPhase, HttpPhases, HttpResponse, NotFollowed, NotFollowedReason, PeerCertificate, SampleForm, TlsFacts,
     TlsFailure, TlsVerification,
@@ -73,6 +75,9 @@ pub struct Report {
     /// What was sent and what came back, where that was to be kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raw: Option<WireLog>,
+    /// What the agent's host has to say about it: of `tcp`, `http` and `dns`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Box<Evidence>>,
 }
 
 /// What went wrong in a probe.

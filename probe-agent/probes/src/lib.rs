@@ -34,6 +34,7 @@
 //! # }
 //! ```
 
+mod beside;
 mod clock;
 mod dns;
 mod http;

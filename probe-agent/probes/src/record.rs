@@ -64,6 +64,7 @@ impl Record {
             findings: found.findings,
             truncated: found.completeness == Completeness::Truncated,
             raw: None,
+            evidence: None,
         }
     }
 }

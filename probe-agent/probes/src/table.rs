@@ -9,6 +9,7 @@ use shared_protocol::spec::{ProbeKind, ProbeSpec};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::beside::Beside;
 use crate::net::gate::Gate;
 use crate::net::icmp::IcmpEngine;
 use crate::net::resolver::Resolver;
@@ -39,6 +40,12 @@ pub struct ProbeContext {
 /// Events are best effort: one for which `events` has no room is dropped, the report holds every finding again.
 /// `cancel` ends the probe at once with the error `cancelled`; the findings so far are in the report.
 pub async fn run(spec: &ProbeSpec, context: &ProbeContext, events: mpsc::Sender<ProbeEvent>, cancel: CancellationToken) -> Report {
+    let beside = Beside::begin(spec);
+    let report = probe(spec, context, events, cancel).await;
+    beside.end(report)
+}
+
+async fn probe(spec: &ProbeSpec, context: &ProbeContext, events: mpsc::Sender<ProbeEvent>, cancel: CancellationToken) -> Report {
     match spec {
         ProbeSpec::Ping(options) => ping::run(options, context, &events, &cancel).await,
         ProbeSpec::Tcp(options) => tcp::run(options, context, &events, &cancel).await,

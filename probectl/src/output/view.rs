@@ -11,6 +11,7 @@ use shared_protocol::end::{End, RefuseReason};
 use shared_protocol::fault::Status;
 use shared_protocol::spec::ProbeKind;
 
+use super::evidence;
 use super::probe::{self, JobView, Names, Paper};
 use super::{Cell, Line, Live, Screen, Surface, Terminal, Tone, table};
 
@@ -95,6 +96,9 @@ impl View {
         let agent = job.agent.clone();
         if let Some(findings) = report.findings() {
             self.take(screen, &report.job, |view, names| view.findings(names, findings))?;
+        }
+        if let Some(evidence) = &report.report.evidence {
+            self.take(screen, &report.job, |_, _| evidence::lines(evidence))?;
         }
         self.changed = true;
         match verdict.trouble {

@@ -24,8 +24,13 @@ impl Asked {
 
     /// Asks.
     pub(crate) fn begin(stand: &Stand, arguments: &[&str]) -> Self {
+        Self::probe(stand, "observe", arguments)
+    }
+
+    /// Asks for another probe.
+    pub(crate) fn probe(stand: &Stand, probe: &str, arguments: &[&str]) -> Self {
         let mut process = Command::new(stand.program("probectl"))
-            .args(["--url", &stand.url(""), "-o", "ndjson", "observe"])
+            .args(["--url", &stand.url(""), "-o", "ndjson", probe])
             .args(arguments)
             .env("PROBEOPS_TOKEN", &stand.key)
             .stdout(Stdio::piped())

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod asked;
 #[cfg(test)]
+mod beside;
+#[cfg(test)]
 mod budget;
 #[cfg(test)]
 mod counted;

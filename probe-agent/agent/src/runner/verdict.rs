@@ -22,6 +22,7 @@ pub(super) fn without_findings(status: Status, code: ErrorCode, message: &str, a
         findings: None,
         truncated: false,
         raw: None,
+        evidence: None,
     }
 }
 

@@ -98,6 +98,7 @@ fn report(spec: &ProbeSpec, target: IpAddr, machine: &Machine) -> Report {
         findings: Some(findings),
         truncated: false,
         raw: Some(machine.book().log()),
+        evidence: None,
     }
 }
 
