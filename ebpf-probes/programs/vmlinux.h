@@ -26,7 +26,7 @@ struct sock_common {
 	__be16 skc_dport;
 	__u16 skc_num;
 	unsigned short skc_family;
-	volatile unsigned char skc_state;
+	unsigned char skc_state;
 	unsigned long skc_flags;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
@@ -52,8 +52,13 @@ struct task_struct___before_5_14 {
 enum skb_drop_reason { SKB_NOT_DROPPED_YET = 0 };
 
 struct sk_buff {
+	char cb[48];
 	unsigned char *head;
 	__u16 transport_header;
+};
+
+struct tcp_skb_cb {
+	__u16 tcp_gso_segs;
 };
 
 struct minmax_sample {

@@ -2,12 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use aya::EbpfLoader;
-use shared_protocol::report::Masked;
+use aya::{EbpfLoader, Pod};
+use shared_protocol::report::{Masked, TcpState};
 
 /// `struct endpoints` of programs/endpoint.h.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Endpoints {
     pub(crate) local: [u8; 16],
     pub(crate) remote: [u8; 16],
@@ -16,6 +16,9 @@ pub(crate) struct Endpoints {
     pub(crate) family: u16,
     pub(crate) unused: u16,
 }
+
+// SAFETY: they are plain numbers without room between them; every pattern of bits is a value.
+unsafe impl Pod for Endpoints {}
 
 impl Endpoints {
     pub(crate) fn local(&self) -> SocketAddr {
@@ -36,6 +39,22 @@ impl Endpoints {
             // An IPv6 socket may speak with an IPv4 address.
             Ipv6Addr::from(*bytes).to_canonical()
         }
+    }
+}
+
+/// The state of a connection by the numbers of `include/net/tcp_states.h`.
+pub(crate) const fn tcp_state(number: u32) -> TcpState {
+    match number {
+        1 => TcpState::Established,
+        2 => TcpState::SynSent,
+        3 | 12 => TcpState::SynReceived,
+        4 => TcpState::FinWait1,
+        5 => TcpState::FinWait2,
+        6 => TcpState::TimeWait,
+        8 => TcpState::CloseWait,
+        9 => TcpState::LastAck,
+        11 => TcpState::Closing,
+        _ => TcpState::Closed,
     }
 }
 

@@ -73,7 +73,7 @@ impl RawFlow {
         TcpFlow {
             local: self.ends.local(),
             remote: self.ends.remote(masked),
-            state: self.state(),
+            state: tcp_state(self.state),
             pid: (self.pid > 0).then_some(self.pid),
             command: (self.pid > 0 && !masked.contains(&Masked::Commands)).then(|| command(&self.command)),
             sent_bytes: self.sent_bytes,
@@ -85,22 +85,6 @@ impl RawFlow {
             connect_us: span_us(self.syn_sent_ns, self.established_ns),
             established_us: span_us(self.established_ns, until),
             errno: (self.error > 0).then_some(self.error),
-        }
-    }
-
-    /// Numbers of `include/net/tcp_states.h`.
-    const fn state(&self) -> TcpState {
-        match self.state {
-            1 => TcpState::Established,
-            2 => TcpState::SynSent,
-            3 | 12 => TcpState::SynReceived,
-            4 => TcpState::FinWait1,
-            5 => TcpState::FinWait2,
-            6 => TcpState::TimeWait,
-            8 => TcpState::CloseWait,
-            9 => TcpState::LastAck,
-            11 => TcpState::Closing,
-            _ => TcpState::Closed,
         }
     }
 }
