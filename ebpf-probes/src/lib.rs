@@ -38,6 +38,7 @@ mod layout;
 mod object;
 mod observing;
 mod programs;
+mod retransmits;
 mod runqlat;
 mod slots;
 mod tcp_flows;

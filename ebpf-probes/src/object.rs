@@ -39,6 +39,10 @@ pub(crate) const DROPS: Object = Object {
     name: "drops",
     bytes: aya::include_bytes_aligned!("../programs/drops.bpf.o"),
 };
+pub(crate) const RETRANSMITS: Object = Object {
+    name: "retransmits",
+    bytes: aya::include_bytes_aligned!("../programs/retransmits.bpf.o"),
+};
 pub(crate) const RUNQLAT: Object = Object {
     name: "runqlat",
     bytes: aya::include_bytes_aligned!("../programs/runqlat.bpf.o"),
@@ -50,7 +54,7 @@ mod tests {
 
     use super::*;
 
-    const OBJECTS: [Object; 4] = [CONNECT_LATENCY, DROPS, RUNQLAT, TCP_FLOWS];
+    const OBJECTS: [Object; 5] = [CONNECT_LATENCY, DROPS, RETRANSMITS, RUNQLAT, TCP_FLOWS];
     const HASHES: &str = include_str!("../programs/objects.sha256");
 
     #[test]

@@ -11,6 +11,7 @@ use crate::drops::Drops;
 use crate::error::ObserveError;
 use crate::kernel::Kernel;
 use crate::programs::Programs;
+use crate::retransmits::Retransmits;
 use crate::runqlat::Runqlat;
 use crate::tcp_flows::TcpFlows;
 
@@ -52,6 +53,7 @@ enum Kind {
     TcpFlows(Box<TcpFlows>),
     ConnectLatency(Box<ConnectLatency>),
     Drops(Box<Drops>),
+    Retransmits(Box<Retransmits>),
     Runqlat(Box<Runqlat>),
 }
 
@@ -65,6 +67,7 @@ impl Observing {
             Observation::TcpFlows => Kind::TcpFlows(Box::new(TcpFlows::start(kernel, ask)?)),
             Observation::ConnectLatency => Kind::ConnectLatency(Box::new(ConnectLatency::start(kernel, ask)?)),
             Observation::Drops => Kind::Drops(Box::new(Drops::start(kernel, ask)?)),
+            Observation::Retransmits => Kind::Retransmits(Box::new(Retransmits::start(kernel, ask)?)),
             Observation::Runqlat => Kind::Runqlat(Box::new(Runqlat::start(kernel, ask)?)),
         }))
     }
@@ -79,7 +82,7 @@ impl Observing {
         match &mut self.0 {
             Kind::TcpFlows(flows) => flows.gather(),
             // Counted in the kernel until somebody looks.
-            Kind::ConnectLatency(_) | Kind::Drops(_) | Kind::Runqlat(_) => {}
+            Kind::ConnectLatency(_) | Kind::Drops(_) | Kind::Retransmits(_) | Kind::Runqlat(_) => {}
         }
     }
 
@@ -92,6 +95,7 @@ impl Observing {
             Kind::TcpFlows(flows) => Seen::TcpFlows(flows.seen()?),
             Kind::ConnectLatency(connects) => Seen::ConnectLatency(connects.seen()?),
             Kind::Drops(drops) => Seen::Drops(drops.seen()?),
+            Kind::Retransmits(retransmits) => Seen::Retransmits(retransmits.seen()?),
             Kind::Runqlat(runqlat) => Seen::Runqlat(runqlat.seen()?),
         })
     }
@@ -111,7 +115,7 @@ impl Observing {
     pub fn self_check(&self) -> Result<SelfCheck, ObserveError> {
         match &self.0 {
             Kind::Runqlat(runqlat) => runqlat.self_check(),
-            Kind::TcpFlows(_) | Kind::ConnectLatency(_) | Kind::Drops(_) => self.programs().self_check(),
+            Kind::TcpFlows(_) | Kind::ConnectLatency(_) | Kind::Drops(_) | Kind::Retransmits(_) => self.programs().self_check(),
         }
     }
 
@@ -131,6 +135,7 @@ impl Observing {
             Kind::TcpFlows(flows) => &mut flows.programs,
             Kind::ConnectLatency(connects) => &mut connects.programs,
             Kind::Drops(drops) => &mut drops.programs,
+            Kind::Retransmits(retransmits) => &mut retransmits.programs,
             Kind::Runqlat(runqlat) => &mut runqlat.programs,
         }
     }
@@ -140,6 +145,7 @@ impl Observing {
             Kind::TcpFlows(flows) => &flows.programs,
             Kind::ConnectLatency(connects) => &connects.programs,
             Kind::Drops(drops) => &drops.programs,
+            Kind::Retransmits(retransmits) => &retransmits.programs,
             Kind::Runqlat(runqlat) => &runqlat.programs,
         }
     }

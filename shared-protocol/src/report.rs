@@ -31,7 +31,7 @@ pub use http::{
 pub use mtr::{HopChange, MtrFindings, MtrHop};
 pub use observe::{
     ConnectTotals, Connects, ConnectsSeen, CpuShare, DroppedPackets, DropsSeen, FlowTotals, FlowsSeen, Latencies, Masked, ObserveFindings, OverBudget,
-    ProgramCost, Seen, SelfCheck, TcpFlow, TcpState, WaitsSeen,
+    ProgramCost, Retransmits, RetransmitsSeen, Seen, SelfCheck, TcpFlow, TcpState, WaitsSeen,
 };
 pub use path::{ExtensionObject, HopAddress, HopReply, IcmpExtensions, InterfaceRole, MplsLabel, PathEnd, QuotedPacket, Rewritten, RouterInterface, TcpReply};
 pub use ping::{PingFindings, PingPacket, PingSocket, PingStatistics, RoundTripStatistics};

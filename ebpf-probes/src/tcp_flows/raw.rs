@@ -1,9 +1,9 @@
 //! A connection as the programs tell it: `struct flow` of `programs/tcp_flows.bpf.c`.
 
 use aya::Pod;
-use shared_protocol::report::{Masked, TcpFlow, TcpState};
+use shared_protocol::report::{Masked, TcpFlow};
 
-use crate::endpoint::{Endpoints, command};
+use crate::endpoint::{Endpoints, command, tcp_state};
 
 /// `struct flow`.
 #[repr(C)]

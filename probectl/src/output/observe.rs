@@ -6,6 +6,7 @@ use shared_protocol::report::{DroppedPackets, ObserveFindings, Seen, SelfCheck};
 mod connects;
 mod flows;
 mod latencies;
+mod retransmits;
 
 use super::probe::{Columns, Details, Names};
 use super::view::word;
@@ -119,6 +120,11 @@ fn cells(seen: &Seen, how: [Cell; 4], cost: Option<(u64, u64)>) -> Vec<Cell> {
     let mut row = match seen {
         Seen::TcpFlows(seen) => flows::totals(&seen.totals),
         Seen::ConnectLatency(seen) => vec![Cell::Absent, seen.totals.established.into(), Cell::Absent, seen.totals.failed.into()],
+        Seen::Retransmits(seen) => {
+            let mut row = vec![Cell::Absent; FLOW_COLUMNS - 1];
+            row.push(seen.segments.into());
+            row
+        }
         Seen::Drops(_) | Seen::Runqlat(_) => Vec::new(),
     };
     row.resize(FLOW_COLUMNS, Cell::Absent);
@@ -126,7 +132,7 @@ fn cells(seen: &Seen, how: [Cell; 4], cost: Option<(u64, u64)>) -> Vec<Cell> {
     row.extend([Cell::of(cost.map(|(runs, _)| runs)), Cell::of(cost.map(|(_, run_ns)| run_ns))]);
     row.push(match seen {
         Seen::Drops(seen) => seen.packets.into(),
-        Seen::TcpFlows(_) | Seen::ConnectLatency(_) | Seen::Runqlat(_) => Cell::Absent,
+        Seen::TcpFlows(_) | Seen::ConnectLatency(_) | Seen::Retransmits(_) | Seen::Runqlat(_) => Cell::Absent,
     });
     row.extend(match seen {
         Seen::Runqlat(seen) => [
@@ -134,7 +140,7 @@ fn cells(seen: &Seen, how: [Cell; 4], cost: Option<(u64, u64)>) -> Vec<Cell> {
             Cell::of(seen.latencies.as_ref().map(|latencies| Cell::Micros(latencies.avg_us))),
             Cell::of(seen.latencies.as_ref().map(|latencies| Cell::Micros(latencies.max_us))),
         ],
-        Seen::TcpFlows(_) | Seen::ConnectLatency(_) | Seen::Drops(_) => [Cell::Absent, Cell::Absent, Cell::Absent],
+        Seen::TcpFlows(_) | Seen::ConnectLatency(_) | Seen::Drops(_) | Seen::Retransmits(_) => [Cell::Absent, Cell::Absent, Cell::Absent],
     });
     row
 }
@@ -157,6 +163,10 @@ pub(super) fn details(findings: &ObserveFindings) -> Details {
             columns: DROPS,
             rows: seen.reasons.iter().map(dropped).collect(),
         },
+        Seen::Retransmits(seen) => Details {
+            columns: &retransmits::COLUMNS,
+            rows: seen.flows.iter().map(retransmits::row).collect(),
+        },
         Seen::Runqlat(seen) => Details {
             columns: &latencies::COLUMNS,
             rows: seen.latencies.iter().flat_map(latencies::rows).collect(),
@@ -176,6 +186,7 @@ fn shown(seen: &Seen) -> (&'static [&'static str], Vec<Vec<Cell>>) {
                 .collect(),
         ),
         Seen::Drops(seen) => (DROPS, seen.reasons.iter().map(dropped).collect()),
+        Seen::Retransmits(seen) => (&retransmits::COLUMNS, seen.flows.iter().map(retransmits::row).collect()),
         Seen::Runqlat(seen) => (&latencies::SHOWN, seen.latencies.iter().flat_map(latencies::shown).collect()),
     }
 }
@@ -191,6 +202,7 @@ fn summary(seen: &Seen) -> String {
         Seen::TcpFlows(seen) => flows::summary(&seen.totals),
         Seen::ConnectLatency(seen) => connects::summary(&seen.totals),
         Seen::Drops(seen) => format!("{} packets dropped", seen.packets),
+        Seen::Retransmits(seen) => retransmits::summary(seen),
         Seen::Runqlat(seen) => latencies::summary(seen.waits, "waits for a CPU", seen.latencies.as_ref()),
     }
 }

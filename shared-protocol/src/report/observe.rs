@@ -9,6 +9,7 @@ mod connects;
 mod drops;
 mod flows;
 mod latencies;
+mod retransmits;
 mod waits;
 
 pub use budget::{CpuShare, OverBudget};
@@ -16,6 +17,7 @@ pub use connects::{ConnectTotals, Connects, ConnectsSeen};
 pub use drops::{DroppedPackets, DropsSeen};
 pub use flows::{FlowTotals, FlowsSeen, TcpFlow, TcpState};
 pub use latencies::Latencies;
+pub use retransmits::{Retransmits, RetransmitsSeen};
 pub use waits::WaitsSeen;
 
 /// Everything an observation found.
@@ -86,6 +88,8 @@ pub enum Seen {
     ConnectLatency(ConnectsSeen),
     /// Dropped packets.
     Drops(DropsSeen),
+    /// Segments of TCP sent again.
+    Retransmits(RetransmitsSeen),
     /// Waits for a CPU.
     Runqlat(WaitsSeen),
 }

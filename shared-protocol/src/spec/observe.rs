@@ -39,13 +39,15 @@ pub enum Observation {
     ConnectLatency,
     /// Packets that the kernel drops, by its reason.
     Drops,
+    /// Segments of TCP that are sent again, by connection.
+    Retransmits,
     /// How long tasks that could run waited for a CPU.
     Runqlat,
 }
 
 impl Observation {
     /// Everything this build knows.
-    pub const ALL: [Self; 4] = [Self::TcpFlows, Self::ConnectLatency, Self::Drops, Self::Runqlat];
+    pub const ALL: [Self; 5] = [Self::TcpFlows, Self::ConnectLatency, Self::Drops, Self::Retransmits, Self::Runqlat];
 
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
@@ -53,6 +55,7 @@ impl Observation {
             Self::TcpFlows => "tcp_flows",
             Self::ConnectLatency => "connect_latency",
             Self::Drops => "drops",
+            Self::Retransmits => "retransmits",
             Self::Runqlat => "runqlat",
         }
     }
@@ -60,7 +63,7 @@ impl Observation {
     /// Whether what it sees has ports and addresses, so that it can be asked for some only.
     const fn has_endpoints(self) -> bool {
         match self {
-            Self::TcpFlows | Self::ConnectLatency => true,
+            Self::TcpFlows | Self::ConnectLatency | Self::Retransmits => true,
             Self::Drops | Self::Runqlat => false,
         }
     }

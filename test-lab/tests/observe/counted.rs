@@ -124,3 +124,63 @@ async fn tries_to_connect_are_counted_by_where_they_went_with_how_long_they_took
     assert!((990_000..1_500_000).contains(&number(latencies(2), "avg_us")), "{}", latencies(2));
     assert_eq!(slots(2)[19..].iter().sum::<u64>(), 2, "from 0.5 s: {:?}", slots(2));
 }
+
+/// What the kernel of a namespace has sent again since it was made.
+fn sent_again() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap();
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("Tcp: "));
+    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
+    let found = names.split(' ').zip(values.split(' ')).find(|(name, _)| *name == "RetransSegs").unwrap();
+    found.1.parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_sent_again_is_what_the_kernel_counts_by_connection() {
+    let namespace = Namespace::new().unwrap();
+    // Of first segments every second is lost, of their answers too, and of segments with data every third.
+    let lossy = "tcp dport 4000 tcp flags & (syn | ack) == syn numgen inc mod 2 == 0 drop;
+        tcp sport 4001 tcp flags & (syn | ack) == (syn | ack) numgen inc mod 2 == 0 drop;
+        tcp dport { 4000, 4001 } tcp flags & psh == psh numgen inc mod 3 == 0 drop;";
+    namespace
+        .filter(&format!("table inet lab {{ chain in {{ type filter hook input priority 0; {lossy} }}\n}}\n"))
+        .unwrap();
+    let mut stand = Stand::start_straight(Kind::Sqlite).await.unwrap();
+    let _observer = stand.add_observed_agent("seen", "").await.unwrap();
+    let asked = Asked::observe(&stand, &["retransmits", "--from", "seen", "--for", "9s", "--address", "127.7.7.7"]).await;
+    let counted = namespace
+        .within(|| {
+            for port in [4_000, 4_001] {
+                let listener = TcpListener::bind(("127.7.7.7", port)).unwrap();
+                for _ in 0..2 {
+                    let mut here = TcpStream::connect(("127.7.7.7", port)).unwrap();
+                    let (mut there, _) = listener.accept().unwrap();
+                    for _ in 0..4 {
+                        std::io::Write::write_all(&mut here, &[1; 100]).unwrap();
+                        std::io::Read::read_exact(&mut there, &mut [0; 100]).unwrap();
+                    }
+                }
+            }
+            sent_again()
+        })
+        .unwrap();
+    let report = asked.report().await;
+    let seen = &report["findings"]["seen"];
+    assert_eq!(
+        (&report["status"], &report["findings"]["self_check"]),
+        (&"ok".into(), &"passed".into()),
+        "{report}"
+    );
+    assert!(counted >= 6, "{counted}");
+    assert_eq!(number(seen, "segments"), counted, "{seen}");
+    let flows = seen["flows"].as_array().unwrap();
+    assert_eq!(number(seen, "connections"), u64::try_from(flows.len()).unwrap(), "{seen}");
+    let of = |end: &str, port: u64, member: &str| -> u64 {
+        let ends = |flow: &&Value| flow[end].as_str().unwrap().ends_with(&format!(":{port}"));
+        flows.iter().filter(ends).map(|flow| number(flow, member)).sum()
+    };
+    // Each of the two connections had its first segment lost once; of the others each first segment went again as its answer did not come.
+    assert_eq!(of("remote", 4_000, "opening"), 2, "{seen}");
+    assert!(of("remote", 4_001, "opening") + of("local", 4_001, "opening") >= 2, "{seen}");
+    assert!(of("remote", 4_000, "segments") > of("remote", 4_000, "opening"), "{seen}");
+    assert_eq!(of("local", 4_000, "segments"), 0, "nothing gets lost on the way back: {seen}");
+}

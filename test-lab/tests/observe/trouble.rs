@@ -104,6 +104,7 @@ async fn the_agent_says_what_it_can_observe_and_the_owner_has_the_last_word() {
             {"observation": "tcp_flows", "level": "full"},
             {"observation": "connect_latency", "level": "full"},
             {"observation": "drops", "level": "full"},
+            {"observation": "retransmits", "level": "full"},
             {"observation": "runqlat", "level": "full"},
         ])
     );

@@ -90,6 +90,10 @@ fn of_seen(seen: &Seen, readings: &mut Vec<Reading>) {
             readings.push(reading("failed", float(seen.totals.failed)));
         }
         Seen::Drops(seen) => readings.push(reading("dropped", float(seen.packets))),
+        Seen::Retransmits(seen) => {
+            readings.push(reading("retransmits", float(seen.segments)));
+            readings.push(reading("retransmits_opening", float(seen.opening)));
+        }
         Seen::Runqlat(seen) => {
             readings.push(reading("waits", float(seen.waits)));
             if let Some(latencies) = &seen.latencies {

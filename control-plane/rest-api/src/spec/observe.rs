@@ -44,6 +44,8 @@ pub enum ObservationSchema {
     ConnectLatency,
     /// Packets that the kernel drops, by its reason. Sees no ports or addresses.
     Drops,
+    /// Segments of TCP that are sent again, by connection.
+    Retransmits,
     /// How long tasks that could run waited for a CPU, as one histogram. Sees no ports or addresses.
     Runqlat,
 }

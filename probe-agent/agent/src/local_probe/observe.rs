@@ -37,6 +37,12 @@ pub(super) fn print_seen(seen: &Seen, out: &mut impl Write) -> io::Result<()> {
                 .iter()
                 .try_for_each(|dropped| writeln!(out, "{}  {}", dropped.reason, dropped.packets))
         }
+        Seen::Retransmits(seen) => {
+            writeln!(out, "{} segments sent again, {} of them to open a connection", seen.segments, seen.opening)?;
+            seen.flows
+                .iter()
+                .try_for_each(|flow| writeln!(out, "{} {}  segments {} opening {}", flow.local, flow.remote, flow.segments, flow.opening))
+        }
         Seen::Runqlat(seen) => {
             writeln!(out, "{} waits for a CPU", seen.waits)?;
             seen.latencies.iter().try_for_each(|latencies| {
