@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use aya::{Btf, Endianness};
+use aya::{Btf, BtfError, Endianness};
 
 use crate::error::ObserveError;
 
@@ -41,7 +41,7 @@ impl Kernel {
     /// [`ObserveError::NoBtf`].
     pub fn read(file: Option<&Path>) -> Result<Self, ObserveError> {
         let path = file.map_or_else(|| PathBuf::from(OWN), Path::to_owned);
-        match Btf::parse_file(&path, Endianness::default()) {
+        match parse(&path) {
             Ok(btf) => Ok(Self {
                 btf,
                 hooks: if file.is_some() { Hooks::PlainOnly } else { Hooks::TypedFirst },
@@ -58,5 +58,16 @@ impl Kernel {
     }
 }
 
+/// The loader takes any file whose first bytes happen to make a header of it, so what it is has to be looked at before.
+fn parse(path: &Path) -> Result<Btf, BtfError> {
+    let bytes = std::fs::read(path).map_err(|error| BtfError::FileError { path: path.to_owned(), error })?;
+    if !bytes.starts_with(&MAGIC.to_ne_bytes()) {
+        return Err(BtfError::InvalidHeader);
+    }
+    Btf::parse(&bytes, Endianness::default())
+}
+
+/// What BTF begins with (Documentation/bpf/btf.rst of the kernel), in the order of its machine.
+const MAGIC: u16 = 0xeb9f;
 /// Where a kernel describes its own types.
 const OWN: &str = "/sys/kernel/btf/vmlinux";

@@ -146,13 +146,13 @@ async fn what_is_sent_again_is_what_the_kernel_counts_by_connection() {
         .unwrap();
     let mut stand = Stand::start_straight(Kind::Sqlite).await.unwrap();
     let _observer = stand.add_observed_agent("seen", "").await.unwrap();
-    let asked = Asked::observe(&stand, &["retransmits", "--from", "seen", "--for", "9s", "--address", "127.7.7.7"]).await;
+    let asked = Asked::observe(&stand, &["retransmits", "--from", "seen", "--for", "9s", "--address", "127.7.7.8"]).await;
     let counted = namespace
         .within(|| {
             for port in [4_000, 4_001] {
-                let listener = TcpListener::bind(("127.7.7.7", port)).unwrap();
+                let listener = TcpListener::bind(("127.7.7.8", port)).unwrap();
                 for _ in 0..2 {
-                    let mut here = TcpStream::connect(("127.7.7.7", port)).unwrap();
+                    let mut here = TcpStream::connect(("127.7.7.8", port)).unwrap();
                     let (mut there, _) = listener.accept().unwrap();
                     for _ in 0..4 {
                         std::io::Write::write_all(&mut here, &[1; 100]).unwrap();
