@@ -58,6 +58,25 @@ fn probes_are_measured_beside_other_peoples() {
 }
 
 #[test]
+fn ebpf_is_measured_beside_the_bare_host_and_other_peoples_programs() {
+    let record = quick(env!("CARGO_BIN_EXE_ebpf"), &[]);
+    for situation in ["default_set", "everything", "tcp_flows", "runqlat", "peer_tcplife", "peer_runqlat"] {
+        assert!(number(&record, &format!("/rate_of_bare/{situation}/median")) > 0.0);
+    }
+    for program in ["flow_segment", "switched"] {
+        assert!(number(&record, &format!("/program_ns_a_run/{program}/median")) > 0.0);
+    }
+    assert!(number(&record, "/ten_thousand_round_trips_a_second/cpu_share_of_programs") > 0.0);
+    for resident in [
+        "/ten_thousand_round_trips_a_second/observer_resident_kib",
+        "/agent_resident_kib/without_observer",
+        "/agent_resident_kib/beside_one",
+    ] {
+        assert!(number(&record, resident) > 1_000.0);
+    }
+}
+
+#[test]
 fn auth_tells_a_known_request_from_an_unknown_one() {
     let record = quick(env!("CARGO_BIN_EXE_auth"), &["--requests", "400"]);
     assert!(number(&record, "/processor_us_with_key") > 0.0 && number(&record, "/processor_us_authenticate_alone") > 0.0);

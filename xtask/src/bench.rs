@@ -33,6 +33,8 @@ pub(crate) enum Name {
     Fleet,
     /// The probes beside other people's programs: what an echo costs, whether loss and round-trip times are true
     Probes,
+    /// What observing costs the host that is observed, beside libbpf-tools doing the same
+    Ebpf,
     /// How long dashboards wait for 30 days of 10,000 series
     Query,
 }
@@ -49,6 +51,7 @@ impl Name {
             Self::Fair => "fair",
             Self::Fleet => "fleet",
             Self::Probes => "probes",
+            Self::Ebpf => "ebpf",
             Self::Query => "query",
         }
     }
@@ -62,7 +65,7 @@ impl Name {
 /// Runs it; the full run writes docs/benchmarks/<name>.json, the quick one prints only.
 pub(crate) fn run(root: &Path, arguments: &BenchArgs) -> Result<()> {
     let program = arguments.name.program();
-    if matches!(arguments.name, Name::Probes) {
+    if matches!(arguments.name, Name::Probes | Name::Ebpf) {
         debian::ensure(&[&peer::NETWORK[..], &peer::PEERS].concat(), Install::Allowed)?;
     }
     tool::build_programs_to_measure(root)?;

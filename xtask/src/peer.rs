@@ -19,10 +19,12 @@ pub(crate) const NETWORK: [Program; 2] = [
 ];
 
 /// What tests and benchmarks measure beside.
-pub(crate) const PEERS: [Program; 6] = [
+pub(crate) const PEERS: [Program; 8] = [
     peer("fping", "fping"),
     peer("mtr", "mtr-tiny"),
     peer("nmap", "nmap"),
+    peer("runqlat", "libbpf-tools"),
+    peer("tcplife", "libbpf-tools"),
     peer("tracepath", "iputils-tracepath"),
     peer("traceroute", "traceroute"),
     Program {

@@ -1,0 +1,145 @@
+//! Bench: what observing costs the host that is observed. One byte goes to and fro over a TCP connection on loopback, both ends on one CPU, as
+//! fast as it can: for programs on the kernel's way of a packet nothing is worse. Slices with and without observations follow each other, and
+//! each is compared with the bare one of its round.
+#![expect(clippy::print_stdout, reason = "a bench prints its result")]
+
+mod observing;
+mod programs;
+mod traffic;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use serde_json::{Value, json};
+use shared_protocol::spec::Observation;
+use test_lab::database::Kind;
+use test_lab::process::{processor_time, resident_kib};
+use test_lab::stand::Stand;
+
+use observing::Under;
+use programs::Programs;
+use traffic::PingPong;
+
+#[derive(Parser)]
+struct Arguments {
+    /// Few and short slices.
+    #[arg(long)]
+    quick: bool,
+    /// Prints one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is on while a slice is measured.
+const SITUATIONS: [(&str, Under); 6] = [
+    ("default_set", Under::Observations(&DEFAULT)),
+    ("everything", Under::Observations(&Observation::ALL)),
+    ("tcp_flows", Under::Observations(&[Observation::TcpFlows])),
+    ("runqlat", Under::Observations(&[Observation::Runqlat])),
+    // The same jobs as the two before, done by Debian's libbpf-tools.
+    ("peer_tcplife", Under::Program("unshare", &["--mount", "sh", "-c", TCPLIFE])),
+    ("peer_runqlat", Under::Program("runqlat", &["600", "1"])),
+];
+/// It looks for its tracepoint where tracefs is mounted, which a host need not have done.
+const TCPLIFE: &str = "mount -t tracefs nodev /sys/kernel/tracing && exec tcplife";
+/// What needs no more than the two rights of the observer's unit, and is about the network.
+const DEFAULT: [Observation; 4] = [Observation::TcpFlows, Observation::ConnectLatency, Observation::Drops, Observation::Retransmits];
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let (rounds, slice) = if arguments.quick {
+        (1, Duration::from_millis(300))
+    } else {
+        (11, Duration::from_millis(1_500))
+    };
+    let mut stand = Stand::start_straight(Kind::Sqlite).await?;
+    let agent_alone = agent_resident_without_observer(&mut stand, arguments.quick).await?;
+    // No budget: what is measured would else be what the governor has left of it.
+    let observer = stand.add_observed_agent("seen", "max_cpu_percent = 10000").await?;
+    let pid = observer.pid().context("the observer is not running")?;
+    let mut pair = PingPong::start()?;
+
+    let mut figures: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    let mut costs: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    let mut bare_rates = Vec::new();
+    for _ in 0..rounds {
+        let before = pair.run(slice)?;
+        let mut rates = Vec::new();
+        for (name, under) in SITUATIONS {
+            let on = under.begin(observer.socket()).await?;
+            let programs = Programs::of(pid)?;
+            rates.push((name, pair.run(slice)?));
+            if name == "everything" {
+                for (program, cost) in programs.cost_since()? {
+                    costs.entry(program).or_default().push(cost.run_ns / cost.runs.max(1.0));
+                }
+            }
+            on.end().await?;
+        }
+        // The machine may have become another one meanwhile: the bare rate is that before and after.
+        let bare = f64::midpoint(before, pair.run(slice)?);
+        bare_rates.push(bare);
+        for (name, rate) in rates {
+            figures.entry(name).or_default().push(rate / bare);
+        }
+    }
+    let paced = paced(&mut pair, observer.socket(), pid, arguments.quick).await?;
+    let ratios: serde_json::Map<String, Value> = figures.into_iter().map(|(name, ratios)| (name.to_owned(), spread(ratios))).collect();
+    let programs: serde_json::Map<String, Value> = costs.into_iter().map(|(name, costs)| (name, spread(costs))).collect();
+    let record = json!({
+        "bench": "ebpf",
+        "rounds": rounds,
+        "slice_ms": u64::try_from(slice.as_millis())?,
+        "round_trips_a_second_bare": spread(bare_rates),
+        "rate_of_bare": ratios,
+        "program_ns_a_run": programs,
+        "ten_thousand_round_trips_a_second": paced,
+        "agent_resident_kib": {"without_observer": agent_alone, "beside_one": resident_kib(stand.agent_pid(1).context("no agent")?)?},
+        "goals": {
+            "rate_of_bare": {"default_set": 0.96, "everything": 0.85},
+            "program_ns_a_run": 500,
+            "cpu_share_at_ten_thousand": 0.005,
+            "observer_resident_kib": 25 * 1_024,
+        },
+    });
+    if arguments.json {
+        println!("{record}");
+    } else {
+        println!("{record:#}");
+    }
+    Ok(())
+}
+
+/// The default set at a rate that a busy server may have.
+async fn paced(pair: &mut PingPong, socket: &std::path::Path, observer: u32, quick: bool) -> Result<Value> {
+    let time = if quick { Duration::from_millis(500) } else { Duration::from_secs(10) };
+    let on = Under::Observations(&DEFAULT).begin(socket).await?;
+    let (programs, before) = (Programs::of(observer)?, processor_time(observer)?);
+    let (round_trips, took) = pair.run_at(10_000, time).await?;
+    let in_kernel: f64 = programs.cost_since()?.values().map(|cost| cost.run_ns).sum();
+    let observer_itself = processor_time(observer)?.saturating_sub(before);
+    let resident = resident_kib(observer)?;
+    on.end().await?;
+    Ok(json!({
+        "round_trips_a_second": round_trips / took.as_secs_f64(),
+        "cpu_share_of_programs": in_kernel / 1e9 / took.as_secs_f64(),
+        "cpu_share_of_observer": observer_itself.as_secs_f64() / took.as_secs_f64(),
+        "observer_resident_kib": resident,
+    }))
+}
+
+/// What an agent holds to which no observer was ever there, after the same time.
+async fn agent_resident_without_observer(stand: &mut Stand, quick: bool) -> Result<u64> {
+    stand.add_agent("alone").await?;
+    tokio::time::sleep(if quick { Duration::from_millis(500) } else { Duration::from_secs(10) }).await;
+    resident_kib(stand.agent_pid(0).context("no agent")?)
+}
+
+fn spread(mut figures: Vec<f64>) -> Value {
+    figures.sort_by(f64::total_cmp);
+    let rounded = |figure: Option<&f64>| figure.map(|figure| (figure * 1e3).round() / 1e3);
+    json!({"median": rounded(figures.get(figures.len() / 2)), "least": rounded(figures.first()), "most": rounded(figures.last())})
+}
