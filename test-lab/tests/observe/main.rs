@@ -12,3 +12,5 @@ mod counted;
 mod flows;
 #[cfg(test)]
 mod trouble;
+#[cfg(test)]
+mod waits;

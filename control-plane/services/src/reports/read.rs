@@ -295,7 +295,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let options = StoreOptions {
             readers: 1,
-            reader_wait: Duration::from_millis(1),
+            // Long enough for a machine that is busy to open the connection, short enough to wait for its being refused.
+            reader_wait: Duration::from_millis(500),
             ..StoreOptions::default()
         };
         let store = Store::open(&directory.path().join("probeops.db"), options).await.unwrap();
