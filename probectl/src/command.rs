@@ -121,6 +121,7 @@ const fn has_numbers(command: &Command) -> bool {
             | Command::Tcp(_)
             | Command::Udp(_)
             | Command::Port(_)
+            | Command::Observe(_)
             | Command::Dns(_)
             | Command::Traceroute(_)
             | Command::Mtr(_)

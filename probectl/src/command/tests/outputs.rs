@@ -69,6 +69,8 @@ async fn a_measurement_is_a_table_of_markdown_and_numbers_for_prometheus() {
     ] {
         assert!(ran.data.lines().any(|printed| printed == line), "{line}: {}", ran.data);
     }
+    let observed = probectl(&two_agents().await.url, &["observe", "drops", "--no-wait", "-o", "prom"]).await;
+    assert_eq!(observed.exit, Exit::Ok);
     let refused = probectl(&two_agents().await.url, &["agents", "list", "-o", "prom"]).await;
     assert_eq!((refused.exit, refused.data.as_str()), (Exit::Usage, ""));
 }
