@@ -2,20 +2,20 @@
 
 use aya::Pod;
 use aya::maps::{HashMap, MapData};
-use shared_protocol::report::{ConnectTotals, Connects, ConnectsSeen, Masked};
+use shared_protocol::report::{ConnectTotals, Connects, ConnectsSeen, Masked, Seen};
 
 use crate::attach::Hook;
 use crate::endpoint::{Endpoints, Filter, command};
 use crate::error::ObserveError;
 use crate::kernel::Kernel;
 use crate::object;
-use crate::observing::Ask;
+use crate::observing::{Ask, Observer};
 use crate::programs::Programs;
 use crate::slots::{self, SLOTS};
 
 /// Connecting being observed.
 pub(crate) struct ConnectLatency {
-    pub(crate) programs: Programs,
+    programs: Programs,
     ended: HashMap<MapData, Whither, RawConnects>,
     masked: Vec<Masked>,
     top: usize,
@@ -63,8 +63,18 @@ impl ConnectLatency {
             top: ask.top,
         })
     }
+}
 
-    pub(crate) fn seen(&self) -> Result<ConnectsSeen, ObserveError> {
+impl Observer for ConnectLatency {
+    fn programs(&self) -> &Programs {
+        &self.programs
+    }
+
+    fn programs_mut(&mut self) -> &mut Programs {
+        &mut self.programs
+    }
+
+    fn seen(&mut self) -> Result<Seen, ObserveError> {
         let mut ended = Vec::new();
         for entry in self.ended.iter().take(2 * ENTRIES) {
             ended.push(entry?);
@@ -79,10 +89,10 @@ impl ConnectLatency {
         }
         ended.sort_by_key(|(whither, connects)| (std::cmp::Reverse(connects.established + connects.failed), *whither));
         ended.truncate(self.top);
-        Ok(ConnectsSeen {
+        Ok(Seen::ConnectLatency(ConnectsSeen {
             totals,
             connects: ended.iter().map(|(whither, connects)| told(whither, connects, &self.masked)).collect(),
-        })
+        }))
     }
 }
 

@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 
 use aya::maps::{MapData, PerCpuHashMap};
-use shared_protocol::report::{DroppedPackets, DropsSeen};
+use shared_protocol::report::{DroppedPackets, DropsSeen, Seen};
 
 use crate::attach::Hook;
 use crate::btf;
 use crate::error::ObserveError;
 use crate::kernel::Kernel;
 use crate::object;
-use crate::observing::Ask;
+use crate::observing::{Ask, Observer};
 use crate::programs::Programs;
 
 /// Dropped packets being observed.
 pub(crate) struct Drops {
-    pub(crate) programs: Programs,
+    programs: Programs,
     dropped: PerCpuHashMap<MapData, u32, u64>,
     /// What this kernel calls its reasons: their numbers change from version to version.
     reasons: BTreeMap<u32, String>,
@@ -39,24 +39,6 @@ impl Drops {
         })
     }
 
-    pub(crate) fn seen(&self) -> Result<DropsSeen, ObserveError> {
-        let mut drops = Vec::new();
-        for entry in self.dropped.iter().take(2 * ENTRIES) {
-            let (reason, counts) = entry?;
-            drops.push((reason, counts.iter().sum::<u64>()));
-        }
-        // An entry may be met twice while others are made.
-        drops.sort_unstable();
-        drops.dedup_by_key(|(reason, _)| *reason);
-        let packets = drops.iter().map(|(_, packets)| packets).sum();
-        drops.sort_by_key(|(reason, packets)| (std::cmp::Reverse(*packets), *reason));
-        drops.truncate(self.top);
-        Ok(DropsSeen {
-            packets,
-            reasons: drops.into_iter().map(|(reason, packets)| self.told(reason, packets)).collect(),
-        })
-    }
-
     fn told(&self, reason: u32, packets: u64) -> DroppedPackets {
         let name = self.reasons.get(&reason).and_then(|name| name.strip_prefix(PREFIX));
         let number = || {
@@ -70,6 +52,34 @@ impl Drops {
             reason: name.map_or_else(number, str::to_lowercase),
             packets,
         }
+    }
+}
+
+impl Observer for Drops {
+    fn programs(&self) -> &Programs {
+        &self.programs
+    }
+
+    fn programs_mut(&mut self) -> &mut Programs {
+        &mut self.programs
+    }
+
+    fn seen(&mut self) -> Result<Seen, ObserveError> {
+        let mut drops = Vec::new();
+        for entry in self.dropped.iter().take(2 * ENTRIES) {
+            let (reason, counts) = entry?;
+            drops.push((reason, counts.iter().sum::<u64>()));
+        }
+        // An entry may be met twice while others are made.
+        drops.sort_unstable();
+        drops.dedup_by_key(|(reason, _)| *reason);
+        let packets = drops.iter().map(|(_, packets)| packets).sum();
+        drops.sort_by_key(|(reason, packets)| (std::cmp::Reverse(*packets), *reason));
+        drops.truncate(self.top);
+        Ok(Seen::Drops(DropsSeen {
+            packets,
+            reasons: drops.into_iter().map(|(reason, packets)| self.told(reason, packets)).collect(),
+        }))
     }
 }
 

@@ -1,4 +1,4 @@
-//! One observation under way: the single match from its name to its programs.
+//! One observation under way: what each can do, and the single match from its name to its programs.
 
 use std::net::IpAddr;
 
@@ -46,16 +46,28 @@ impl Ask<'_> {
     }
 }
 
-/// An observation under way. Its programs and maps are gone when it is dropped.
-pub struct Observing(Kind);
+/// What every observation can do.
+pub(crate) trait Observer: Send {
+    /// Its programs in the kernel.
+    fn programs(&self) -> &Programs;
 
-enum Kind {
-    TcpFlows(Box<TcpFlows>),
-    ConnectLatency(Box<ConnectLatency>),
-    Drops(Box<Drops>),
-    Retransmits(Box<Retransmits>),
-    Runqlat(Box<Runqlat>),
+    /// The same, to change them.
+    fn programs_mut(&mut self) -> &mut Programs;
+
+    /// Takes in what waits in a ring; most is counted in the kernel until somebody looks.
+    fn gather(&mut self) {}
+
+    /// What was seen up to now.
+    fn seen(&mut self) -> Result<Seen, ObserveError>;
+
+    /// Whether the programs saw what was done to check them.
+    fn self_check(&self) -> Result<SelfCheck, ObserveError> {
+        self.programs().self_check()
+    }
 }
+
+/// An observation under way. Its programs and maps are gone when it is dropped.
+pub struct Observing(Box<dyn Observer>);
 
 impl Observing {
     /// Loads the programs and puts them onto their hooks.
@@ -64,26 +76,22 @@ impl Observing {
     /// [`ObserveError`]: with its remedy.
     pub fn start(kernel: &Kernel, ask: &Ask<'_>) -> Result<Self, ObserveError> {
         Ok(Self(match ask.observation {
-            Observation::TcpFlows => Kind::TcpFlows(Box::new(TcpFlows::start(kernel, ask)?)),
-            Observation::ConnectLatency => Kind::ConnectLatency(Box::new(ConnectLatency::start(kernel, ask)?)),
-            Observation::Drops => Kind::Drops(Box::new(Drops::start(kernel, ask)?)),
-            Observation::Retransmits => Kind::Retransmits(Box::new(Retransmits::start(kernel, ask)?)),
-            Observation::Runqlat => Kind::Runqlat(Box::new(Runqlat::start(kernel, ask)?)),
+            Observation::TcpFlows => Box::new(TcpFlows::start(kernel, ask)?),
+            Observation::ConnectLatency => Box::new(ConnectLatency::start(kernel, ask)?),
+            Observation::Drops => Box::new(Drops::start(kernel, ask)?),
+            Observation::Retransmits => Box::new(Retransmits::start(kernel, ask)?),
+            Observation::Runqlat => Box::new(Runqlat::start(kernel, ask)?),
         }))
     }
 
     /// How well it could be set up.
-    pub const fn attachment(&self) -> &Attachment {
-        &self.programs().attachment
+    pub fn attachment(&self) -> &Attachment {
+        &self.0.programs().attachment
     }
 
     /// Takes in what the programs have told since. Rare things wait in a ring: called seldom, it overflows, which is counted.
     pub fn gather(&mut self) {
-        match &mut self.0 {
-            Kind::TcpFlows(flows) => flows.gather(),
-            // Counted in the kernel until somebody looks.
-            Kind::ConnectLatency(_) | Kind::Drops(_) | Kind::Retransmits(_) | Kind::Runqlat(_) => {}
-        }
+        self.0.gather();
     }
 
     /// What was seen up to now.
@@ -91,13 +99,7 @@ impl Observing {
     /// # Errors
     /// [`ObserveError::Read`] where the kernel does not give out what was counted.
     pub fn seen(&mut self) -> Result<Seen, ObserveError> {
-        Ok(match &mut self.0 {
-            Kind::TcpFlows(flows) => Seen::TcpFlows(flows.seen()?),
-            Kind::ConnectLatency(connects) => Seen::ConnectLatency(connects.seen()?),
-            Kind::Drops(drops) => Seen::Drops(drops.seen()?),
-            Kind::Retransmits(retransmits) => Seen::Retransmits(retransmits.seen()?),
-            Kind::Runqlat(runqlat) => Seen::Runqlat(runqlat.seen()?),
-        })
+        self.0.seen()
     }
 
     /// What the kernel saw and could not tell, up to now.
@@ -105,7 +107,7 @@ impl Observing {
     /// # Errors
     /// [`ObserveError::Read`].
     pub fn lost(&self) -> Result<u64, ObserveError> {
-        self.programs().lost()
+        self.0.programs().lost()
     }
 
     /// Whether the programs saw what was done to check them.
@@ -113,40 +115,17 @@ impl Observing {
     /// # Errors
     /// [`ObserveError::Read`].
     pub fn self_check(&self) -> Result<SelfCheck, ObserveError> {
-        match &self.0 {
-            Kind::Runqlat(runqlat) => runqlat.self_check(),
-            Kind::TcpFlows(_) | Kind::ConnectLatency(_) | Kind::Drops(_) | Kind::Retransmits(_) => self.programs().self_check(),
-        }
+        self.0.self_check()
     }
 
     /// What the programs have cost up to now, where the kernel counts it.
     pub fn cost(&self) -> Option<ProgramCost> {
-        self.programs().cost()
+        self.0.programs().cost()
     }
 
     /// Gives up the hook that has cost most of those that can be done without, and names it; none is left where there is none. What is then
     /// missing is told by [`Self::attachment`].
     pub fn give_up_one(&mut self) -> Option<&'static str> {
-        self.programs_mut().give_up_one()
-    }
-
-    const fn programs_mut(&mut self) -> &mut Programs {
-        match &mut self.0 {
-            Kind::TcpFlows(flows) => &mut flows.programs,
-            Kind::ConnectLatency(connects) => &mut connects.programs,
-            Kind::Drops(drops) => &mut drops.programs,
-            Kind::Retransmits(retransmits) => &mut retransmits.programs,
-            Kind::Runqlat(runqlat) => &mut runqlat.programs,
-        }
-    }
-
-    const fn programs(&self) -> &Programs {
-        match &self.0 {
-            Kind::TcpFlows(flows) => &flows.programs,
-            Kind::ConnectLatency(connects) => &connects.programs,
-            Kind::Drops(drops) => &drops.programs,
-            Kind::Retransmits(retransmits) => &retransmits.programs,
-            Kind::Runqlat(runqlat) => &runqlat.programs,
-        }
+        self.0.programs_mut().give_up_one()
     }
 }

@@ -2,19 +2,19 @@
 
 use aya::Pod;
 use aya::maps::{HashMap, MapData};
-use shared_protocol::report::{Masked, Retransmits as Told, RetransmitsSeen};
+use shared_protocol::report::{Masked, Retransmits as Told, RetransmitsSeen, Seen};
 
 use crate::attach::Hook;
 use crate::endpoint::{Endpoints, Filter, tcp_state};
 use crate::error::ObserveError;
 use crate::kernel::Kernel;
 use crate::object;
-use crate::observing::Ask;
+use crate::observing::{Ask, Observer};
 use crate::programs::Programs;
 
 /// Segments sent again being observed.
 pub(crate) struct Retransmits {
-    pub(crate) programs: Programs,
+    programs: Programs,
     flows: HashMap<MapData, Endpoints, Resent>,
     masked: Vec<Masked>,
     top: usize,
@@ -46,8 +46,18 @@ impl Retransmits {
             top: ask.top,
         })
     }
+}
 
-    pub(crate) fn seen(&self) -> Result<RetransmitsSeen, ObserveError> {
+impl Observer for Retransmits {
+    fn programs(&self) -> &Programs {
+        &self.programs
+    }
+
+    fn programs_mut(&mut self) -> &mut Programs {
+        &mut self.programs
+    }
+
+    fn seen(&mut self) -> Result<Seen, ObserveError> {
         let mut flows = Vec::new();
         for entry in self.flows.iter().take(2 * ENTRIES) {
             flows.push(entry?);
@@ -65,7 +75,7 @@ impl Retransmits {
         }
         flows.sort_by_key(|(ends, resent)| (std::cmp::Reverse(resent.segments), *ends));
         seen.flows = flows.iter().take(self.top).map(|(ends, resent)| told(ends, resent, &self.masked)).collect();
-        Ok(seen)
+        Ok(Seen::Retransmits(seen))
     }
 }
 

@@ -2,19 +2,19 @@
 
 use aya::Pod;
 use aya::maps::{MapData, PerCpuArray};
-use shared_protocol::report::{SelfCheck, WaitsSeen};
+use shared_protocol::report::{Seen, SelfCheck, WaitsSeen};
 
 use crate::attach::Hook;
 use crate::error::ObserveError;
 use crate::kernel::Kernel;
 use crate::object;
-use crate::observing::Ask;
+use crate::observing::{Ask, Observer};
 use crate::programs::Programs;
 use crate::slots::{self, SLOTS};
 
 /// Waiting for a CPU being observed.
 pub(crate) struct Runqlat {
-    pub(crate) programs: Programs,
+    programs: Programs,
     waited: PerCpuArray<MapData, Waits>,
 }
 
@@ -41,20 +41,6 @@ impl Runqlat {
         })
     }
 
-    pub(crate) fn seen(&self) -> Result<WaitsSeen, ObserveError> {
-        let all = self.all()?;
-        Ok(WaitsSeen {
-            waits: all.slots.iter().sum(),
-            latencies: slots::told(&all.slots, all.total_ns, all.max_ns),
-        })
-    }
-
-    /// Whoever looks had to wait for a CPU before it could: no wait at all was seen only where none can be.
-    pub(crate) fn self_check(&self) -> Result<SelfCheck, ObserveError> {
-        let seen = self.all()?.slots.iter().any(|count| *count > 0);
-        Ok(if seen { SelfCheck::Passed } else { SelfCheck::Failed })
-    }
-
     fn all(&self) -> Result<Waits, ObserveError> {
         let mut all = Waits::default();
         for waits in self.waited.get(&0, 0)?.iter() {
@@ -65,6 +51,30 @@ impl Runqlat {
             }
         }
         Ok(all)
+    }
+}
+
+impl Observer for Runqlat {
+    fn programs(&self) -> &Programs {
+        &self.programs
+    }
+
+    fn programs_mut(&mut self) -> &mut Programs {
+        &mut self.programs
+    }
+
+    fn seen(&mut self) -> Result<Seen, ObserveError> {
+        let all = self.all()?;
+        Ok(Seen::Runqlat(WaitsSeen {
+            waits: all.slots.iter().sum(),
+            latencies: slots::told(&all.slots, all.total_ns, all.max_ns),
+        }))
+    }
+
+    /// Whoever looks had to wait for a CPU before it could: no wait at all was seen only where none can be.
+    fn self_check(&self) -> Result<SelfCheck, ObserveError> {
+        let seen = self.all()?.slots.iter().any(|count| *count > 0);
+        Ok(if seen { SelfCheck::Passed } else { SelfCheck::Failed })
     }
 }
 

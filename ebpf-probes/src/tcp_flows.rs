@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aya::maps::{HashMap, MapData, RingBuf};
-use shared_protocol::report::{FlowsSeen, Masked};
+use shared_protocol::report::{Masked, Seen};
 
 mod book;
 mod raw;
@@ -16,12 +16,12 @@ use crate::endpoint::Filter;
 use crate::error::ObserveError;
 use crate::kernel::Kernel;
 use crate::object;
-use crate::observing::Ask;
+use crate::observing::{Ask, Observer};
 use crate::programs::Programs;
 
 /// TCP connections being observed.
 pub(crate) struct TcpFlows {
-    pub(crate) programs: Programs,
+    programs: Programs,
     open: HashMap<MapData, u64, RawFlow>,
     closed: RingBuf<MapData>,
     walks: bool,
@@ -49,13 +49,31 @@ impl TcpFlows {
         })
     }
 
+    fn drain(&mut self, mut ended: impl FnMut(&RawFlow)) {
+        while let Some(item) = self.closed.next() {
+            let Some(flow) = RawFlow::read(&item) else { continue };
+            self.book.closed(&flow);
+            ended(&flow);
+        }
+    }
+}
+
+impl Observer for TcpFlows {
+    fn programs(&self) -> &Programs {
+        &self.programs
+    }
+
+    fn programs_mut(&mut self) -> &mut Programs {
+        &mut self.programs
+    }
+
     /// Takes in the connections that have ended since.
-    pub(crate) fn gather(&mut self) {
+    fn gather(&mut self) {
         self.drain(|_| {});
     }
 
     /// Those that are open are read first: one that ends meanwhile is then found in the ring, and counts once.
-    pub(crate) fn seen(&mut self) -> Result<FlowsSeen, ObserveError> {
+    fn seen(&mut self) -> Result<Seen, ObserveError> {
         if self.walks {
             attach::walk(&mut self.programs.ebpf, &EVERY_SOCKET)?;
         }
@@ -70,15 +88,7 @@ impl TcpFlows {
         self.drain(|ended| {
             open.remove(&(ended.socket, ended.first_seen_ns));
         });
-        Ok(self.book.seen(open.into_values().collect(), &self.masked))
-    }
-
-    fn drain(&mut self, mut ended: impl FnMut(&RawFlow)) {
-        while let Some(item) = self.closed.next() {
-            let Some(flow) = RawFlow::read(&item) else { continue };
-            self.book.closed(&flow);
-            ended(&flow);
-        }
+        Ok(Seen::TcpFlows(self.book.seen(open.into_values().collect(), &self.masked)))
     }
 }
 

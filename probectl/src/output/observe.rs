@@ -1,12 +1,14 @@
 //! An observation as people read it: a table of what moved most, which on a terminal is drawn again while it changes.
 
 use shared_protocol::event::{ObserveEvent, ObserveWindow};
-use shared_protocol::report::{DroppedPackets, ObserveFindings, Seen, SelfCheck};
+use shared_protocol::report::{ObserveFindings, Seen, SelfCheck};
 
 mod connects;
+mod drops;
 mod flows;
 mod latencies;
 mod retransmits;
+mod waits;
 
 use super::probe::{Columns, Details, Names};
 use super::view::word;
@@ -41,7 +43,7 @@ impl ObserveView {
     pub(crate) fn row(&self) -> Vec<Cell> {
         match (&self.found, &self.last) {
             (Some(found), _) => row(found),
-            (None, Some(window)) => cells(&window.seen, [Cell::Absent, Cell::Absent, window.lost.into(), (window.seq + 1).into()], None),
+            (None, Some(window)) => cells(&window.seen, vec![("lost", window.lost.into()), ("windows", (window.seq + 1).into())]),
             (None, None) => vec![Cell::Absent; COLUMNS.names.len()],
         }
     }
@@ -54,7 +56,7 @@ impl ObserveView {
             (None, None) => return vec![Line::plain(format!("--- {} on {}: waiting for the first look ---", names.target, names.agent))],
         };
         let heading = format!("--- {} on {}: {}.{} s ---", names.target, names.agent, at_us / 1_000_000, at_us / 100_000 % 10);
-        let (columns, rows) = shown(seen);
+        let entries = shown(seen).table();
         let missing = self.missing.iter().map(|missing| Line::warning(format!("not seen: {missing}")));
         let lost = (lost > 0).then(|| Line::warning(format!("there was no room for {lost} things that the kernel saw; they are in no number")));
         let over = self.found.iter().filter_map(|found| found.over_budget.as_ref()).map(|over| {
@@ -67,9 +69,9 @@ impl ObserveView {
         });
         let masked = self.found.iter().flat_map(|found| &found.masked);
         let masked = masked.map(|masked| Line::plain(format!("the owner hides: {}", word(masked))));
-        [heading, summary(seen)]
+        [heading, shown(seen).summary()]
             .into_iter()
-            .chain(table(columns, &rows))
+            .chain(table(entries.columns, &entries.rows))
             .map(Line::plain)
             .chain(missing)
             .chain(lost)
@@ -109,102 +111,60 @@ pub(crate) fn row(findings: &ObserveFindings) -> Vec<Cell> {
         SelfCheck::Passed => "yes",
         SelfCheck::Failed => "no",
     };
-    cells(
-        &findings.seen,
-        [word(&findings.level).into(), check.into(), findings.lost.into(), findings.windows.into()],
-        findings.cost.map(|cost| (cost.runs, cost.run_ns)),
-    )
+    let mut how = vec![
+        ("level", word(&findings.level).into()),
+        ("self_check", check.into()),
+        ("lost", findings.lost.into()),
+        ("windows", findings.windows.into()),
+    ];
+    if let Some(cost) = findings.cost {
+        how.extend([("program_runs", cost.runs.into()), ("program_ns", cost.run_ns.into())]);
+    }
+    cells(&findings.seen, how)
 }
 
-fn cells(seen: &Seen, how: [Cell; 4], cost: Option<(u64, u64)>) -> Vec<Cell> {
-    let mut row = match seen {
-        Seen::TcpFlows(seen) => flows::totals(&seen.totals),
-        Seen::ConnectLatency(seen) => vec![Cell::Absent, seen.totals.established.into(), Cell::Absent, seen.totals.failed.into()],
-        Seen::Retransmits(seen) => {
-            let mut row = vec![Cell::Absent; FLOW_COLUMNS - 1];
-            row.push(seen.segments.into());
-            row
-        }
-        Seen::Drops(_) | Seen::Runqlat(_) => Vec::new(),
-    };
-    row.resize(FLOW_COLUMNS, Cell::Absent);
-    row.extend(how);
-    row.extend([Cell::of(cost.map(|(runs, _)| runs)), Cell::of(cost.map(|(_, run_ns)| run_ns))]);
-    row.push(match seen {
-        Seen::Drops(seen) => seen.packets.into(),
-        Seen::TcpFlows(_) | Seen::ConnectLatency(_) | Seen::Retransmits(_) | Seen::Runqlat(_) => Cell::Absent,
-    });
-    row.extend(match seen {
-        Seen::Runqlat(seen) => [
-            seen.waits.into(),
-            Cell::of(seen.latencies.as_ref().map(|latencies| Cell::Micros(latencies.avg_us))),
-            Cell::of(seen.latencies.as_ref().map(|latencies| Cell::Micros(latencies.max_us))),
-        ],
-        Seen::TcpFlows(_) | Seen::ConnectLatency(_) | Seen::Drops(_) | Seen::Retransmits(_) => [Cell::Absent, Cell::Absent, Cell::Absent],
-    });
-    row
+/// What an observation has to show.
+trait Shown {
+    /// Everything in one line.
+    fn summary(&self) -> String;
+
+    /// What goes under which of [`COLUMNS`].
+    fn numbers(&self) -> Vec<(&'static str, Cell)>;
+
+    /// What was seen, one entry a row.
+    fn details(&self) -> Details;
+
+    /// The same as far as people have room for it.
+    fn table(&self) -> Details {
+        self.details()
+    }
 }
 
-/// Columns that are about connections.
-const FLOW_COLUMNS: usize = 7;
+fn shown(seen: &Seen) -> &dyn Shown {
+    match seen {
+        Seen::TcpFlows(seen) => seen,
+        Seen::ConnectLatency(seen) => seen,
+        Seen::Drops(seen) => seen,
+        Seen::Retransmits(seen) => seen,
+        Seen::Runqlat(seen) => seen,
+    }
+}
 
 /// What was seen, one entry a row.
 pub(super) fn details(findings: &ObserveFindings) -> Details {
-    match &findings.seen {
-        Seen::TcpFlows(seen) => Details {
-            columns: &flows::COLUMNS,
-            rows: seen.flows.iter().map(flows::row).collect(),
-        },
-        Seen::ConnectLatency(seen) => Details {
-            columns: &connects::COLUMNS,
-            rows: seen.connects.iter().map(connects::row).collect(),
-        },
-        Seen::Drops(seen) => Details {
-            columns: DROPS,
-            rows: seen.reasons.iter().map(dropped).collect(),
-        },
-        Seen::Retransmits(seen) => Details {
-            columns: &retransmits::COLUMNS,
-            rows: seen.flows.iter().map(retransmits::row).collect(),
-        },
-        Seen::Runqlat(seen) => Details {
-            columns: &latencies::COLUMNS,
-            rows: seen.latencies.iter().flat_map(latencies::rows).collect(),
-        },
-    }
+    shown(&findings.seen).details()
 }
 
-/// The same as far as people have room for it.
-fn shown(seen: &Seen) -> (&'static [&'static str], Vec<Vec<Cell>>) {
-    match seen {
-        Seen::TcpFlows(seen) => (&flows::SHOWN, seen.flows.iter().map(flows::shown).collect()),
-        Seen::ConnectLatency(seen) => (
-            connects::SHOWN,
-            seen.connects
-                .iter()
-                .map(|one| connects::row(one).into_iter().take(connects::SHOWN.len()).collect())
-                .collect(),
-        ),
-        Seen::Drops(seen) => (DROPS, seen.reasons.iter().map(dropped).collect()),
-        Seen::Retransmits(seen) => (&retransmits::COLUMNS, seen.flows.iter().map(retransmits::row).collect()),
-        Seen::Runqlat(seen) => (&latencies::SHOWN, seen.latencies.iter().flat_map(latencies::shown).collect()),
+fn cells(seen: &Seen, how: Vec<(&'static str, Cell)>) -> Vec<Cell> {
+    let mut numbers = shown(seen).numbers();
+    numbers.extend(how);
+    let mut row = Vec::with_capacity(COLUMNS.names.len());
+    for column in COLUMNS.names {
+        let place = numbers.iter().position(|(name, _)| name == column);
+        row.push(place.map_or(Cell::Absent, |place| numbers.swap_remove(place).1));
     }
-}
-
-fn dropped(dropped: &DroppedPackets) -> Vec<Cell> {
-    vec![dropped.reason.as_str().into(), dropped.packets.into()]
-}
-
-const DROPS: &[&str] = &["reason", "packets"];
-
-fn summary(seen: &Seen) -> String {
-    match seen {
-        Seen::TcpFlows(seen) => flows::summary(&seen.totals),
-        Seen::ConnectLatency(seen) => connects::summary(&seen.totals),
-        Seen::Drops(seen) => format!("{} packets dropped", seen.packets),
-        Seen::Retransmits(seen) => retransmits::summary(seen),
-        Seen::Runqlat(seen) => latencies::summary(seen.waits, "waits for a CPU", seen.latencies.as_ref()),
-    }
+    debug_assert!(numbers.is_empty(), "what has no column: {numbers:?}");
+    row
 }
 
 #[cfg(test)]

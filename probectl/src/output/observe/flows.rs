@@ -1,12 +1,51 @@
 //! TCP connections as rows.
 
-use shared_protocol::report::{FlowTotals, TcpFlow};
+use shared_protocol::report::{FlowsSeen, TcpFlow};
 
+use super::Shown;
 use crate::output::Cell;
+use crate::output::probe::Details;
 use crate::output::view::word;
 
+impl Shown for FlowsSeen {
+    fn summary(&self) -> String {
+        let totals = &self.totals;
+        format!(
+            "{} connections: {} opened, {} closed, {} failed; {} bytes sent, {} received, {} segments sent again",
+            totals.flows, totals.opened, totals.closed, totals.failed, totals.sent_bytes, totals.received_bytes, totals.retransmits
+        )
+    }
+
+    fn numbers(&self) -> Vec<(&'static str, Cell)> {
+        let totals = &self.totals;
+        vec![
+            ("flows", totals.flows.into()),
+            ("opened", totals.opened.into()),
+            ("closed", totals.closed.into()),
+            ("failed", totals.failed.into()),
+            ("sent_bytes", totals.sent_bytes.into()),
+            ("received_bytes", totals.received_bytes.into()),
+            ("retransmits", totals.retransmits.into()),
+        ]
+    }
+
+    fn details(&self) -> Details {
+        Details {
+            columns: &COLUMNS,
+            rows: self.flows.iter().map(row).collect(),
+        }
+    }
+
+    fn table(&self) -> Details {
+        Details {
+            columns: &SHOWN,
+            rows: self.flows.iter().map(shown).collect(),
+        }
+    }
+}
+
 /// Everything of a connection.
-pub(super) const COLUMNS: [&str; 14] = [
+const COLUMNS: [&str; 14] = [
     "local",
     "remote",
     "state",
@@ -24,7 +63,7 @@ pub(super) const COLUMNS: [&str; 14] = [
 ];
 
 /// A connection under [`COLUMNS`].
-pub(super) fn row(flow: &TcpFlow) -> Vec<Cell> {
+fn row(flow: &TcpFlow) -> Vec<Cell> {
     let time = |value: Option<u64>| Cell::of(value.map(Cell::Micros));
     vec![
         flow.local.to_string().into(),
@@ -45,10 +84,10 @@ pub(super) fn row(flow: &TcpFlow) -> Vec<Cell> {
 }
 
 /// What people have room for.
-pub(super) const SHOWN: [&str; 8] = ["command", "local", "remote", "state", "sent_bytes", "received_bytes", "srtt_us", "retransmits"];
+const SHOWN: [&str; 8] = ["command", "local", "remote", "state", "sent_bytes", "received_bytes", "srtt_us", "retransmits"];
 
 /// A connection under [`SHOWN`].
-pub(super) fn shown(flow: &TcpFlow) -> Vec<Cell> {
+fn shown(flow: &TcpFlow) -> Vec<Cell> {
     let owner = match (&flow.command, flow.pid) {
         (Some(command), Some(pid)) => Cell::Text(format!("{command}/{pid}")),
         (None, Some(pid)) => Cell::Text(pid.to_string()),
@@ -66,25 +105,4 @@ pub(super) fn shown(flow: &TcpFlow) -> Vec<Cell> {
             flow.retransmits.into(),
         ])
         .collect()
-}
-
-/// Totals as the first cells of a row.
-pub(super) fn totals(totals: &FlowTotals) -> Vec<Cell> {
-    vec![
-        totals.flows.into(),
-        totals.opened.into(),
-        totals.closed.into(),
-        totals.failed.into(),
-        totals.sent_bytes.into(),
-        totals.received_bytes.into(),
-        totals.retransmits.into(),
-    ]
-}
-
-/// Totals in one line.
-pub(super) fn summary(totals: &FlowTotals) -> String {
-    format!(
-        "{} connections: {} opened, {} closed, {} failed; {} bytes sent, {} received, {} segments sent again",
-        totals.flows, totals.opened, totals.closed, totals.failed, totals.sent_bytes, totals.received_bytes, totals.retransmits
-    )
 }

@@ -3,15 +3,32 @@
 use shared_protocol::report::Latencies;
 
 use crate::output::Cell;
+use crate::output::probe::Details;
 
 /// Everything of one power of two.
-pub(super) const COLUMNS: [&str; 3] = ["from_us", "below_us", "count"];
+const COLUMNS: [&str; 3] = ["from_us", "below_us", "count"];
 
 /// The same with a bar.
-pub(super) const SHOWN: [&str; 4] = ["from_us", "below_us", "count", "share"];
+const SHOWN: [&str; 4] = ["from_us", "below_us", "count", "share"];
+
+/// The histogram as rows for machines; none where nothing was counted.
+pub(super) fn details(latencies: Option<&Latencies>) -> Details {
+    Details {
+        columns: &COLUMNS,
+        rows: latencies.map(rows).unwrap_or_default(),
+    }
+}
+
+/// The same for people.
+pub(super) fn table(latencies: Option<&Latencies>) -> Details {
+    Details {
+        columns: &SHOWN,
+        rows: latencies.map(shown).unwrap_or_default(),
+    }
+}
 
 /// The histogram under [`COLUMNS`], from the first place that has anything on.
-pub(super) fn rows(latencies: &Latencies) -> Vec<Vec<Cell>> {
+fn rows(latencies: &Latencies) -> Vec<Vec<Cell>> {
     let places = latencies.slots.iter().enumerate().skip_while(|(_, count)| **count == 0);
     places
         .map(|(place, count)| {
@@ -23,7 +40,7 @@ pub(super) fn rows(latencies: &Latencies) -> Vec<Vec<Cell>> {
 }
 
 /// The histogram under [`SHOWN`].
-pub(super) fn shown(latencies: &Latencies) -> Vec<Vec<Cell>> {
+fn shown(latencies: &Latencies) -> Vec<Vec<Cell>> {
     let most = latencies.slots.iter().copied().max().unwrap_or(0).max(1);
     let counts = latencies.slots.iter().skip_while(|count| **count == 0);
     rows(latencies)

@@ -2,14 +2,33 @@
 
 use shared_protocol::report::{Retransmits, RetransmitsSeen};
 
+use super::Shown;
 use crate::output::Cell;
+use crate::output::probe::Details;
 use crate::output::view::word;
 
-/// Everything of a connection.
-pub(super) const COLUMNS: [&str; 5] = ["local", "remote", "state", "segments", "opening"];
+impl Shown for RetransmitsSeen {
+    fn summary(&self) -> String {
+        format!(
+            "{} segments sent again by {} connections, {} of them to open one",
+            self.segments, self.connections, self.opening
+        )
+    }
 
-/// What a connection sent again under [`COLUMNS`].
-pub(super) fn row(one: &Retransmits) -> Vec<Cell> {
+    fn numbers(&self) -> Vec<(&'static str, Cell)> {
+        vec![("retransmits", self.segments.into())]
+    }
+
+    fn details(&self) -> Details {
+        Details {
+            columns: &["local", "remote", "state", "segments", "opening"],
+            rows: self.flows.iter().map(row).collect(),
+        }
+    }
+}
+
+/// What a connection sent again.
+fn row(one: &Retransmits) -> Vec<Cell> {
     vec![
         one.local.to_string().into(),
         one.remote.to_string().into(),
@@ -17,12 +36,4 @@ pub(super) fn row(one: &Retransmits) -> Vec<Cell> {
         one.segments.into(),
         one.opening.into(),
     ]
-}
-
-/// Totals in one line.
-pub(super) fn summary(seen: &RetransmitsSeen) -> String {
-    format!(
-        "{} segments sent again by {} connections, {} of them to open one",
-        seen.segments, seen.connections, seen.opening
-    )
 }
