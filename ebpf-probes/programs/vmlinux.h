@@ -80,6 +80,26 @@ struct tcp_sock {
 	__u32 total_retrans;
 };
 
+struct gendisk {
+	char disk_name[32];
+};
+
+/* Its disk since 5.15. */
+struct request_queue {
+	struct gendisk *disk;
+};
+
+struct request {
+	struct request_queue *q;
+	unsigned int cmd_flags;
+	unsigned int __data_len;
+};
+
+/* The same before 5.17. */
+struct request___before_5_17 {
+	struct gendisk *rq_disk;
+};
+
 #pragma clang attribute pop
 
 #endif

@@ -1,4 +1,5 @@
-//! A look into BTF (Documentation/bpf/btf.rst): what a kernel calls the values of its enumerations, where a structure has its fields.
+//! A look into BTF (Documentation/bpf/btf.rst): what a kernel calls the values of its enumerations, how many arguments its
+//! tracepoints have, where a structure has its fields.
 
 use std::collections::BTreeMap;
 
@@ -16,6 +17,21 @@ pub(crate) fn enumeration(btf: &[u8], name: &str) -> BTreeMap<u32, String> {
     values.collect()
 }
 
+/// How many arguments a tracepoint gives its programs; none where the kernel does not say.
+pub(crate) fn arguments(btf: &[u8], tracepoint: &str) -> Option<usize> {
+    let content = Content::of(btf)?;
+    let name = format!("btf_trace_{tracepoint}");
+    let named = content
+        .types()
+        .find(|described| described.kind == TYPEDEF && content.text(described.name_at) == Some(&name))?;
+    // Types are numbered from one.
+    let numbered = |number: u32| content.types().nth(place(number.checked_sub(1)?)?);
+    let pointer = numbered(named.size)?;
+    let prototype = numbered(pointer.size).filter(|described| described.kind == PROTOTYPE)?;
+    // The first is for the tracepoint itself.
+    (prototype.members.len() / 8).checked_sub(1)
+}
+
 /// The parts of BTF.
 pub(crate) struct Content<'a> {
     types: &'a [u8],
@@ -26,8 +42,7 @@ pub(crate) struct Content<'a> {
 pub(crate) struct Described<'a> {
     pub(crate) name_at: u32,
     pub(crate) kind: u32,
-    /// Bytes of a structure.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the layout of our own types is compared by a test"))]
+    /// Bytes of a structure; the number of the type that a pointer or another name is about.
     pub(crate) size: u32,
     /// What follows the head.
     pub(crate) members: &'a [u8],
@@ -78,7 +93,7 @@ const fn extra(kind: u32, members: usize) -> usize {
         // Structure, union, section, enumeration of 64 bits.
         4 | 5 | 15 | 19 => members * 12,
         // Enumeration, prototype.
-        ENUM | 13 => members * 8,
+        ENUM | PROTOTYPE => members * 8,
         _ => 0,
     }
 }
@@ -92,6 +107,8 @@ fn place(number: u32) -> Option<usize> {
 }
 
 const ENUM: u32 = 6;
+const TYPEDEF: u32 = 8;
+const PROTOTYPE: u32 = 13;
 const HEAD: usize = 12;
 
 #[cfg(test)]
@@ -107,10 +124,19 @@ mod tests {
     }
 
     #[test]
+    fn the_running_kernel_says_what_its_tracepoints_give() {
+        let btf = std::fs::read("/sys/kernel/btf/vmlinux").unwrap();
+        assert_eq!(arguments(&btf, "inet_sock_set_state"), Some(3));
+        assert_eq!(arguments(&btf, "block_rq_complete"), Some(3));
+        assert_eq!(arguments(&btf, "no_such_thing"), None);
+    }
+
+    #[test]
     fn what_is_cut_off_or_something_else_says_nothing_and_does_no_harm() {
         let btf = std::fs::read("/sys/kernel/btf/vmlinux").unwrap();
         for length in [0, 3, 23, 24, 25, 1_000] {
             assert!(enumeration(&btf[..length], "skb_drop_reason").is_empty());
+            assert_eq!(arguments(&btf[..length], "inet_sock_set_state"), None);
         }
         assert!(enumeration(&[0xff; 4_096], "skb_drop_reason").is_empty());
     }

@@ -58,8 +58,13 @@ pub(crate) const fn tcp_state(number: u32) -> TcpState {
     }
 }
 
-/// A task's name for itself, harmless to whoever prints it.
+/// A task's name for itself.
 pub(crate) fn command(bytes: &[u8; 16]) -> String {
+    text(bytes)
+}
+
+/// What the kernel keeps up to a zero, harmless to whoever prints it.
+pub(crate) fn text(bytes: &[u8]) -> String {
     let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
     String::from_utf8_lossy(text).chars().filter(|character| !character.is_control()).collect()
 }

@@ -26,6 +26,7 @@
 
 mod accounting;
 mod attach;
+mod biolatency;
 mod btf;
 mod capability;
 mod connect_latency;

@@ -43,6 +43,10 @@ pub(crate) const RETRANSMITS: Object = Object {
     name: "retransmits",
     bytes: aya::include_bytes_aligned!("../programs/retransmits.bpf.o"),
 };
+pub(crate) const BIOLATENCY: Object = Object {
+    name: "biolatency",
+    bytes: aya::include_bytes_aligned!("../programs/biolatency.bpf.o"),
+};
 pub(crate) const RUNQLAT: Object = Object {
     name: "runqlat",
     bytes: aya::include_bytes_aligned!("../programs/runqlat.bpf.o"),
@@ -54,7 +58,7 @@ mod tests {
 
     use super::*;
 
-    const OBJECTS: [Object; 5] = [CONNECT_LATENCY, DROPS, RETRANSMITS, RUNQLAT, TCP_FLOWS];
+    const OBJECTS: [Object; 6] = [BIOLATENCY, CONNECT_LATENCY, DROPS, RETRANSMITS, RUNQLAT, TCP_FLOWS];
     const HASHES: &str = include_str!("../programs/objects.sha256");
 
     #[test]

@@ -6,6 +6,7 @@ use shared_protocol::report::{Masked, ProgramCost, Seen, SelfCheck};
 use shared_protocol::spec::Observation;
 
 use crate::attach::Attachment;
+use crate::biolatency::Biolatency;
 use crate::connect_latency::ConnectLatency;
 use crate::drops::Drops;
 use crate::error::ObserveError;
@@ -81,6 +82,7 @@ impl Observing {
             Observation::Drops => Box::new(Drops::start(kernel, ask)?),
             Observation::Retransmits => Box::new(Retransmits::start(kernel, ask)?),
             Observation::Runqlat => Box::new(Runqlat::start(kernel, ask)?),
+            Observation::Biolatency => Box::new(Biolatency::start(kernel, ask)?),
         }))
     }
 

@@ -250,6 +250,28 @@ mod tests {
         }
     }
 
+    /// Whoever begins to observe reads from a disk, where there is one: the kernels that are emulated have none.
+    #[test]
+    fn a_page_read_past_the_cache_is_a_request_by_every_kind_of_hook() {
+        let is_on_a_disk = std::fs::read_dir("/sys/block").is_ok_and(|mut devices| devices.next().is_some());
+        for hooks in [Hooks::TypedFirst, Hooks::PlainOnly] {
+            let kernel = Kernel::read(None).unwrap().with_hooks(hooks);
+            let mut observing = Observing::start(&kernel, &Ask::everything(Observation::Biolatency)).unwrap();
+            let Seen::Biolatency(seen) = observing.seen().unwrap() else {
+                panic!("another observation")
+            };
+            let check = if is_on_a_disk { SelfCheck::Passed } else { SelfCheck::Failed };
+            assert_eq!((observing.self_check().unwrap(), observing.lost().unwrap()), (check, 0), "{hooks:?}: {seen:?}");
+            assert_eq!(seen.requests > 0, is_on_a_disk, "{hooks:?}: {seen:?}");
+            assert!(
+                seen.devices.iter().all(|one| !one.device.is_empty() && one.kind.parse::<u32>().is_err()),
+                "{seen:?}"
+            );
+            let told: u64 = seen.latencies.iter().flat_map(|latencies| &latencies.slots).sum();
+            assert_eq!(told, seen.requests);
+        }
+    }
+
     /// Two threads that never rest share one CPU: while one runs, the other waits.
     #[test]
     fn waits_for_a_cpu_are_as_long_as_what_the_other_runs_by_every_kind_of_hook() {

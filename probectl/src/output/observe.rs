@@ -3,6 +3,7 @@
 use shared_protocol::event::{ObserveEvent, ObserveWindow};
 use shared_protocol::report::{ObserveFindings, Seen, SelfCheck};
 
+mod block;
 mod connects;
 mod drops;
 mod flows;
@@ -101,6 +102,10 @@ pub(crate) const COLUMNS: Columns = Columns {
         "waits",
         "wait_avg_us",
         "wait_max_us",
+        "block_requests",
+        "block_bytes",
+        "block_avg_us",
+        "block_max_us",
     ],
     shown: 7,
 };
@@ -147,6 +152,7 @@ fn shown(seen: &Seen) -> &dyn Shown {
         Seen::Drops(seen) => seen,
         Seen::Retransmits(seen) => seen,
         Seen::Runqlat(seen) => seen,
+        Seen::Biolatency(seen) => seen,
     }
 }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::frame::CapabilityLevel;
 
+mod block;
 mod budget;
 mod connects;
 mod drops;
@@ -12,6 +13,7 @@ mod latencies;
 mod retransmits;
 mod waits;
 
+pub use block::{BlockRequests, BlockSeen};
 pub use budget::{CpuShare, OverBudget};
 pub use connects::{ConnectTotals, Connects, ConnectsSeen};
 pub use drops::{DroppedPackets, DropsSeen};
@@ -92,4 +94,6 @@ pub enum Seen {
     Retransmits(RetransmitsSeen),
     /// Waits for a CPU.
     Runqlat(WaitsSeen),
+    /// Requests to block devices.
+    Biolatency(BlockSeen),
 }

@@ -43,11 +43,20 @@ pub enum Observation {
     Retransmits,
     /// How long tasks that could run waited for a CPU.
     Runqlat,
+    /// How long block devices take for a request, by device and kind of request.
+    Biolatency,
 }
 
 impl Observation {
     /// Everything this build knows.
-    pub const ALL: [Self; 5] = [Self::TcpFlows, Self::ConnectLatency, Self::Drops, Self::Retransmits, Self::Runqlat];
+    pub const ALL: [Self; 6] = [
+        Self::TcpFlows,
+        Self::ConnectLatency,
+        Self::Drops,
+        Self::Retransmits,
+        Self::Runqlat,
+        Self::Biolatency,
+    ];
 
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
@@ -57,6 +66,7 @@ impl Observation {
             Self::Drops => "drops",
             Self::Retransmits => "retransmits",
             Self::Runqlat => "runqlat",
+            Self::Biolatency => "biolatency",
         }
     }
 
@@ -64,7 +74,7 @@ impl Observation {
     const fn has_endpoints(self) -> bool {
         match self {
             Self::TcpFlows | Self::ConnectLatency | Self::Retransmits => true,
-            Self::Drops | Self::Runqlat => false,
+            Self::Drops | Self::Runqlat | Self::Biolatency => false,
         }
     }
 }
@@ -188,7 +198,7 @@ mod tests {
         }
         assert_eq!(ProbeSpec::parse(r#"{"probe":"observe"}"#).unwrap_err().field, "observation");
         for filter in [r#""port":1"#, r#""address":"::1""#] {
-            for observation in ["drops", "runqlat"] {
+            for observation in ["drops", "runqlat", "biolatency"] {
                 let text = format!(r#"{{"probe":"observe","observation":"{observation}",{filter}}}"#);
                 let message = ProbeSpec::parse(&text).unwrap_err().message;
                 assert!(message.contains(&format!("does not go with {observation}")), "{text}: {message}");

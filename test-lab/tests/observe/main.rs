@@ -9,6 +9,8 @@ mod budget;
 #[cfg(test)]
 mod counted;
 #[cfg(test)]
+mod disk;
+#[cfg(test)]
 mod flows;
 #[cfg(test)]
 mod trouble;

@@ -62,7 +62,7 @@ fn slots_of(text: &str) -> Vec<u64> {
 }
 
 /// The place up to which there are so many of a hundred.
-fn place_of(slots: &[u64], percent: u64) -> usize {
+pub(crate) fn place_of(slots: &[u64], percent: u64) -> usize {
     let wanted = slots.iter().sum::<u64>() * percent / 100;
     let mut up_to = 0;
     slots

@@ -101,6 +101,14 @@ fn of_seen(seen: &Seen, readings: &mut Vec<Reading>) {
                 readings.push(reading("wait_max_us", float(latencies.max_us)));
             }
         }
+        Seen::Biolatency(seen) => {
+            readings.push(reading("block_requests", float(seen.requests)));
+            readings.push(reading("block_bytes", float(seen.bytes)));
+            if let Some(latencies) = &seen.latencies {
+                readings.push(reading("block_avg_us", float(latencies.avg_us)));
+                readings.push(reading("block_max_us", float(latencies.max_us)));
+            }
+        }
     }
 }
 

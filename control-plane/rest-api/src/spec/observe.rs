@@ -48,4 +48,6 @@ pub enum ObservationSchema {
     Retransmits,
     /// How long tasks that could run waited for a CPU, as one histogram. Sees no ports or addresses.
     Runqlat,
+    /// How long block devices take for a request, by device and kind of request. Sees no ports or addresses.
+    Biolatency,
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use shared_protocol::event::ObserveEvent;
-use shared_protocol::report::Seen;
+use shared_protocol::report::{Latencies, Seen};
 
 pub(super) fn print(event: &ObserveEvent, out: &mut impl Write) -> io::Result<()> {
     match event {
@@ -45,12 +45,13 @@ pub(super) fn print_seen(seen: &Seen, out: &mut impl Write) -> io::Result<()> {
         }
         Seen::Runqlat(seen) => {
             writeln!(out, "{} waits for a CPU", seen.waits)?;
-            seen.latencies.iter().try_for_each(|latencies| {
-                writeln!(out, "avg_us {}  max_us {}", latencies.avg_us, latencies.max_us)?;
-                let counted = latencies.slots.iter().enumerate().filter(|(_, count)| **count > 0);
-                counted
-                    .into_iter()
-                    .try_for_each(|(place, count)| writeln!(out, "below_us {}  {count}", 2_u64 << place))
+            seen.latencies.iter().try_for_each(|latencies| print_latencies(latencies, out))
+        }
+        Seen::Biolatency(seen) => {
+            writeln!(out, "{} requests to block devices, {} bytes", seen.requests, seen.bytes)?;
+            seen.devices.iter().try_for_each(|one| {
+                writeln!(out, "{}  {}  requests {}  bytes {}", one.device, one.kind, one.requests, one.bytes)?;
+                one.latencies.iter().try_for_each(|latencies| print_latencies(latencies, out))
             })
         }
         Seen::TcpFlows(seen) => {
@@ -70,4 +71,10 @@ pub(super) fn print_seen(seen: &Seen, out: &mut impl Write) -> io::Result<()> {
             })
         }
     }
+}
+
+fn print_latencies(latencies: &Latencies, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "avg_us {}  max_us {}", latencies.avg_us, latencies.max_us)?;
+    let mut counted = latencies.slots.iter().enumerate().filter(|(_, count)| **count > 0);
+    counted.try_for_each(|(place, count)| writeln!(out, "below_us {}  {count}", 2_u64 << place))
 }

@@ -28,7 +28,7 @@ pub(super) fn table(latencies: Option<&Latencies>) -> Details {
 }
 
 /// The histogram under [`COLUMNS`], from the first place that has anything on.
-fn rows(latencies: &Latencies) -> Vec<Vec<Cell>> {
+pub(super) fn rows(latencies: &Latencies) -> Vec<Vec<Cell>> {
     let places = latencies.slots.iter().enumerate().skip_while(|(_, count)| **count == 0);
     places
         .map(|(place, count)| {
@@ -40,7 +40,7 @@ fn rows(latencies: &Latencies) -> Vec<Vec<Cell>> {
 }
 
 /// The histogram under [`SHOWN`].
-fn shown(latencies: &Latencies) -> Vec<Vec<Cell>> {
+pub(super) fn shown(latencies: &Latencies) -> Vec<Vec<Cell>> {
     let most = latencies.slots.iter().copied().max().unwrap_or(0).max(1);
     let counts = latencies.slots.iter().skip_while(|count| **count == 0);
     rows(latencies)
