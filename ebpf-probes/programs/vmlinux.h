@@ -38,9 +38,18 @@ struct sock {
 	int sk_err;
 };
 
+struct mm_struct {
+	unsigned long arg_start;
+	unsigned long arg_end;
+};
+
 struct task_struct {
 	int pid;
+	int tgid;
 	unsigned int __state;
+	int exit_code;
+	struct task_struct *real_parent;
+	struct mm_struct *mm;
 };
 
 /* The same before 5.14, where its state had another name. */
@@ -98,6 +107,30 @@ struct request {
 /* The same before 5.17. */
 struct request___before_5_17 {
 	struct gendisk *rq_disk;
+};
+
+struct linux_binprm {
+	const char *filename;
+};
+
+/* Registers of whoever called the kernel, by architecture. */
+struct pt_regs {
+	unsigned long ip;
+};
+
+struct pt_regs___x86_64 {
+	unsigned long dx;
+	unsigned long si;
+	unsigned long di;
+	unsigned long orig_ax;
+	unsigned long cs;
+};
+
+struct pt_regs___arm64 {
+	__u64 regs[31];
+	__u64 pstate;
+	__u64 orig_x0;
+	int syscallno;
 };
 
 #pragma clang attribute pop

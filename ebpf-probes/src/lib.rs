@@ -12,7 +12,7 @@
 //! use shared_protocol::spec::{ProbeSpec, Observation};
 //!
 //! let kernel = Kernel::read(None)?;
-//! let ask = Ask { observation: Observation::TcpFlows, top: 20, port: None, address: None, masked: &[], check_port: 0 };
+//! let ask = Ask { observation: Observation::TcpFlows, top: 20, port: None, address: None, pid: None, masked: &[], check_port: 0 };
 //! let mut observing = Observing::start(&kernel, &ask)?;
 //! observing.gather(); // ten times a second
 //! let seen = observing.seen()?;
@@ -33,6 +33,7 @@ mod connect_latency;
 mod drops;
 mod endpoint;
 mod error;
+mod exec;
 mod kernel;
 #[cfg(test)]
 mod layout;
@@ -48,5 +49,6 @@ pub use accounting::Accounting;
 pub use attach::Attachment;
 pub use capability::capabilities;
 pub use error::ObserveError;
+pub use exec::check_name;
 pub use kernel::{Hooks, Kernel};
 pub use observing::{Ask, Observing};

@@ -52,13 +52,18 @@ pub(crate) const RUNQLAT: Object = Object {
     bytes: aya::include_bytes_aligned!("../programs/runqlat.bpf.o"),
 };
 
+pub(crate) const EXEC: Object = Object {
+    name: "exec",
+    bytes: aya::include_bytes_aligned!("../programs/exec.bpf.o"),
+};
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
 
-    const OBJECTS: [Object; 6] = [BIOLATENCY, CONNECT_LATENCY, DROPS, RETRANSMITS, RUNQLAT, TCP_FLOWS];
+    const OBJECTS: [Object; 7] = [BIOLATENCY, CONNECT_LATENCY, DROPS, EXEC, RETRANSMITS, RUNQLAT, TCP_FLOWS];
     const HASHES: &str = include_str!("../programs/objects.sha256");
 
     #[test]

@@ -10,6 +10,7 @@ use crate::biolatency::Biolatency;
 use crate::connect_latency::ConnectLatency;
 use crate::drops::Drops;
 use crate::error::ObserveError;
+use crate::exec::Exec;
 use crate::kernel::Kernel;
 use crate::programs::Programs;
 use crate::retransmits::Retransmits;
@@ -27,6 +28,8 @@ pub struct Ask<'a> {
     pub port: Option<u16>,
     /// Only what has this address at one of its ends.
     pub address: Option<IpAddr>,
+    /// Only what this process does.
+    pub pid: Option<u32>,
     /// What the owner hides.
     pub masked: &'a [Masked],
     /// The loopback port to which whoever asked tries to connect, to check that anything is seen; 0 for none.
@@ -41,6 +44,7 @@ impl Ask<'_> {
             top: 1,
             port: None,
             address: None,
+            pid: None,
             masked: &[],
             check_port: 0,
         }
@@ -83,6 +87,7 @@ impl Observing {
             Observation::Retransmits => Box::new(Retransmits::start(kernel, ask)?),
             Observation::Runqlat => Box::new(Runqlat::start(kernel, ask)?),
             Observation::Biolatency => Box::new(Biolatency::start(kernel, ask)?),
+            Observation::Exec => Box::new(Exec::start(kernel, ask)?),
         }))
     }
 

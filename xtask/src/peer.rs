@@ -19,7 +19,8 @@ pub(crate) const NETWORK: [Program; 2] = [
 ];
 
 /// What tests and benchmarks measure beside.
-pub(crate) const PEERS: [Program; 8] = [
+pub(crate) const PEERS: [Program; 9] = [
+    peer("execsnoop", "libbpf-tools"),
     peer("fping", "fping"),
     peer("mtr", "mtr-tiny"),
     peer("nmap", "nmap"),

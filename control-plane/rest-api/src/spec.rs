@@ -383,7 +383,7 @@ mod tests {
             (
                 json!({"probe": "observe", "observation": "tcp_flows", "duration_s": 60, "interval_ms": 1_000, "port": 1, "address": "127.0.0.1"}),
                 documented::<ObserveOptions>(),
-                4,
+                5,
             ),
         ]
     }
@@ -423,6 +423,9 @@ mod tests {
                     if least["probe"] == "observe" && name == "duration_s" {
                         spec["interval_ms"] = json!(1_000);
                     }
+                    if name == "pid" {
+                        spec = json!({"probe": "observe", "observation": "exec", "pid": value});
+                    }
                     if name == "first_ttl" {
                         spec["max_ttl"] = json!(64);
                     }
@@ -450,6 +453,11 @@ mod tests {
                 let many = serde_json::to_value(ProbeSpec::from_value(many).unwrap()).unwrap();
                 plain["targets"] = many["targets"].clone();
                 plain["each_packet"] = json!(false);
+            }
+            if least["probe"] == "observe" {
+                // What goes with observations of processes only.
+                let process = json!({"probe": "observe", "observation": "exec", "pid": 1});
+                plain["pid"] = serde_json::to_value(ProbeSpec::from_value(process).unwrap()).unwrap()["pid"].clone();
             }
             let mut names: Vec<String> = documented.keys().cloned().collect();
             names.push("probe".to_owned());

@@ -5,6 +5,7 @@
 
 mod conversation;
 mod governor;
+mod own;
 mod watch;
 
 use std::io;

@@ -36,6 +36,9 @@ pub struct ObserveArgs {
     /// Only what has this address at one of its ends.
     #[arg(long)]
     pub address: Option<IpAddr>,
+    /// Only what this process does, and the programs that it starts.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4_194_304))]
+    pub pid: Option<u32>,
     /// Where it runs.
     #[command(flatten)]
     pub measure: MeasureArgs,
@@ -62,6 +65,7 @@ fn spec(arguments: &ObserveArgs) -> Value {
             ("top", arguments.top.map(Value::from)),
             ("port", arguments.port.map(Value::from)),
             ("address", arguments.address.map(|address| json!(address))),
+            ("pid", arguments.pid.map(Value::from)),
         ],
     )
 }

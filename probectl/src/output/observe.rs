@@ -6,6 +6,7 @@ use shared_protocol::report::{ObserveFindings, Seen, SelfCheck};
 mod block;
 mod connects;
 mod drops;
+mod executions;
 mod flows;
 mod latencies;
 mod retransmits;
@@ -106,6 +107,9 @@ pub(crate) const COLUMNS: Columns = Columns {
         "block_bytes",
         "block_avg_us",
         "block_max_us",
+        "executions",
+        "ended",
+        "refused",
     ],
     shown: 7,
 };
@@ -153,6 +157,7 @@ fn shown(seen: &Seen) -> &dyn Shown {
         Seen::Retransmits(seen) => seen,
         Seen::Runqlat(seen) => seen,
         Seen::Biolatency(seen) => seen,
+        Seen::Exec(seen) => seen,
     }
 }
 

@@ -8,6 +8,7 @@ mod block;
 mod budget;
 mod connects;
 mod drops;
+mod executions;
 mod flows;
 mod latencies;
 mod retransmits;
@@ -17,6 +18,7 @@ pub use block::{BlockRequests, BlockSeen};
 pub use budget::{CpuShare, OverBudget};
 pub use connects::{ConnectTotals, Connects, ConnectsSeen};
 pub use drops::{DroppedPackets, DropsSeen};
+pub use executions::{Execution, ExecutionTotals, ExecutionsSeen};
 pub use flows::{FlowTotals, FlowsSeen, TcpFlow, TcpState};
 pub use latencies::Latencies;
 pub use retransmits::{Retransmits, RetransmitsSeen};
@@ -67,8 +69,10 @@ pub enum SelfCheck {
 pub enum Masked {
     /// The last part of remote addresses: 8 bits of IPv4, 80 bits of IPv6.
     Addresses,
-    /// Names of programs.
+    /// Names of programs, with their files and command lines.
     Commands,
+    /// Command lines.
+    Arguments,
 }
 
 /// What the programs of an observation cost their host.
@@ -96,4 +100,6 @@ pub enum Seen {
     Runqlat(WaitsSeen),
     /// Requests to block devices.
     Biolatency(BlockSeen),
+    /// Programs that were run.
+    Exec(ExecutionsSeen),
 }

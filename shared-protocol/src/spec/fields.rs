@@ -60,6 +60,15 @@ impl Fields {
             .ok_or_else(|| InvalidField::new(name, format!("must be an integer from {} to {}", bounds.start(), bounds.end())))
     }
 
+    /// A number within bounds, where one is given.
+    pub(super) fn optional_integer(&mut self, name: &str, bounds: RangeInclusive<u32>) -> Result<Option<u32>, InvalidField> {
+        if self.members.contains_key(name) {
+            self.integer(name, bounds, None).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
     /// A text that a type reads; without a default the field is required.
     pub(super) fn parsed<T>(&mut self, name: &str, default: Option<&str>) -> Result<T, InvalidField>
     where

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fields::{Fields, InvalidField};
 use super::rounds::cost_of;
+use crate::report::Masked;
 
 /// What an observation is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -27,6 +28,9 @@ pub struct ObserveSpec {
     /// Only what has this address at one of its ends; only where there are addresses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<IpAddr>,
+    /// Only what this process does, and the programs that it starts; only where processes are told apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
 }
 
 /// What can be observed.
@@ -45,17 +49,20 @@ pub enum Observation {
     Runqlat,
     /// How long block devices take for a request, by device and kind of request.
     Biolatency,
+    /// Who runs which program.
+    Exec,
 }
 
 impl Observation {
     /// Everything this build knows.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::TcpFlows,
         Self::ConnectLatency,
         Self::Drops,
         Self::Retransmits,
         Self::Runqlat,
         Self::Biolatency,
+        Self::Exec,
     ];
 
     /// The name on the wire.
@@ -67,6 +74,7 @@ impl Observation {
             Self::Retransmits => "retransmits",
             Self::Runqlat => "runqlat",
             Self::Biolatency => "biolatency",
+            Self::Exec => "exec",
         }
     }
 
@@ -74,8 +82,23 @@ impl Observation {
     const fn has_endpoints(self) -> bool {
         match self {
             Self::TcpFlows | Self::ConnectLatency | Self::Retransmits => true,
-            Self::Drops | Self::Runqlat | Self::Biolatency => false,
+            Self::Drops | Self::Runqlat | Self::Biolatency | Self::Exec => false,
         }
+    }
+
+    /// Whether it tells processes apart, so that it can be asked for one only.
+    const fn has_processes(self) -> bool {
+        matches!(self, Self::Exec)
+    }
+
+    /// What is hidden of its findings until the owner reveals it.
+    pub const fn hidden(self) -> &'static [Masked] {
+        if matches!(self, Self::Exec) { &[Masked::Arguments] } else { &[] }
+    }
+
+    /// Whether it tells what people do on the host: an owner has to name it before it is made.
+    pub const fn is_audit(self) -> bool {
+        matches!(self, Self::Exec)
     }
 }
 
@@ -107,6 +130,7 @@ impl ObserveSpec {
             top: fields.integer("top", 1..=100, Some(20))?,
             port: fields.optional_port("port")?,
             address: fields.optional_address("address")?,
+            pid: fields.optional_integer("pid", 1..=PID_MAX)?,
         };
         spec.check_windows()?;
         spec.check_filters()?;
@@ -146,6 +170,12 @@ impl ObserveSpec {
     }
 
     fn check_filters(&self) -> Result<(), InvalidField> {
+        if self.pid.is_some() && !self.observation.has_processes() {
+            return Err(InvalidField::new(
+                "pid",
+                format!("does not go with {}, which tells no processes apart", self.observation),
+            ));
+        }
         if self.observation.has_endpoints() {
             return Ok(());
         }
@@ -162,6 +192,8 @@ impl ObserveSpec {
 
 /// Room in an observation's time limit for loading its programs and reading what they counted.
 const LOAD_TIME: Duration = Duration::from_secs(10);
+/// Highest number of a process (`PID_MAX_LIMIT` of include/linux/threads.h).
+const PID_MAX: u32 = 4_194_304;
 /// Most windows of one observation.
 const WINDOWS_MAX: u128 = 3_600;
 
@@ -189,6 +221,10 @@ mod tests {
             ("address", "\"example.test\""),
             ("address", "\"010.0.0.1\""),
             ("address", "7"),
+            ("pid", "0"),
+            ("pid", "4194305"),
+            ("pid", "\"1\""),
+            ("pid", "7"),
             ("target", "\"127.0.0.1\""),
             ("payload", "true"),
         ] {
@@ -197,7 +233,7 @@ mod tests {
             assert_eq!(ProbeSpec::parse(&text).expect_err(&text).field, option, "{text}");
         }
         assert_eq!(ProbeSpec::parse(r#"{"probe":"observe"}"#).unwrap_err().field, "observation");
-        for filter in [r#""port":1"#, r#""address":"::1""#] {
+        for filter in [r#""port":1"#, r#""address":"::1""#, r#""pid":7"#] {
             for observation in ["drops", "runqlat", "biolatency"] {
                 let text = format!(r#"{{"probe":"observe","observation":"{observation}",{filter}}}"#);
                 let message = ProbeSpec::parse(&text).unwrap_err().message;

@@ -11,7 +11,11 @@ mod counted;
 #[cfg(test)]
 mod disk;
 #[cfg(test)]
+mod executions;
+#[cfg(test)]
 mod flows;
+#[cfg(test)]
+mod snoop;
 #[cfg(test)]
 mod trouble;
 #[cfg(test)]

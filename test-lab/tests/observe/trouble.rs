@@ -107,6 +107,7 @@ async fn the_agent_says_what_it_can_observe_and_the_owner_has_the_last_word() {
             {"observation": "retransmits", "level": "full"},
             {"observation": "runqlat", "level": "full"},
             {"observation": "biolatency", "level": "full"},
+            {"observation": "exec", "level": "full"},
         ])
     );
     let report = Asked::begin(&stand, &["tcp_flows", "--from", "seen", "--for", "1s"]).report().await;

@@ -89,6 +89,10 @@ fn of_seen(seen: &Seen, readings: &mut Vec<Reading>) {
             readings.push(reading("established", float(seen.totals.established)));
             readings.push(reading("failed", float(seen.totals.failed)));
         }
+        Seen::Exec(seen) => {
+            readings.push(reading("executions", float(seen.totals.executions)));
+            readings.push(reading("failed", float(seen.totals.failed)));
+        }
         Seen::Drops(seen) => readings.push(reading("dropped", float(seen.packets))),
         Seen::Retransmits(seen) => {
             readings.push(reading("retransmits", float(seen.segments)));

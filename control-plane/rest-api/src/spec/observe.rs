@@ -31,6 +31,10 @@ pub struct ObserveOptions {
     #[serde(default)]
     #[schema(example = "192.0.2.1")]
     pub address: Option<String>,
+    /// Only what this process does, and the programs that it starts; only with `exec`.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 4_194_304)]
+    pub pid: Option<u32>,
 }
 
 /// What can be observed.
@@ -50,4 +54,6 @@ pub enum ObservationSchema {
     Runqlat,
     /// How long block devices take for a request, by device and kind of request. Sees no ports or addresses.
     Biolatency,
+    /// Who runs which program, and how it ends. The host's owner has to name it.
+    Exec,
 }

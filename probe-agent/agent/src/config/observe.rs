@@ -15,7 +15,7 @@ use crate::policy::Refused;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ObserveSettings {
-    /// The observations that may be made.
+    /// The observations that may be made. Those that tell what people do on the host have to be named.
     pub allow: BTreeSet<Observation>,
     /// Longest observation, seconds.
     pub max_duration_s: u32,
@@ -23,7 +23,10 @@ pub struct ObserveSettings {
     #[serde(deserialize_with = "percent_of_a_cpu")]
     pub max_cpu_percent: CpuShare,
     /// What is hidden from whoever asks.
-    pub mask: Vec<Masked>,
+    pub mask: BTreeSet<Masked>,
+    /// What is told though it is hidden unless the owner says so.
+    #[serde(deserialize_with = "what_is_hidden_by_default")]
+    pub reveal: BTreeSet<Masked>,
     /// The observer's socket.
     pub socket: PathBuf,
     /// A file with the BTF of this kernel, where it carries none itself.
@@ -33,10 +36,11 @@ pub struct ObserveSettings {
 impl Default for ObserveSettings {
     fn default() -> Self {
         Self {
-            allow: Observation::ALL.into(),
+            allow: Observation::ALL.into_iter().filter(|observation| !observation.is_audit()).collect(),
             max_duration_s: 300,
             max_cpu_percent: CpuShare::from_millionths(10_000),
-            mask: Vec::new(),
+            mask: BTreeSet::new(),
+            reveal: BTreeSet::new(),
             socket: SOCKET.into(),
             btf: None,
         }
@@ -44,6 +48,12 @@ impl Default for ObserveSettings {
 }
 
 impl ObserveSettings {
+    /// What is hidden of this observation's findings.
+    pub fn hidden(&self, observation: Observation) -> Vec<Masked> {
+        let by_default = observation.hidden().iter().filter(|masked| !self.reveal.contains(masked));
+        self.mask.iter().chain(by_default).copied().collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
     /// Whether an observation may be made.
     ///
     /// # Errors
@@ -66,6 +76,15 @@ impl ObserveSettings {
         }
         Ok(())
     }
+}
+
+fn what_is_hidden_by_default<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<Masked>, D::Error> {
+    let revealed = BTreeSet::<Masked>::deserialize(deserializer)?;
+    let hidden = |masked: &Masked| Observation::ALL.iter().any(|observation| observation.hidden().contains(masked));
+    if revealed.iter().all(hidden) {
+        return Ok(revealed);
+    }
+    Err(D::Error::custom("only what is hidden by default can be revealed"))
 }
 
 fn percent_of_a_cpu<'de, D: Deserializer<'de>>(deserializer: D) -> Result<CpuShare, D::Error> {
@@ -109,8 +128,30 @@ mod tests {
         assert!(settings.check(&spec("")).is_ok());
         assert!(settings.check(&spec(r#","duration_s":300"#)).is_ok());
         assert_eq!(settings.check(&spec(r#","duration_s":301"#)).unwrap_err().rule, "observe.max_duration_s");
+        let audit = ObserveSpec {
+            observation: Observation::Exec,
+            ..spec("")
+        };
+        assert_eq!(settings.check(&audit).unwrap_err().rule, "observe.allow");
+        let named: ObserveSettings = toml::from_str("allow = [\"exec\"]").unwrap();
+        assert!(named.check(&audit).is_ok());
         let none: ObserveSettings = toml::from_str("allow = []").unwrap();
         assert_eq!(none.check(&spec("")).unwrap_err().rule, "observe.allow");
+    }
+
+    #[test]
+    fn command_lines_are_hidden_until_the_owner_reveals_them() {
+        for (text, hidden) in [
+            ("", &[Masked::Arguments][..]),
+            ("mask = [\"commands\"]", &[Masked::Commands, Masked::Arguments]),
+            ("mask = [\"commands\"]\nreveal = [\"arguments\"]", &[Masked::Commands]),
+            ("mask = [\"arguments\"]\nreveal = [\"arguments\"]", &[Masked::Arguments]),
+            ("reveal = [\"arguments\"]", &[]),
+        ] {
+            let settings: ObserveSettings = toml::from_str(text).unwrap();
+            assert_eq!(settings.hidden(Observation::Exec), hidden, "{text}");
+        }
+        assert_eq!(ObserveSettings::default().hidden(Observation::TcpFlows), []);
     }
 
     #[test]
@@ -132,6 +173,9 @@ mod tests {
             "allow = [\"everything\"]",
             "allow = \"tcp_flows\"",
             "mask = [\"payload\"]",
+            "reveal = [\"payload\"]",
+            "reveal = [\"addresses\"]",
+            "reveal = \"arguments\"",
             "max_duration = 5",
             "max_duration_s = -1",
             "max_cpu_percent = 0",

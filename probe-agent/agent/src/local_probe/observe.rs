@@ -54,6 +54,18 @@ pub(super) fn print_seen(seen: &Seen, out: &mut impl Write) -> io::Result<()> {
                 one.latencies.iter().try_for_each(|latencies| print_latencies(latencies, out))
             })
         }
+        Seen::Exec(seen) => {
+            let totals = seen.totals;
+            writeln!(
+                out,
+                "{} programs run, {} ended, {} of them badly, {} could not be run",
+                totals.executions, totals.ended, totals.failed, totals.refused
+            )?;
+            seen.executions.iter().try_for_each(|execution| {
+                let line = execution.arguments.as_deref().or(execution.file.as_deref()).unwrap_or("-");
+                writeln!(out, "{} {} {}  {line}", execution.pid, execution.parent, execution.user)
+            })
+        }
         Seen::TcpFlows(seen) => {
             let totals = seen.totals;
             writeln!(

@@ -12,8 +12,8 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::Observer;
 use super::watch::{Going, Watch};
+use super::{Observer, own};
 
 /// Holds it to its end.
 pub(super) async fn hold(mut stream: UnixStream, observer: Arc<Observer>, stop: CancellationToken) {
@@ -59,6 +59,7 @@ async fn observe(
         Err(error) => return refuse(stream, ErrorCode::PermissionMissing, &format!("{error} ({})", error.remedy())).await,
     };
     tell(stream, &watch.started()).await?;
+    own::be_seen(spec.observation, check_port).await;
     let told = drive(stream, inbox, &mut watch, spec, stop).await?;
     tell(stream, &told).await
 }

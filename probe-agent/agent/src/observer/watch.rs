@@ -46,20 +46,21 @@ impl Drop for Governed {
 impl Watch {
     /// Puts the programs into the kernel.
     pub(super) fn start(kernel: &Kernel, spec: &ObserveSpec, check_port: u16, observer: &Observer) -> Result<Self, ObserveError> {
-        let masked = &observer.settings.mask;
+        let masked = observer.settings.hidden(spec.observation);
         let ask = Ask {
             observation: spec.observation,
             top: usize::try_from(spec.top).unwrap_or(1),
             port: spec.port,
             address: spec.address,
-            masked,
+            pid: spec.pid,
+            masked: &masked,
             check_port,
         };
         Ok(Self {
             observing: Observing::start(kernel, &ask)?,
             began: clock::monotonic(),
             windows: 0,
-            masked: masked.clone(),
+            masked,
             governed: Governed {
                 governor: Arc::clone(&observer.governor),
                 number: observer.governor.lock().unwrap_or_else(PoisonError::into_inner).begin(),

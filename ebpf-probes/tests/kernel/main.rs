@@ -1,6 +1,9 @@
 //! The programs in the running kernel: what they see of connections that the test makes, by each kind of hook.
 
 #[cfg(test)]
+mod audit;
+
+#[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
     use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
