@@ -20,6 +20,18 @@ struct in6_addr {
 	} in6_u;
 };
 
+struct ns_common {
+	unsigned int inum;
+};
+
+struct net {
+	struct ns_common ns;
+};
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
 struct sock_common {
 	__be32 skc_daddr;
 	__be32 skc_rcv_saddr;
@@ -28,6 +40,7 @@ struct sock_common {
 	unsigned short skc_family;
 	unsigned char skc_state;
 	unsigned long skc_flags;
+	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 };
@@ -41,6 +54,14 @@ struct sock {
 struct mm_struct {
 	unsigned long arg_start;
 	unsigned long arg_end;
+};
+
+struct inet_sock {
+	__be16 inet_sport;
+};
+
+struct net_device {
+	possible_net_t nd_net;
 };
 
 struct task_struct {
@@ -62,7 +83,11 @@ enum skb_drop_reason { SKB_NOT_DROPPED_YET = 0 };
 
 struct sk_buff {
 	char cb[48];
+	struct net_device *dev;
+	struct sock *sk;
+	__be16 protocol;
 	unsigned char *head;
+	__u16 network_header;
 	__u16 transport_header;
 };
 

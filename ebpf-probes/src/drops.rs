@@ -1,24 +1,21 @@
 //! Dropped packets: one counter for each reason that the kernel has.
 
-use std::collections::BTreeMap;
-
 use aya::maps::{MapData, PerCpuHashMap};
 use shared_protocol::report::{DroppedPackets, DropsSeen, Seen};
 
 use crate::attach::Hook;
-use crate::btf;
 use crate::error::ObserveError;
 use crate::kernel::Kernel;
 use crate::object;
 use crate::observing::{Ask, Observer};
 use crate::programs::Programs;
+use crate::reasons::Reasons;
 
 /// Dropped packets being observed.
 pub(crate) struct Drops {
     programs: Programs,
     dropped: PerCpuHashMap<MapData, u32, u64>,
-    /// What this kernel calls its reasons: their numbers change from version to version.
-    reasons: BTreeMap<u32, String>,
+    reasons: Reasons,
     top: usize,
 }
 
@@ -27,10 +24,8 @@ impl Drops {
         let mut programs = Programs::open(object::DROPS, kernel, &ask.check_port, |_| {})?;
         let dropped = programs.take("dropped")?;
         programs.attach(kernel, &HOOKS)?;
-        let reasons = btf::enumeration(&kernel.btf.to_bytes(), REASONS);
-        if reasons.is_empty() {
-            programs.attachment.missing.push(NO_REASONS.to_owned());
-        }
+        let reasons = Reasons::of(kernel);
+        programs.attachment.missing.extend(reasons.missing());
         Ok(Self {
             dropped: PerCpuHashMap::try_from(dropped)?,
             programs,
@@ -40,16 +35,8 @@ impl Drops {
     }
 
     fn told(&self, reason: u32, packets: u64) -> DroppedPackets {
-        let name = self.reasons.get(&reason).and_then(|name| name.strip_prefix(PREFIX));
-        let number = || {
-            if self.reasons.is_empty() {
-                UNSPECIFIED.to_owned()
-            } else {
-                reason.to_string()
-            }
-        };
         DroppedPackets {
-            reason: name.map_or_else(number, str::to_lowercase),
+            reason: self.reasons.name(reason),
             packets,
         }
     }
@@ -90,11 +77,5 @@ const HOOKS: [Hook; 1] = [Hook {
     without: None,
 }];
 
-/// The kernel's type of reasons, since version 5.17.
-const REASONS: &str = "skb_drop_reason";
-const PREFIX: &str = "SKB_DROP_REASON_";
-const NO_REASONS: &str = "why packets are dropped: this kernel has no reasons";
-/// What the kernels that have reasons call having none.
-const UNSPECIFIED: &str = "not_specified";
 /// Entries of the map `dropped`.
 const ENTRIES: usize = 1_024;

@@ -115,8 +115,8 @@ impl Filter {
     }
 }
 
-const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
+pub(crate) const AF_INET: u16 = 2;
+pub(crate) const AF_INET6: u16 = 10;
 
 #[cfg(test)]
 mod tests {

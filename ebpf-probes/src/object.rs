@@ -39,6 +39,10 @@ pub(crate) const DROPS: Object = Object {
     name: "drops",
     bytes: aya::include_bytes_aligned!("../programs/drops.bpf.o"),
 };
+pub(crate) const FACTS: Object = Object {
+    name: "facts",
+    bytes: aya::include_bytes_aligned!("../programs/facts.bpf.o"),
+};
 pub(crate) const RETRANSMITS: Object = Object {
     name: "retransmits",
     bytes: aya::include_bytes_aligned!("../programs/retransmits.bpf.o"),
@@ -63,7 +67,7 @@ mod tests {
 
     use super::*;
 
-    const OBJECTS: [Object; 7] = [BIOLATENCY, CONNECT_LATENCY, DROPS, EXEC, RETRANSMITS, RUNQLAT, TCP_FLOWS];
+    const OBJECTS: [Object; 8] = [BIOLATENCY, CONNECT_LATENCY, DROPS, EXEC, FACTS, RETRANSMITS, RUNQLAT, TCP_FLOWS];
     const HASHES: &str = include_str!("../programs/objects.sha256");
 
     #[test]

@@ -23,7 +23,7 @@ mod udp;
 mod wire;
 
 pub use dns::{DnsAnswer, DnsEdns, DnsExtendedError, DnsFindings, DnsFlags, DnsOutcome, DnsQuestion, DnsRecord, DnsTry};
-pub use evidence::{Cause, Evidence, ProcessorWait};
+pub use evidence::{Cause, ConnectionFacts, Direction, Evidence, FLOWS_MAX, FlowDrops, FlowFacts, KernelFacts, Peer, ProcessorWait, Transport};
 pub use http::{
     BodySample, HttpBody, HttpFindings, HttpHop, HttpPhase, HttpPhases, HttpResponse, NotFollowed, NotFollowedReason, PeerCertificate, SampleForm, TlsFacts,
     TlsFailure, TlsVerification,

@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 mod audit;
+#[cfg(test)]
+mod beside;
 
 #[cfg(test)]
 mod tests {
@@ -216,7 +218,7 @@ mod tests {
         assert_eq!((capability.level, capability.reason.as_deref()), (level, reason), "{capability:?}");
     }
 
-    fn kernel_version() -> (u32, u32) {
+    pub(crate) fn kernel_version() -> (u32, u32) {
         let release = uname();
         let mut numbers = release.release().to_str().unwrap().split('.').map(|number| number.parse().unwrap());
         (numbers.next().unwrap(), numbers.next().unwrap())

@@ -8,7 +8,7 @@ use agent_probes::net::icmp::{IcmpEngine, IcmpSockets};
 use agent_probes::net::resolver::Resolver;
 use agent_probes::net::tls::TargetRoots;
 use agent_probes::observe::Observer;
-use agent_probes::table::ProbeContext;
+use agent_probes::table::{Flows, ProbeContext};
 use rustls::ClientConfig;
 use shared_protocol::close::{CloseReason, Disposition};
 use shared_protocol::fault::ProblemCode;
@@ -103,6 +103,7 @@ pub fn open_probes(policy: &Arc<Policy>, (settings, observe): (&ProbeSettings, &
         roots: TargetRoots::from_system(settings.extra_roots()?)?,
         clock: ClockQuality::default(),
         observer: Arc::new(Observer::at(observe.socket.clone())),
+        flows: Flows::nobody(),
     }))
 }
 

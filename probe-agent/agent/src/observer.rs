@@ -1,12 +1,15 @@
 //! `probe-agent observe`: the observer, a process of its own, which alone looks into the kernel.
 //!
 //! It listens on a Unix socket for the agent, and for nobody but its own user and root; opens no other socket; keeps two capabilities, to load
-//! programs and to read with them, and gives up every other. Each conversation is about one observation, whose programs go away with it.
+//! programs and to read with them, and gives up every other. Each conversation is about one observation, or about what the
+//! agent's own probes do, and its programs go away with it.
 
 mod conversation;
+mod facts;
 mod governor;
 mod own;
 mod watch;
+mod watchlist;
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -47,6 +50,8 @@ struct Observer {
     capabilities: Vec<ObservationCapability>,
     settings: ObserveSettings,
     room: Semaphore,
+    /// Places for conversations about the agent's own probes.
+    beside: Semaphore,
     governor: Arc<Mutex<Governor>>,
 }
 
@@ -78,6 +83,7 @@ pub async fn open(settings: ObserveSettings) -> Result<Ready, ObserverError> {
             governor: Arc::new(Mutex::new(Governor::new(settings.max_cpu_percent))),
             settings,
             room: Semaphore::new(OBSERVATIONS),
+            beside: Semaphore::new(BESIDE),
         }),
         listener,
     })
@@ -140,5 +146,7 @@ fn is_welcome(stream: &UnixStream) -> bool {
 
 /// Most observations at the same time; one more is refused.
 const OBSERVATIONS: usize = 8;
+/// Most conversations about an agent's own probes at the same time: the agent's, and those of probes that are tried by hand beside it.
+const BESIDE: usize = 4;
 /// Most conversations at the same time; one more waits.
 const CONVERSATIONS: usize = 32;

@@ -127,6 +127,7 @@ mod tests {
     use shared_protocol::spec::ProbeSpec;
 
     use super::*;
+    use crate::beside::Flows;
     use crate::net::gate::{Denial, Gate, Pace};
     use crate::net::icmp::{IcmpEngine, IcmpSockets};
     use crate::net::resolver::Resolver;
@@ -161,6 +162,7 @@ mod tests {
         let address = "127.0.0.1".parse().unwrap();
         let context = ProbeContext {
             observer: Arc::new(Observer::at("/nonexistent".into())),
+            flows: Flows::nobody(),
             engine: Arc::new(IcmpEngine::start(IcmpSockets::open()).unwrap()),
             gate: Arc::new(OnlyResolver(allowed.parse().unwrap())),
             resolver: Resolver::asking(address),

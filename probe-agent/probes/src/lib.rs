@@ -15,7 +15,7 @@
 //! use agent_probes::net::resolver::Resolver;
 //! use agent_probes::net::tls::TargetRoots;
 //! use agent_probes::observe::Observer;
-//! use agent_probes::table::{self, ProbeContext};
+//! use agent_probes::table::{self, Flows, ProbeContext};
 //! use shared_protocol::spec::ProbeSpec;
 //!
 //! let sockets = IcmpSockets::open(); // while privilege lasts; needs no runtime
@@ -26,6 +26,7 @@
 //!     roots: TargetRoots::from_system(Vec::new()).ok()?,
 //!     clock: Default::default(),
 //!     observer: Arc::new(Observer::at("/run/probe-agent-observe/observe.sock".into())),
+//!     flows: Flows::nobody(),
 //! };
 //! let spec = ProbeSpec::parse(r#"{"probe":"ping","target":"127.0.0.1"}"#).ok()?;
 //! let (events, _receiver) = tokio::sync::mpsc::channel(64);

@@ -13,9 +13,11 @@ use shared_protocol::spec::{ObserveSpec, ProbeSpec};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+mod facts;
 pub mod message;
 mod observer;
 
+pub(crate) use facts::Failing;
 pub use observer::Observer;
 
 use message::{Ask, Told};
@@ -85,7 +87,9 @@ impl Run<'_> {
                     return if stopping { Err(Stop::Cancelled) } else { Ok(verdict) };
                 }
                 Ok(Told::Refused { code, message }) => return Err(refused(code, message)),
-                Ok(Told::Capabilities { .. }) => return Err(agent(ErrorCode::Internal, "the observer answered something else than was asked".to_owned())),
+                Ok(Told::Capabilities { .. } | Told::Ready | Told::Watching { .. } | Told::Facts { .. }) => {
+                    return Err(agent(ErrorCode::Internal, "the observer answered something else than was asked".to_owned()));
+                }
                 Err(_) if stopping => return Err(Stop::Cancelled),
                 Err(stop) => return Err(stop),
             }

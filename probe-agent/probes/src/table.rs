@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::beside::Beside;
+pub use crate::beside::Flows;
 use crate::net::gate::Gate;
 use crate::net::icmp::IcmpEngine;
 use crate::net::resolver::Resolver;
@@ -33,6 +34,8 @@ pub struct ProbeContext {
     pub clock: ClockQuality,
     /// The observer beside the agent.
     pub observer: Arc<Observer>,
+    /// What the observer is asked to look at of one probe; set anew for each.
+    pub flows: Flows,
 }
 
 /// Runs one probe to its report. It never fails: what went wrong is in the report.
@@ -40,9 +43,11 @@ pub struct ProbeContext {
 /// Events are best effort: one for which `events` has no room is dropped, the report holds every finding again.
 /// `cancel` ends the probe at once with the error `cancelled`; the findings so far are in the report.
 pub async fn run(spec: &ProbeSpec, context: &ProbeContext, events: mpsc::Sender<ProbeEvent>, cancel: CancellationToken) -> Report {
-    let beside = Beside::begin(spec);
-    let report = probe(spec, context, events, cancel).await;
-    beside.end(report)
+    let beside = Beside::begin(spec, &context.observer).await;
+    let mut context = context.clone();
+    context.flows = beside.flows();
+    let report = probe(spec, &context, events, cancel).await;
+    beside.end(report).await
 }
 
 async fn probe(spec: &ProbeSpec, context: &ProbeContext, events: mpsc::Sender<ProbeEvent>, cancel: CancellationToken) -> Report {

@@ -13,6 +13,8 @@ mod disk;
 #[cfg(test)]
 mod executions;
 #[cfg(test)]
+mod firewalled;
+#[cfg(test)]
 mod flows;
 #[cfg(test)]
 mod snoop;

@@ -22,6 +22,8 @@ pub struct ObserveSettings {
     /// What the programs of all observations together may take, percent of one CPU.
     #[serde(deserialize_with = "percent_of_a_cpu")]
     pub max_cpu_percent: CpuShare,
+    /// Whether the agent's own `tcp`, `http` and `dns` probes say what the kernel saw of them.
+    pub beside_probes: bool,
     /// What is hidden from whoever asks.
     pub mask: BTreeSet<Masked>,
     /// What is told though it is hidden unless the owner says so.
@@ -39,6 +41,7 @@ impl Default for ObserveSettings {
             allow: Observation::ALL.into_iter().filter(|observation| !observation.is_audit()).collect(),
             max_duration_s: 300,
             max_cpu_percent: CpuShare::from_millionths(10_000),
+            beside_probes: true,
             mask: BTreeSet::new(),
             reveal: BTreeSet::new(),
             socket: SOCKET.into(),
@@ -172,6 +175,7 @@ mod tests {
         for text in [
             "allow = [\"everything\"]",
             "allow = \"tcp_flows\"",
+            "beside_probes = 1",
             "mask = [\"payload\"]",
             "reveal = [\"payload\"]",
             "reveal = [\"addresses\"]",

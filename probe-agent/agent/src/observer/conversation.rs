@@ -13,7 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::watch::{Going, Watch};
-use super::{Observer, own};
+use super::{Observer, facts, own};
 
 /// Holds it to its end.
 pub(super) async fn hold(mut stream: UnixStream, observer: Arc<Observer>, stop: CancellationToken) {
@@ -30,7 +30,10 @@ pub(super) async fn hold(mut stream: UnixStream, observer: Arc<Observer>, stop: 
             spec: ProbeSpec::Observe(spec),
             check_port,
         })) => observe(&mut stream, &mut inbox, &observer, (&spec, check_port), &stop).await,
-        Ok(Ok(Ask::Observe { .. } | Ask::Stop)) => refuse(&mut stream, ErrorCode::Internal, "this is not an observation").await,
+        Ok(Ok(Ask::Facts { namespace })) => facts::hold(&mut stream, &mut inbox, &observer, namespace, &stop).await,
+        Ok(Ok(Ask::Observe { .. } | Ask::Stop | Ask::Watch { .. } | Ask::Tell { .. })) => {
+            refuse(&mut stream, ErrorCode::Internal, "this is not an observation").await
+        }
         Ok(Err(error)) => Err(error),
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
     };
@@ -79,7 +82,7 @@ async fn drive(stream: &mut UnixStream, inbox: &mut Inbox, watch: &mut Watch, sp
             () = stop.cancelled() => break,
             asked = inbox.receive(stream) => match asked {
                 Ok(Ask::Stop) => break,
-                Ok(Ask::Capabilities | Ask::Observe { .. }) => {
+                Ok(Ask::Capabilities | Ask::Observe { .. } | Ask::Facts { .. } | Ask::Watch { .. } | Ask::Tell { .. }) => {
                     return Ok(Told::Refused {
                         code: ErrorCode::Internal,
                         message: "one conversation is about one observation".to_owned(),
@@ -115,7 +118,7 @@ fn broken(error: &ebpf_probes::ObserveError) -> Told {
     }
 }
 
-async fn refuse(stream: &mut UnixStream, code: ErrorCode, message: &str) -> io::Result<()> {
+pub(super) async fn refuse(stream: &mut UnixStream, code: ErrorCode, message: &str) -> io::Result<()> {
     let told = Told::Refused {
         code,
         message: message.to_owned(),
@@ -124,7 +127,7 @@ async fn refuse(stream: &mut UnixStream, code: ErrorCode, message: &str) -> io::
 }
 
 /// An agent that does not listen must not keep programs in the kernel.
-async fn tell(stream: &mut UnixStream, told: &Told) -> io::Result<()> {
+pub(super) async fn tell(stream: &mut UnixStream, told: &Told) -> io::Result<()> {
     tokio::time::timeout(TELL_TIME, message::send(stream, told))
         .await
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))

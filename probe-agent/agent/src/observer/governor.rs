@@ -1,9 +1,10 @@
 //! Keeps all observations together within the owner's share of a CPU. Time and cost are arguments.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use shared_protocol::report::CpuShare;
+use shared_protocol::report::{CpuShare, ProgramCost};
 use shared_protocol::time::MonotonicMicros;
 
 /// What every observation under way costs, beside what the owner allows.
@@ -29,6 +30,38 @@ struct Watched {
 pub(super) struct Over {
     pub(super) share: CpuShare,
     pub(super) together: CpuShare,
+}
+
+/// A place with the governor, which is left however it ends.
+pub(super) struct Governed {
+    governor: Arc<Mutex<Governor>>,
+    number: u64,
+}
+
+impl Drop for Governed {
+    fn drop(&mut self) {
+        self.governor.lock().unwrap_or_else(PoisonError::into_inner).end(self.number);
+    }
+}
+
+impl Governed {
+    /// Takes one.
+    pub(super) fn begin(governor: &Arc<Mutex<Governor>>) -> Self {
+        Self {
+            number: governor.lock().unwrap_or_else(PoisonError::into_inner).begin(),
+            governor: Arc::clone(governor),
+        }
+    }
+
+    /// How far over the budget its programs are, with the budget, where they have to become cheaper. Their cost is asked for when it is time.
+    pub(super) fn over(&self, now: MonotonicMicros, cost: impl FnOnce() -> Option<ProgramCost>) -> Option<(Over, CpuShare)> {
+        let mut governor = self.governor.lock().unwrap_or_else(PoisonError::into_inner);
+        if !governor.is_due(self.number, now) {
+            return None;
+        }
+        let over = governor.handle_cost(self.number, now, cost()?.run_ns)?;
+        Some((over, governor.budget()))
+    }
 }
 
 impl Governor {

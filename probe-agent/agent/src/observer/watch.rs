@@ -1,7 +1,5 @@
 //! One observation from its start to its findings.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use agent_probes::observe::message::Told;
 use ebpf_probes::{Ask, Kernel, ObserveError, Observing};
 use shared_protocol::event::ObserveWindow;
@@ -10,7 +8,7 @@ use shared_protocol::spec::ObserveSpec;
 use shared_protocol::time::MonotonicMicros;
 
 use super::Observer;
-use super::governor::Governor;
+use super::governor::Governed;
 use crate::clock;
 
 /// An observation under way.
@@ -31,18 +29,6 @@ pub(super) enum Going {
     TooDear,
 }
 
-/// Its place with the governor, which it leaves however it ends.
-struct Governed {
-    governor: Arc<Mutex<Governor>>,
-    number: u64,
-}
-
-impl Drop for Governed {
-    fn drop(&mut self) {
-        self.governor.lock().unwrap_or_else(PoisonError::into_inner).end(self.number);
-    }
-}
-
 impl Watch {
     /// Puts the programs into the kernel.
     pub(super) fn start(kernel: &Kernel, spec: &ObserveSpec, check_port: u16, observer: &Observer) -> Result<Self, ObserveError> {
@@ -61,10 +47,7 @@ impl Watch {
             began: clock::monotonic(),
             windows: 0,
             masked,
-            governed: Governed {
-                governor: Arc::clone(&observer.governor),
-                number: observer.governor.lock().unwrap_or_else(PoisonError::into_inner).begin(),
-            },
+            governed: Governed::begin(&observer.governor),
             over_budget: None,
         })
     }
@@ -85,17 +68,9 @@ impl Watch {
     /// Keeps within the owner's share of a CPU, as far as this host counts what programs cost: what costs too much gives up one hook after the
     /// other, and then everything.
     pub(super) fn govern(&mut self) -> Going {
-        let now = clock::monotonic();
-        let mut governor = self.governed.governor.lock().unwrap_or_else(PoisonError::into_inner);
-        if !governor.is_due(self.governed.number, now) {
-            return Going::On;
-        }
-        let Some(cost) = self.observing.cost() else { return Going::On };
-        let Some(over) = governor.handle_cost(self.governed.number, now, cost.run_ns) else {
+        let Some((over, budget)) = self.governed.over(clock::monotonic(), || self.observing.cost()) else {
             return Going::On;
         };
-        let budget = governor.budget();
-        drop(governor);
         let mut given_up = self.over_budget.take().map_or_else(Vec::new, |before| before.given_up);
         let next = self.observing.give_up_one();
         given_up.extend(next.map(str::to_owned));

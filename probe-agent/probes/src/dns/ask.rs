@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared_protocol::fault::ErrorCode;
+use shared_protocol::report::Transport;
 use shared_protocol::spec::DnsTransport;
 use shared_protocol::time::MonotonicMicros;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,6 +16,7 @@ use super::listening::Listening;
 use super::plan::Step;
 use super::question::Question;
 use super::reading::{self, Reading, WhenCut};
+use crate::beside::Flows;
 use crate::clock;
 use crate::net::departures::{Departures, NoRoom};
 use crate::net::gate::{self, Denial, Gate, Peer};
@@ -29,6 +31,7 @@ pub(super) struct Asker {
     dialler: Dialler,
     peer: Peer,
     wait: Duration,
+    flows: Flows,
 }
 
 impl Asker {
@@ -39,6 +42,7 @@ impl Asker {
             dialler: Dialler::new(context),
             peer,
             wait,
+            flows: context.flows.clone(),
         }
     }
 
@@ -47,6 +51,7 @@ impl Asker {
         // The message was encoded once before, when the question was made.
         let query = question.encode(id).unwrap_or_default();
         let attempt = Attempt::begin(step, query.len());
+        self.flows.watch(transport(step.transport), step.server).await;
         let deadline = clock::monotonic().plus(self.wait);
         match step.transport {
             DnsTransport::Udp => self.ask_by_datagram(attempt, question, id, &query, deadline).await,
@@ -62,7 +67,10 @@ impl Asker {
             return Ok(attempt.no_room());
         }
         gate::check(self.gate.as_ref(), server, self.peer)?;
-        let sent = UdpFlow::open(server).and_then(|flow| Ok((flow.send(query)?, flow)));
+        let sent = UdpFlow::open(server).and_then(|flow| {
+            self.flows.note(Transport::Udp, server, flow.local()?.port());
+            Ok((flow.send(query)?, flow))
+        });
         let (sent, flow) = match sent {
             Ok(sent) => sent,
             Err(error) => return Ok(attempt.failed(error.raw_os_error().unwrap_or_default())),
@@ -162,6 +170,13 @@ async fn exchange(stream: &mut TcpStream, query: Option<&[u8]>) -> std::io::Resu
     let mut frame = vec![0; stream.read_u16().await?.into()];
     stream.read_exact(&mut frame).await?;
     Ok(frame)
+}
+
+const fn transport(transport: DnsTransport) -> Transport {
+    match transport {
+        DnsTransport::Udp => Transport::Udp,
+        DnsTransport::Tcp => Transport::Tcp,
+    }
 }
 
 fn code_of(error: &std::io::Error) -> ErrorCode {

@@ -44,6 +44,16 @@ impl Conversation {
     pub(crate) async fn hear(&mut self) -> io::Result<Told> {
         self.inbox.receive(&mut self.stream).await
     }
+
+    /// What it has told already, or that it is gone; `None` where it is there and silent.
+    pub(crate) async fn pending(&mut self) -> Option<io::Result<Told>> {
+        tokio::select! {
+            biased;
+            told = self.hear() => Some(told),
+            // What has come is seen by the runtime when it is given a turn.
+            () = tokio::task::yield_now() => None,
+        }
+    }
 }
 
 /// A connection of this process to itself: to a loopback port that is its own and on which nothing listens, so that the kernel refuses it.

@@ -64,6 +64,11 @@ impl UdpFlow {
         Ok(Self { socket })
     }
 
+    /// This host's end.
+    pub(crate) fn local(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
     /// Sets header fields of what is sent from now on.
     pub(crate) fn set_header(&self, ttl: u8, dscp: u8, fragmentation: Fragmentation) -> io::Result<()> {
         let socket = SockRef::from(&self.socket);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use shared_protocol::event::ObserveWindow;
 use shared_protocol::fault::ErrorCode;
 use shared_protocol::frame::{CapabilityLevel, ObservationCapability};
-use shared_protocol::report::ObserveFindings;
+use shared_protocol::report::{FLOWS_MAX, FlowFacts, ObserveFindings, Peer};
 use shared_protocol::spec::ProbeSpec;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -27,6 +27,48 @@ pub enum Ask {
     },
     /// Say what was seen so far, and end.
     Stop,
+    /// Be ready to look at what the agent's own probes do: a conversation of its own, for as long as there are such.
+    Facts {
+        /// The agent's network namespace, by its inode.
+        namespace: u32,
+    },
+    /// Look at whoever a probe is about to speak with.
+    Watch {
+        /// The agent's number for it.
+        number: u64,
+        /// Who.
+        peer: Peer,
+    },
+    /// Look away, and say what was seen.
+    Tell {
+        /// The number by which it was watched.
+        number: u64,
+        /// Which flows with it were the probe's own.
+        local_ports: LocalPorts,
+    },
+}
+
+/// The ports at this end of a probe's flows with one peer, at most [`FLOWS_MAX`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<u16>")]
+pub struct LocalPorts(Vec<u16>);
+
+impl TryFrom<Vec<u16>> for LocalPorts {
+    type Error = String;
+
+    fn try_from(ports: Vec<u16>) -> Result<Self, Self::Error> {
+        if ports.len() > FLOWS_MAX {
+            return Err(format!("{} ports, at most {FLOWS_MAX} are allowed", ports.len()));
+        }
+        Ok(Self(ports))
+    }
+}
+
+impl LocalPorts {
+    /// The ports.
+    pub fn as_slice(&self) -> &[u16] {
+        &self.0
+    }
 }
 
 /// What the observer tells.
@@ -49,6 +91,24 @@ pub enum Told {
     Window(ObserveWindow),
     /// The observation is over.
     Ended(Box<ObserveFindings>),
+    /// The agent's own probes can be looked at.
+    Ready,
+    /// What came of the wish to have somebody watched.
+    Watching {
+        /// The agent's number for it.
+        number: u64,
+        /// Whether there was room for one more.
+        watched: bool,
+    },
+    /// What was seen of a probe's flows with one peer.
+    Facts {
+        /// The number by which it was watched.
+        number: u64,
+        /// Each flow that was asked for.
+        flows: Vec<FlowFacts>,
+        /// What cannot be seen on this host, or was not.
+        missing: Vec<String>,
+    },
     /// It will not be made, or cannot go on.
     Refused {
         /// Why, as a code.
@@ -140,9 +200,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_most_that_can_be_asked_fits_into_a_message() {
+        let most = Ask::Tell {
+            number: u64::MAX,
+            local_ports: vec![u16::MAX; FLOWS_MAX].try_into().unwrap(),
+        };
+        let mut bytes = Vec::new();
+        send(&mut bytes, &most).await.unwrap();
+        assert_eq!(Inbox::new(ASK_BYTES).receive::<Ask>(&mut bytes.as_slice()).await.unwrap(), most);
+    }
+
+    #[tokio::test]
     async fn too_long_and_unreadable_messages_are_refused_before_they_are_taken_in() {
+        let ports = format!("{{\"ask\":\"tell\",\"number\":1,\"local_ports\":{:?}}}", vec![1; FLOWS_MAX + 1]);
         for text in [
-            &b"{\"ask\":\"everything\"}"[..],
+            ports.as_bytes(),
+            b"{\"ask\":\"everything\"}",
+            b"{\"ask\":\"facts\",\"namespace\":4294967296}",
+            b"{\"ask\":\"facts\",\"namespace\":-1}",
+            b"{\"ask\":\"watch\",\"number\":1,\"peer\":{\"transport\":\"icmp\",\"remote\":\"192.0.2.1:1\"}}",
+            b"{\"ask\":\"watch\",\"number\":1,\"peer\":{\"transport\":\"tcp\",\"remote\":\"example.net:1\"}}",
+            b"{\"ask\":\"watch\",\"number\":1}",
             b"{}",
             b"",
             b"\xff",

@@ -7,6 +7,7 @@ use std::time::Duration;
 use shared_protocol::frame::{Capability, CapabilityLevel, ObservationCapability};
 use shared_protocol::spec::ProbeKind;
 
+use super::facts::Facts;
 use super::message::{Ask, Told};
 use crate::net::observer::Conversation;
 
@@ -15,6 +16,7 @@ use crate::net::observer::Conversation;
 pub struct Observer {
     socket: PathBuf,
     known: Mutex<Known>,
+    facts: Facts,
 }
 
 /// What it last said.
@@ -28,8 +30,9 @@ enum Known {
 
 impl Observer {
     /// The one that listens there, if one does.
-    pub const fn at(socket: PathBuf) -> Self {
+    pub fn at(socket: PathBuf) -> Self {
         Self {
+            facts: Facts::at(socket.clone()),
             socket,
             known: Mutex::new(Known::NeverAsked),
         }
@@ -64,6 +67,11 @@ impl Observer {
         Conversation::begin(&self.socket)
             .await
             .map_err(|cause| format!("no observer can be asked at {}: {cause}", self.socket.display()))
+    }
+
+    /// What it sees of the agent's own probes.
+    pub(crate) const fn facts(&self) -> &Facts {
+        &self.facts
     }
 
     /// What can be observed, as it last said. One that came since has not said anything yet, and is tried.

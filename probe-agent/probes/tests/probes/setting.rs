@@ -9,7 +9,7 @@ use agent_probes::net::icmp::{IcmpEngine, IcmpSockets};
 use agent_probes::net::resolver::Resolver;
 use agent_probes::net::tls::TargetRoots;
 use agent_probes::observe::Observer;
-use agent_probes::table::{self, ProbeContext};
+use agent_probes::table::{self, Flows, ProbeContext};
 use shared_protocol::event::ProbeEvent;
 use shared_protocol::frame::CapabilityLevel;
 use shared_protocol::report::{ClockQuality, Findings, PingFindings, Report};
@@ -60,6 +60,7 @@ pub(crate) const DENIED_PORT: u16 = 9;
 pub(crate) fn context(sockets: IcmpSockets, gate: impl Gate + 'static) -> ProbeContext {
     ProbeContext {
         observer: Arc::new(Observer::at("/nonexistent".into())),
+        flows: Flows::nobody(),
         engine: Arc::new(IcmpEngine::start(sockets).unwrap()),
         gate: Arc::new(gate),
         resolver: Resolver::from_system().unwrap(),

@@ -107,7 +107,8 @@ impl Conversation {
                     ensure!(findings.over_budget.is_none(), "something was given up: {:?}", findings.over_budget);
                     return Ok(());
                 }
-                other @ (Told::Capabilities { .. } | Told::Started { .. } | Told::Refused { .. }) => {
+                other
+                @ (Told::Capabilities { .. } | Told::Started { .. } | Told::Ready | Told::Watching { .. } | Told::Facts { .. } | Told::Refused { .. }) => {
                     bail!("the observation did not come to its end: {other:?}")
                 }
             }

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::socket::{MsgFlags, setsockopt, sockopt};
+use shared_protocol::report::Transport;
 use shared_protocol::time::MonotonicMicros;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpStream;
 
 use super::failure::{DialError, Failure, Place};
+use crate::beside::Flows;
 use crate::clock;
 use crate::net::departures::{Departures, NoRoom};
 use crate::net::gate::{self, Gate, Peer};
@@ -24,6 +26,7 @@ use crate::table::ProbeContext;
 pub(crate) struct Dialler {
     gate: Arc<dyn Gate>,
     departures: Arc<Departures>,
+    flows: Flows,
 }
 
 /// What to connect to, and how.
@@ -61,6 +64,7 @@ impl Dialler {
         Self {
             gate: Arc::clone(&context.gate),
             departures: context.engine.departures(),
+            flows: context.flows.clone(),
         }
     }
 
@@ -72,8 +76,9 @@ impl Dialler {
         let time_left = dial.depart_by.since(clock::monotonic());
         let place = tokio::time::timeout(time_left, place).await;
         place.unwrap_or(Err(NoRoom)).map_err(|NoRoom| DialError::NoRoom)?;
+        self.flows.watch(Transport::Tcp, dial.endpoint).await;
         gate::check(self.gate.as_ref(), dial.endpoint, dial.peer).map_err(DialError::Denied)?;
-        connect(&dial).await
+        connect(&dial, &self.flows).await
     }
 }
 
@@ -90,12 +95,16 @@ impl Connection {
     }
 }
 
-async fn connect(dial: &Dial) -> Result<Connection, DialError> {
+async fn connect(dial: &Dial, flows: &Flows) -> Result<Connection, DialError> {
     let host = |error: &io::Error| DialError::Failed(failure(error, Place::Host, Duration::ZERO));
     let socket = open(dial).map_err(|error| host(&error))?;
     let begun = clock::monotonic();
     let taken = || clock::monotonic().since(begun);
-    match socket.connect(&dial.endpoint.into()) {
+    let asked = socket.connect(&dial.endpoint.into());
+    if let Some(local) = socket.local_addr().ok().and_then(|local| local.as_socket()) {
+        flows.note(Transport::Tcp, dial.endpoint, local.port());
+    }
+    match asked {
         Ok(()) => {}
         Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
         Err(error) => {
