@@ -23,11 +23,6 @@ pub(crate) struct Exec {
     book: Book,
 }
 
-/// The name that whoever observes gives a program that it runs for these programs to see. It is in no number.
-pub fn check_name(check_port: u16) -> String {
-    format!("probeops-check-{check_port:07}")
-}
-
 impl Exec {
     pub(crate) fn start(kernel: &Kernel, ask: &Ask<'_>) -> Result<Self, ObserveError> {
         let mut programs = Programs::open(object::EXEC, kernel, &ask.check_port, |_| {})?;

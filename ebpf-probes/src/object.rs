@@ -56,6 +56,14 @@ pub(crate) const RUNQLAT: Object = Object {
     bytes: aya::include_bytes_aligned!("../programs/runqlat.bpf.o"),
 };
 
+pub(crate) const FILES: Object = Object {
+    name: "files",
+    bytes: aya::include_bytes_aligned!("../programs/files.bpf.o"),
+};
+pub(crate) const SYSCALLS: Object = Object {
+    name: "syscalls",
+    bytes: aya::include_bytes_aligned!("../programs/syscalls.bpf.o"),
+};
 pub(crate) const EXEC: Object = Object {
     name: "exec",
     bytes: aya::include_bytes_aligned!("../programs/exec.bpf.o"),
@@ -67,7 +75,18 @@ mod tests {
 
     use super::*;
 
-    const OBJECTS: [Object; 8] = [BIOLATENCY, CONNECT_LATENCY, DROPS, EXEC, FACTS, RETRANSMITS, RUNQLAT, TCP_FLOWS];
+    const OBJECTS: [Object; 10] = [
+        BIOLATENCY,
+        CONNECT_LATENCY,
+        DROPS,
+        EXEC,
+        FACTS,
+        FILES,
+        RETRANSMITS,
+        RUNQLAT,
+        SYSCALLS,
+        TCP_FLOWS,
+    ];
     const HASHES: &str = include_str!("../programs/objects.sha256");
 
     #[test]

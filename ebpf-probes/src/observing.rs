@@ -11,10 +11,12 @@ use crate::connect_latency::ConnectLatency;
 use crate::drops::Drops;
 use crate::error::ObserveError;
 use crate::exec::Exec;
+use crate::files::Files;
 use crate::kernel::Kernel;
 use crate::programs::Programs;
 use crate::retransmits::Retransmits;
 use crate::runqlat::Runqlat;
+use crate::syscalls::Syscalls;
 use crate::tcp_flows::TcpFlows;
 
 /// What is asked of an observation.
@@ -88,6 +90,8 @@ impl Observing {
             Observation::Runqlat => Box::new(Runqlat::start(kernel, ask)?),
             Observation::Biolatency => Box::new(Biolatency::start(kernel, ask)?),
             Observation::Exec => Box::new(Exec::start(kernel, ask)?),
+            Observation::Files => Box::new(Files::start(kernel, ask)?),
+            Observation::Syscalls => Box::new(Syscalls::start(kernel, ask)?),
         }))
     }
 

@@ -30,9 +30,9 @@ pub use http::{
 };
 pub use mtr::{HopChange, MtrFindings, MtrHop};
 pub use observe::{
-    BlockRequests, BlockSeen, ConnectTotals, Connects, ConnectsSeen, CpuShare, DroppedPackets, DropsSeen, Execution, ExecutionTotals, ExecutionsSeen,
-    FlowTotals, FlowsSeen, Latencies, Masked, ObserveFindings, OverBudget, ProgramCost, Retransmits, RetransmitsSeen, Seen, SelfCheck, TcpFlow, TcpState,
-    WaitsSeen,
+    BlockRequests, BlockSeen, CallTotals, Calls, CallsSeen, ConnectTotals, Connects, ConnectsSeen, CpuShare, DroppedPackets, DropsSeen, Execution,
+    ExecutionTotals, ExecutionsSeen, FileTotals, FilesSeen, FlowTotals, FlowsSeen, Latencies, Masked, ObserveFindings, Opener, Opening, OverBudget,
+    ProgramCost, Retransmits, RetransmitsSeen, Seen, SelfCheck, TcpFlow, TcpState, WaitsSeen,
 };
 pub use path::{ExtensionObject, HopAddress, HopReply, IcmpExtensions, InterfaceRole, MplsLabel, PathEnd, QuotedPacket, Rewritten, RouterInterface, TcpReply};
 pub use ping::{PingFindings, PingPacket, PingSocket, PingStatistics, RoundTripStatistics};

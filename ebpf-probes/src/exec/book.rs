@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, VecDeque};
 
 use shared_protocol::report::{Execution, ExecutionTotals, ExecutionsSeen, Masked};
 
-use super::check_name;
 use super::raw::{RawEnding, RawExecution};
+use crate::check::check_name;
 use crate::observing::Ask;
 
 /// The programs that were run.

@@ -3,6 +3,7 @@
 use shared_protocol::report::{Execution, Masked};
 
 use crate::endpoint::command;
+use crate::text::{plain, until_zero};
 
 /// `struct execution` of `programs/exec.bpf.c`.
 #[repr(C)]
@@ -53,7 +54,7 @@ impl RawExecution {
             parent: self.parent,
             user: self.user,
             command: named.then(|| command(&self.command)),
-            file: named.then(|| plain(self.file.split(|byte| *byte == 0).next().unwrap_or_default())),
+            file: named.then(|| plain(until_zero(&self.file))),
             arguments: (named && self.error == 0 && !masked.contains(&Masked::Arguments)).then(|| self.arguments()),
             ran_us: None,
             exit_code: None,
@@ -91,11 +92,6 @@ impl RawEnding {
     pub(super) fn exit_code(self) -> Option<u32> {
         self.signal().is_none().then_some(self.status >> 8 & 0xff)
     }
-}
-
-/// Bytes of somebody else as text, harmless to whoever prints it.
-fn plain(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).chars().filter(|character| !character.is_control()).collect()
 }
 
 /// At the end of what is longer than is told.

@@ -36,7 +36,7 @@ pub struct ObserveArgs {
     /// Only what has this address at one of its ends.
     #[arg(long)]
     pub address: Option<IpAddr>,
-    /// Only what this process does, and the programs that it starts.
+    /// Only what this process does; of `exec` also the programs that it starts.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4_194_304))]
     pub pid: Option<u32>,
     /// Where it runs.

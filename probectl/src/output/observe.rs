@@ -4,9 +4,11 @@ use shared_protocol::event::{ObserveEvent, ObserveWindow};
 use shared_protocol::report::{ObserveFindings, Seen, SelfCheck};
 
 mod block;
+mod calls;
 mod connects;
 mod drops;
 mod executions;
+mod files;
 mod flows;
 mod latencies;
 mod retransmits;
@@ -110,6 +112,8 @@ pub(crate) const COLUMNS: Columns = Columns {
         "executions",
         "ended",
         "refused",
+        "file_opens",
+        "calls",
     ],
     shown: 7,
 };
@@ -158,6 +162,8 @@ fn shown(seen: &Seen) -> &dyn Shown {
         Seen::Runqlat(seen) => seen,
         Seen::Biolatency(seen) => seen,
         Seen::Exec(seen) => seen,
+        Seen::Files(seen) => seen,
+        Seen::Syscalls(seen) => seen,
     }
 }
 

@@ -6,9 +6,11 @@ use crate::frame::CapabilityLevel;
 
 mod block;
 mod budget;
+mod calls;
 mod connects;
 mod drops;
 mod executions;
+mod files;
 mod flows;
 mod latencies;
 mod retransmits;
@@ -16,9 +18,11 @@ mod waits;
 
 pub use block::{BlockRequests, BlockSeen};
 pub use budget::{CpuShare, OverBudget};
+pub use calls::{CallTotals, Calls, CallsSeen};
 pub use connects::{ConnectTotals, Connects, ConnectsSeen};
 pub use drops::{DroppedPackets, DropsSeen};
 pub use executions::{Execution, ExecutionTotals, ExecutionsSeen};
+pub use files::{FileTotals, FilesSeen, Opener, Opening};
 pub use flows::{FlowTotals, FlowsSeen, TcpFlow, TcpState};
 pub use latencies::Latencies;
 pub use retransmits::{Retransmits, RetransmitsSeen};
@@ -73,6 +77,8 @@ pub enum Masked {
     Commands,
     /// Command lines.
     Arguments,
+    /// Names of files that are opened.
+    Files,
 }
 
 /// What the programs of an observation cost their host.
@@ -102,4 +108,8 @@ pub enum Seen {
     Biolatency(BlockSeen),
     /// Programs that were run.
     Exec(ExecutionsSeen),
+    /// Files that were opened.
+    Files(FilesSeen),
+    /// Calls of the kernel.
+    Syscalls(CallsSeen),
 }

@@ -28,7 +28,7 @@ pub struct ObserveSpec {
     /// Only what has this address at one of its ends; only where there are addresses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<IpAddr>,
-    /// Only what this process does, and the programs that it starts; only where processes are told apart.
+    /// Only what this process does; only where processes are told apart. Of `exec` also the programs that it starts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
 }
@@ -51,11 +51,15 @@ pub enum Observation {
     Biolatency,
     /// Who runs which program.
     Exec,
+    /// Who opens which file.
+    Files,
+    /// Calls of the kernel by name: how often, with what success, how long they take.
+    Syscalls,
 }
 
 impl Observation {
     /// Everything this build knows.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::TcpFlows,
         Self::ConnectLatency,
         Self::Drops,
@@ -63,6 +67,8 @@ impl Observation {
         Self::Runqlat,
         Self::Biolatency,
         Self::Exec,
+        Self::Files,
+        Self::Syscalls,
     ];
 
     /// The name on the wire.
@@ -75,6 +81,8 @@ impl Observation {
             Self::Runqlat => "runqlat",
             Self::Biolatency => "biolatency",
             Self::Exec => "exec",
+            Self::Files => "files",
+            Self::Syscalls => "syscalls",
         }
     }
 
@@ -82,23 +90,29 @@ impl Observation {
     const fn has_endpoints(self) -> bool {
         match self {
             Self::TcpFlows | Self::ConnectLatency | Self::Retransmits => true,
-            Self::Drops | Self::Runqlat | Self::Biolatency | Self::Exec => false,
+            Self::Drops | Self::Runqlat | Self::Biolatency | Self::Exec | Self::Files | Self::Syscalls => false,
         }
     }
 
     /// Whether it tells processes apart, so that it can be asked for one only.
     const fn has_processes(self) -> bool {
-        matches!(self, Self::Exec)
+        matches!(self, Self::Exec | Self::Files | Self::Syscalls)
     }
 
     /// What is hidden of its findings until the owner reveals it.
     pub const fn hidden(self) -> &'static [Masked] {
-        if matches!(self, Self::Exec) { &[Masked::Arguments] } else { &[] }
+        if matches!(self, Self::Exec) {
+            &[Masked::Arguments]
+        } else if matches!(self, Self::Files) {
+            &[Masked::Files]
+        } else {
+            &[]
+        }
     }
 
     /// Whether it tells what people do on the host: an owner has to name it before it is made.
     pub const fn is_audit(self) -> bool {
-        matches!(self, Self::Exec)
+        matches!(self, Self::Exec | Self::Files | Self::Syscalls)
     }
 }
 

@@ -7,6 +7,8 @@ mod beside;
 #[cfg(test)]
 mod budget;
 #[cfg(test)]
+mod calls;
+#[cfg(test)]
 mod counted;
 #[cfg(test)]
 mod disk;
@@ -16,6 +18,8 @@ mod executions;
 mod firewalled;
 #[cfg(test)]
 mod flows;
+#[cfg(test)]
+mod openings;
 #[cfg(test)]
 mod snoop;
 #[cfg(test)]

@@ -89,6 +89,14 @@ fn of_seen(seen: &Seen, readings: &mut Vec<Reading>) {
             readings.push(reading("established", float(seen.totals.established)));
             readings.push(reading("failed", float(seen.totals.failed)));
         }
+        Seen::Files(seen) => {
+            readings.push(reading("opened", float(seen.totals.opened)));
+            readings.push(reading("failed", float(seen.totals.failed)));
+        }
+        Seen::Syscalls(seen) => {
+            readings.push(reading("calls", float(seen.totals.calls)));
+            readings.push(reading("failed", float(seen.totals.failed)));
+        }
         Seen::Exec(seen) => {
             readings.push(reading("executions", float(seen.totals.executions)));
             readings.push(reading("failed", float(seen.totals.failed)));

@@ -31,7 +31,7 @@ pub struct ObserveOptions {
     #[serde(default)]
     #[schema(example = "192.0.2.1")]
     pub address: Option<String>,
-    /// Only what this process does, and the programs that it starts; only with `exec`.
+    /// Only what this process does; only with `exec` (also the programs that it starts), `files` and `syscalls`.
     #[serde(default)]
     #[schema(minimum = 1, maximum = 4_194_304)]
     pub pid: Option<u32>,
@@ -56,4 +56,8 @@ pub enum ObservationSchema {
     Biolatency,
     /// Who runs which program, and how it ends. The host's owner has to name it.
     Exec,
+    /// Who opens which file. The host's owner has to name it.
+    Files,
+    /// Calls of the kernel by name: how often, how often with an error, how long they take. The host's owner has to name it.
+    Syscalls,
 }

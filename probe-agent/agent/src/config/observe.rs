@@ -154,6 +154,7 @@ mod tests {
             let settings: ObserveSettings = toml::from_str(text).unwrap();
             assert_eq!(settings.hidden(Observation::Exec), hidden, "{text}");
         }
+        assert_eq!(ObserveSettings::default().hidden(Observation::Files), [Masked::Files]);
         assert_eq!(ObserveSettings::default().hidden(Observation::TcpFlows), []);
     }
 

@@ -54,6 +54,23 @@ pub(super) fn print_seen(seen: &Seen, out: &mut impl Write) -> io::Result<()> {
                 one.latencies.iter().try_for_each(|latencies| print_latencies(latencies, out))
             })
         }
+        Seen::Files(seen) => {
+            writeln!(out, "{} files opened, {} could not be", seen.totals.opened, seen.totals.failed)?;
+            seen.openers.iter().try_for_each(|opener| {
+                let command = opener.command.as_deref().unwrap_or("-");
+                writeln!(out, "{} {command}  opened {} failed {}", opener.pid, opener.opened, opener.failed)
+            })?;
+            seen.openings.iter().try_for_each(|opening| {
+                let file = opening.file.as_deref().unwrap_or("-");
+                writeln!(out, "{}  {file}  errno {}", opening.pid, opening.errno.unwrap_or(0))
+            })
+        }
+        Seen::Syscalls(seen) => {
+            writeln!(out, "{} calls of the kernel, {} of them failed", seen.totals.calls, seen.totals.failed)?;
+            seen.calls
+                .iter()
+                .try_for_each(|calls| writeln!(out, "{}  count {} failed {} total_us {}", calls.name, calls.count, calls.failed, calls.total_us))
+        }
         Seen::Exec(seen) => {
             let totals = seen.totals;
             writeln!(

@@ -5,12 +5,16 @@ use std::io;
 use std::process::Stdio;
 use std::time::Duration;
 
-use ebpf_probes::check_name;
+use ebpf_probes::{check_file, check_name};
 use shared_protocol::spec::Observation;
 use tokio::process::Command;
 
 /// Does it. Whether it was seen is for the programs to say.
 pub(super) async fn be_seen(observation: Observation, check_port: u16) {
+    if matches!(observation, Observation::Files | Observation::Syscalls) {
+        let opened = std::fs::File::open(check_file(check_port));
+        tracing::trace!(?opened, "looked for a file, to be seen");
+    }
     if observation == Observation::Exec {
         let started = tokio::time::timeout(START_TIME, start_itself(check_port)).await;
         tracing::trace!(?started, "started itself, to be seen");
