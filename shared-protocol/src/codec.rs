@@ -256,13 +256,13 @@ fn to_text<T: Serialize>(value: &T) -> String {
 
 #[cfg(test)]
 mod tests {
-    use test_fuzz::{JSON_WORDS, Reading, Target};
+    use test_fuzz::{Reading, Target};
 
     use super::*;
 
     #[test]
     fn frm_25_fuzz_agent_frame() {
-        let target = Target::new("agent_frame", include_str!("../corpus/agent_frame.txt")).with_words(&JSON_WORDS);
+        let target = Target::new("agent_frame", include_str!("../corpus/agent_frame.txt")).of_json();
         target.survives(|bytes| {
             let Ok(Decoded::Frame(frame)) = decode_agent(&String::from_utf8_lossy(bytes)) else {
                 return Reading::Refused;
@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn frm_25_fuzz_server_frame() {
-        let target = Target::new("server_frame", include_str!("../corpus/server_frame.txt")).with_words(&JSON_WORDS);
+        let target = Target::new("server_frame", include_str!("../corpus/server_frame.txt")).of_json();
         target.survives(|bytes| {
             let Ok(Decoded::Frame(frame)) = decode_server(&String::from_utf8_lossy(bytes)) else {
                 return Reading::Refused;
@@ -295,7 +295,7 @@ mod tests {
 
     #[test]
     fn frm_25_fuzz_report() {
-        let target = Target::new("report", include_str!("../corpus/report.txt")).with_words(&JSON_WORDS);
+        let target = Target::new("report", include_str!("../corpus/report.txt")).of_json();
         target.survives(|bytes| {
             let Ok(report) = decode_report(&String::from_utf8_lossy(bytes)) else {
                 return Reading::Refused;

@@ -315,13 +315,13 @@ impl<'de> Deserialize<'de> for ProbeSpec {
 
 #[cfg(test)]
 mod tests {
-    use test_fuzz::{JSON_WORDS, Reading, Target as Attacked};
+    use test_fuzz::{Reading, Target as Attacked};
 
     use super::*;
 
     #[test]
     fn job_12_fuzz_probe_spec() {
-        let target = Attacked::new("probe_spec", include_str!("../corpus/probe_spec.txt")).with_words(&JSON_WORDS);
+        let target = Attacked::new("probe_spec", include_str!("../corpus/probe_spec.txt")).of_json();
         target.survives(|bytes| {
             let Ok(spec) = ProbeSpec::parse(&String::from_utf8_lossy(bytes)) else {
                 return Reading::Refused;

@@ -15,8 +15,8 @@
 
 mod clock;
 mod corpus;
+mod json;
 mod mutation;
 mod target;
 
-pub use mutation::JSON_WORDS;
 pub use target::{RUNS, Reading, Target};

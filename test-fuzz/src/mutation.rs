@@ -4,22 +4,34 @@
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
+use crate::json;
+
 /// Changes the inputs of a corpus; the same seed makes the same changes.
 pub(crate) struct Mutator<'a> {
     draws: StdRng,
     corpus: &'a [Vec<u8>],
     words: &'a [&'a [u8]],
+    form: Form,
     longest: usize,
+}
+
+/// What a reader's inputs are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Bytes,
+    /// Texts of JSON, of which most changes leave such.
+    Json,
 }
 
 impl<'a> Mutator<'a> {
     /// One for a run.
-    pub(crate) fn new(seed: u64, corpus: &'a [Vec<u8>], words: &'a [&'a [u8]]) -> Self {
+    pub(crate) fn new(seed: u64, corpus: &'a [Vec<u8>], words: &'a [&'a [u8]], form: Form) -> Self {
         let longest = corpus.iter().map(Vec::len).max().unwrap_or_default();
         Self {
             draws: StdRng::seed_from_u64(seed),
             corpus,
             words,
+            form,
             longest: longest * 2 + SPARE_BYTES,
         }
     }
@@ -27,6 +39,11 @@ impl<'a> Mutator<'a> {
     /// An input that nobody has saved.
     pub(crate) fn input(&mut self) -> Vec<u8> {
         let mut bytes = self.saved().to_vec();
+        if self.form == Form::Json && self.below(8) > 0 {
+            let other = self.saved();
+            // What becomes too long is refused as such, and not cut into what is no text any more.
+            return json::change(&bytes, other, |bound| self.below(bound)).unwrap_or(bytes);
+        }
         // Mostly one or two changes, so that most of the input still means what it meant.
         let changes = 1 + self.below(2) * self.below(6);
         for _ in 0..changes {
@@ -145,7 +162,7 @@ fn change_at(bytes: &mut [u8], place: usize, change: impl FnOnce(u8) -> u8) {
 }
 
 /// Words of JSON, for readers of texts.
-pub const JSON_WORDS: [&[u8]; 14] = [
+pub(crate) const JSON_WORDS: [&[u8]; 14] = [
     b"{", b"}", b"[", b"]", b"\"", b",", b":", b"null", b"true", b"-", b"{}", b"\\u0000", b"\\ud800", b"\xff",
 ];
 

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::mutation::Mutator;
+use crate::mutation::{Form, JSON_WORDS, Mutator};
 use crate::{clock, corpus};
 
 /// What a reader made of an input.
@@ -29,6 +29,7 @@ pub struct Target<'a> {
     name: &'static str,
     corpus: Vec<Vec<u8>>,
     words: &'a [&'a [u8]],
+    form: Form,
 }
 
 /// How many runs were done, and how many inputs the reader took.
@@ -54,7 +55,12 @@ impl<'a> Target<'a> {
     /// Where a line of the corpus is none of these.
     pub fn new(name: &'static str, corpus: &str) -> Self {
         let corpus = corpus::read(corpus).unwrap_or_else(|line| panic!("line {line} of the corpus of {name} is neither `hex` nor `text`"));
-        Self { name, corpus, words: &[] }
+        Self {
+            name,
+            corpus,
+            words: &[],
+            form: Form::Bytes,
+        }
     }
 
     /// More inputs, saved elsewhere.
@@ -66,8 +72,16 @@ impl<'a> Target<'a> {
 
     /// Words that mean something to the reader.
     #[must_use]
-    pub fn with_words(mut self, words: &'a [&'a [u8]]) -> Self {
+    pub const fn with_words(mut self, words: &'a [&'a [u8]]) -> Self {
         self.words = words;
+        self
+    }
+
+    /// Inputs are texts of JSON: most changes leave them such, so that what lies behind the parser is attacked too.
+    #[must_use]
+    pub const fn of_json(mut self) -> Self {
+        self.words = &JSON_WORDS;
+        self.form = Form::Json;
         self
     }
 
@@ -117,7 +131,12 @@ impl<'a> Target<'a> {
         let mut tally = Tally::default();
         let saved = self.corpus.iter().cloned().map(|input| (0, input));
         // Each run has draws of its own, so that it can be repeated alone.
-        let changed = (0..runs).map(|run| (run, Mutator::new(seed.wrapping_mul(SPREAD).wrapping_add(run), &self.corpus, self.words).input()));
+        let changed = (0..runs).map(|run| {
+            (
+                run,
+                Mutator::new(seed.wrapping_mul(SPREAD).wrapping_add(run), &self.corpus, self.words, self.form).input(),
+            )
+        });
         for (run, input) in saved.chain(changed) {
             match catch_unwind(AssertUnwindSafe(|| read(&input))) {
                 Ok(reading) => {

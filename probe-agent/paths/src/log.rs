@@ -249,14 +249,14 @@ const UNKNOWN_MAX: usize = 64;
 mod tests {
     use shared_protocol::codec;
     use shared_protocol::spec::ProbeSpec;
-    use test_fuzz::{JSON_WORDS, Reading, Target};
+    use test_fuzz::{Reading, Target};
 
     use super::*;
     use crate::explain;
 
     #[test]
     fn job_19_fuzz_kept_packets() {
-        let target = Target::new("kept_packets", include_str!("../corpus/kept_packets.txt")).with_words(&JSON_WORDS);
+        let target = Target::new("kept_packets", include_str!("../corpus/kept_packets.txt")).of_json();
         let specs = ["traceroute", "mtr", "pmtu"].map(|probe| ProbeSpec::parse(&format!(r#"{{"probe":"{probe}","target":"10.0.1.2","raw":true}}"#)).unwrap());
         target.survives(|bytes| {
             let Ok(report) = codec::decode_report(&String::from_utf8_lossy(bytes)) else {

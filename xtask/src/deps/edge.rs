@@ -153,7 +153,7 @@ const ROOMS: [Room; 16] = [
         &[],
         &["ipnet", "pnet_packet", "rand", "serde", "serde_json", "thiserror", "toml"],
     ),
-    pure_room("test-fuzz", &[], &["rand"]),
+    pure_room("test-fuzz", &[], &["rand", "serde_json"]),
     room("test-postgres", &[]),
     room("xtask", &[]),
 ];

@@ -183,6 +183,8 @@ pub const TOLD_BYTES: usize = 256 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use test_fuzz::{Reading, Target};
+
     use super::*;
 
     #[tokio::test]
@@ -234,5 +236,34 @@ mod tests {
         }
         let long = Inbox::new(ASK_BYTES).receive::<Ask>(&mut u32::MAX.to_be_bytes().as_slice()).await.unwrap_err();
         assert_eq!(long.kind(), io::ErrorKind::InvalidData);
+    }
+
+    /// A message of this text, as it is read from the other end.
+    fn received<T: DeserializeOwned>(text: &[u8], most: usize) -> io::Result<T> {
+        let length = u32::try_from(text.len()).unwrap().to_be_bytes();
+        let bytes = [&length[..], text].concat();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(Inbox::new(most).receive(&mut bytes.as_slice()))
+    }
+
+    fn read_again<T: DeserializeOwned + Serialize>(text: &[u8], most: usize) -> Reading {
+        let Ok(message) = received::<T>(text, most) else { return Reading::Refused };
+        assert!(text.len() <= most);
+        let written = serde_json::to_vec(&message).unwrap();
+        let again: T = serde_json::from_slice(&written).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&written)));
+        assert_eq!(serde_json::to_vec(&again).unwrap(), written, "what is read is written so that it is read alike");
+        Reading::Taken
+    }
+
+    #[test]
+    fn fuzz_observer_ask() {
+        let target = Target::new("observer_ask", include_str!("../../corpus/observer_ask.txt")).of_json();
+        target.survives(|bytes| read_again::<Ask>(bytes, ASK_BYTES));
+    }
+
+    #[test]
+    fn fuzz_observer_told() {
+        let target = Target::new("observer_told", include_str!("../../corpus/observer_told.txt")).of_json();
+        target.survives(|bytes| read_again::<Told>(bytes, TOLD_BYTES));
     }
 }
