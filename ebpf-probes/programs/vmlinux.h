@@ -61,6 +61,8 @@ struct inet_sock {
 };
 
 struct net_device {
+	char name[16];
+	int ifindex;
 	possible_net_t nd_net;
 };
 
@@ -82,13 +84,22 @@ struct task_struct___before_5_14 {
 enum skb_drop_reason { SKB_NOT_DROPPED_YET = 0 };
 
 struct sk_buff {
-	char cb[48];
 	struct net_device *dev;
 	struct sock *sk;
+	char cb[48];
+	unsigned int len;
+	unsigned int data_len;
 	__be16 protocol;
-	unsigned char *head;
-	__u16 network_header;
 	__u16 transport_header;
+	__u16 network_header;
+	__u16 mac_header;
+	unsigned int end;
+	unsigned char *head;
+	unsigned char *data;
+};
+
+struct skb_shared_info {
+	unsigned short gso_segs;
 };
 
 struct tcp_skb_cb {

@@ -37,11 +37,13 @@ mod error;
 mod exec;
 mod facts;
 mod files;
+mod interface;
 mod kernel;
 #[cfg(test)]
 mod layout;
 mod object;
 mod observing;
+mod packets;
 mod programs;
 mod reasons;
 mod retransmits;
@@ -50,6 +52,7 @@ mod slots;
 mod syscalls;
 mod tcp_flows;
 mod text;
+mod traffic;
 
 pub use accounting::Accounting;
 pub use attach::Attachment;

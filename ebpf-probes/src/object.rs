@@ -55,6 +55,14 @@ pub(crate) const RUNQLAT: Object = Object {
     name: "runqlat",
     bytes: aya::include_bytes_aligned!("../programs/runqlat.bpf.o"),
 };
+pub(crate) const PACKETS: Object = Object {
+    name: "packets",
+    bytes: aya::include_bytes_aligned!("../programs/packets.bpf.o"),
+};
+pub(crate) const INTERFACE: Object = Object {
+    name: "interface",
+    bytes: aya::include_bytes_aligned!("../programs/interface.bpf.o"),
+};
 
 pub(crate) const FILES: Object = Object {
     name: "files",
@@ -75,13 +83,15 @@ mod tests {
 
     use super::*;
 
-    const OBJECTS: [Object; 10] = [
+    const OBJECTS: [Object; 12] = [
         BIOLATENCY,
         CONNECT_LATENCY,
         DROPS,
         EXEC,
         FACTS,
         FILES,
+        INTERFACE,
+        PACKETS,
         RETRANSMITS,
         RUNQLAT,
         SYSCALLS,

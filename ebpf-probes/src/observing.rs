@@ -13,11 +13,13 @@ use crate::error::ObserveError;
 use crate::exec::Exec;
 use crate::files::Files;
 use crate::kernel::Kernel;
+use crate::packets::Packets;
 use crate::programs::Programs;
 use crate::retransmits::Retransmits;
 use crate::runqlat::Runqlat;
 use crate::syscalls::Syscalls;
 use crate::tcp_flows::TcpFlows;
+use crate::traffic::Traffic;
 
 /// What is asked of an observation.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +69,11 @@ pub(crate) trait Observer: Send {
     /// What was seen up to now.
     fn seen(&mut self) -> Result<Seen, ObserveError>;
 
+    /// What was seen and cannot be told.
+    fn lost(&self) -> Result<u64, ObserveError> {
+        self.programs().lost()
+    }
+
     /// Whether the programs saw what was done to check them.
     fn self_check(&self) -> Result<SelfCheck, ObserveError> {
         self.programs().self_check()
@@ -92,6 +99,8 @@ impl Observing {
             Observation::Exec => Box::new(Exec::start(kernel, ask)?),
             Observation::Files => Box::new(Files::start(kernel, ask)?),
             Observation::Syscalls => Box::new(Syscalls::start(kernel, ask)?),
+            Observation::Packets => Box::new(Packets::start(kernel, ask)?),
+            Observation::Interface => Box::new(Traffic::start(kernel, ask)?),
         }))
     }
 
@@ -118,7 +127,7 @@ impl Observing {
     /// # Errors
     /// [`ObserveError::Read`].
     pub fn lost(&self) -> Result<u64, ObserveError> {
-        self.0.programs().lost()
+        self.0.lost()
     }
 
     /// Whether the programs saw what was done to check them.

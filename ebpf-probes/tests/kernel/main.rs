@@ -4,6 +4,8 @@
 mod audit;
 #[cfg(test)]
 mod beside;
+#[cfg(test)]
+mod packets;
 
 #[cfg(test)]
 mod tests {

@@ -11,7 +11,9 @@ mod executions;
 mod files;
 mod flows;
 mod latencies;
+mod packets;
 mod retransmits;
+mod traffic;
 mod waits;
 
 use super::probe::{Columns, Details, Names};
@@ -114,6 +116,8 @@ pub(crate) const COLUMNS: Columns = Columns {
         "refused",
         "file_opens",
         "calls",
+        "packets",
+        "bytes",
     ],
     shown: 7,
 };
@@ -164,6 +168,8 @@ fn shown(seen: &Seen) -> &dyn Shown {
         Seen::Exec(seen) => seen,
         Seen::Files(seen) => seen,
         Seen::Syscalls(seen) => seen,
+        Seen::Packets(seen) => seen,
+        Seen::Interface(seen) => seen,
     }
 }
 

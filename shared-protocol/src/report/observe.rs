@@ -13,7 +13,9 @@ mod executions;
 mod files;
 mod flows;
 mod latencies;
+mod packets;
 mod retransmits;
+mod traffic;
 mod waits;
 
 pub use block::{BlockRequests, BlockSeen};
@@ -25,7 +27,9 @@ pub use executions::{Execution, ExecutionTotals, ExecutionsSeen};
 pub use files::{FileTotals, FilesSeen, Opener, Opening};
 pub use flows::{FlowTotals, FlowsSeen, TcpFlow, TcpState};
 pub use latencies::Latencies;
+pub use packets::{InterfacePackets, NetworkInterface, PacketsSeen, ProtocolPackets, TcpFlagCounts};
 pub use retransmits::{Retransmits, RetransmitsSeen};
+pub use traffic::{InterfaceSeen, InterfaceTraffic, Talker, Traffic};
 pub use waits::WaitsSeen;
 
 /// Everything an observation found.
@@ -112,4 +116,8 @@ pub enum Seen {
     Files(FilesSeen),
     /// Calls of the kernel.
     Syscalls(CallsSeen),
+    /// Packets at interfaces.
+    Packets(PacketsSeen),
+    /// Traffic at interfaces.
+    Interface(InterfaceSeen),
 }

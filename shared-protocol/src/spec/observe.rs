@@ -55,11 +55,15 @@ pub enum Observation {
     Files,
     /// Calls of the kernel by name: how often, with what success, how long they take.
     Syscalls,
+    /// Packets by interface: protocols, flags, sizes.
+    Packets,
+    /// Traffic by interface, and whom it is with.
+    Interface,
 }
 
 impl Observation {
     /// Everything this build knows.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::TcpFlows,
         Self::ConnectLatency,
         Self::Drops,
@@ -69,6 +73,8 @@ impl Observation {
         Self::Exec,
         Self::Files,
         Self::Syscalls,
+        Self::Packets,
+        Self::Interface,
     ];
 
     /// The name on the wire.
@@ -83,6 +89,8 @@ impl Observation {
             Self::Exec => "exec",
             Self::Files => "files",
             Self::Syscalls => "syscalls",
+            Self::Packets => "packets",
+            Self::Interface => "interface",
         }
     }
 
@@ -90,7 +98,7 @@ impl Observation {
     const fn has_endpoints(self) -> bool {
         match self {
             Self::TcpFlows | Self::ConnectLatency | Self::Retransmits => true,
-            Self::Drops | Self::Runqlat | Self::Biolatency | Self::Exec | Self::Files | Self::Syscalls => false,
+            Self::Drops | Self::Runqlat | Self::Biolatency | Self::Exec | Self::Files | Self::Syscalls | Self::Packets | Self::Interface => false,
         }
     }
 
@@ -248,7 +256,7 @@ mod tests {
         }
         assert_eq!(ProbeSpec::parse(r#"{"probe":"observe"}"#).unwrap_err().field, "observation");
         for filter in [r#""port":1"#, r#""address":"::1""#, r#""pid":7"#] {
-            for observation in ["drops", "runqlat", "biolatency"] {
+            for observation in ["drops", "runqlat", "biolatency", "packets", "interface"] {
                 let text = format!(r#"{{"probe":"observe","observation":"{observation}",{filter}}}"#);
                 let message = ProbeSpec::parse(&text).unwrap_err().message;
                 assert!(message.contains(&format!("does not go with {observation}")), "{text}: {message}");

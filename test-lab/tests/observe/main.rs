@@ -18,6 +18,7 @@ mod executions;
 mod firewalled;
 #[cfg(test)]
 mod flows;
+mod interfaces;
 #[cfg(test)]
 mod openings;
 #[cfg(test)]

@@ -106,6 +106,16 @@ fn of_seen(seen: &Seen, readings: &mut Vec<Reading>) {
             readings.push(reading("retransmits", float(seen.segments)));
             readings.push(reading("retransmits_opening", float(seen.opening)));
         }
+        Seen::Interface(seen) => {
+            readings.push(reading("received_packets", float(seen.total.received_packets)));
+            readings.push(reading("received_bytes", float(seen.total.received_bytes)));
+            readings.push(reading("sent_packets", float(seen.total.sent_packets)));
+            readings.push(reading("sent_bytes", float(seen.total.sent_bytes)));
+        }
+        Seen::Packets(seen) => {
+            readings.push(reading("packets", float(seen.packets)));
+            readings.push(reading("bytes", float(seen.bytes)));
+        }
         Seen::Runqlat(seen) => {
             readings.push(reading("waits", float(seen.waits)));
             if let Some(latencies) = &seen.latencies {

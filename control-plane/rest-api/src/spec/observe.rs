@@ -60,4 +60,8 @@ pub enum ObservationSchema {
     Files,
     /// Calls of the kernel by name: how often, how often with an error, how long they take. The host's owner has to name it.
     Syscalls,
+    /// Packets by interface and direction: protocols, flags of TCP, sizes; nothing of what they carry. Takes no ports or addresses.
+    Packets,
+    /// Packets and bytes by interface, and the addresses that they are exchanged with. Takes no ports or addresses.
+    Interface,
 }

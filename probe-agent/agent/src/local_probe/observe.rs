@@ -83,6 +83,32 @@ pub(super) fn print_seen(seen: &Seen, out: &mut impl Write) -> io::Result<()> {
                 writeln!(out, "{} {} {}  {line}", execution.pid, execution.parent, execution.user)
             })
         }
+        Seen::Interface(seen) => {
+            let total = &seen.total;
+            writeln!(out, "{} bytes received, {} sent", total.received_bytes, total.sent_bytes)?;
+            seen.interfaces.iter().try_for_each(|one| {
+                let traffic = &one.traffic;
+                writeln!(
+                    out,
+                    "{}  received {} sent {} bytes",
+                    one.interface.name, traffic.received_bytes, traffic.sent_bytes
+                )
+            })?;
+            seen.talkers.iter().try_for_each(|one| {
+                let traffic = &one.traffic;
+                writeln!(
+                    out,
+                    "{}  {}  received {} sent {} bytes",
+                    one.interface.name, one.address, traffic.received_bytes, traffic.sent_bytes
+                )
+            })
+        }
+        Seen::Packets(seen) => {
+            writeln!(out, "{} packets, {} bytes at the interfaces", seen.packets, seen.bytes)?;
+            seen.interfaces
+                .iter()
+                .try_for_each(|one| writeln!(out, "{} {:?}  packets {} bytes {}", one.interface.name, one.direction, one.packets, one.bytes))
+        }
         Seen::TcpFlows(seen) => {
             let totals = seen.totals;
             writeln!(
