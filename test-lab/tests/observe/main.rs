@@ -18,6 +18,7 @@ mod executions;
 mod firewalled;
 #[cfg(test)]
 mod flows;
+#[cfg(test)]
 mod interfaces;
 #[cfg(test)]
 mod openings;
