@@ -60,10 +60,10 @@ fn probes_are_measured_beside_other_peoples() {
 #[test]
 fn ebpf_is_measured_beside_the_bare_host_and_other_peoples_programs() {
     let record = quick(env!("CARGO_BIN_EXE_ebpf"), &[]);
-    for situation in ["default_set", "everything", "tcp_flows", "runqlat", "peer_tcplife", "peer_runqlat"] {
+    for situation in ["default_set", "everything", "tcp_flows", "runqlat", "audits", "peer_tcplife", "peer_runqlat"] {
         assert!(number(&record, &format!("/rate_of_bare/{situation}/median")) > 0.0);
     }
-    for program in ["flow_segment", "switched"] {
+    for program in ["flow_segment", "switched", "call_ends"] {
         assert!(number(&record, &format!("/program_ns_a_run/{program}/median")) > 0.0);
     }
     assert!(number(&record, "/ten_thousand_round_trips_a_second/cpu_share_of_programs") > 0.0);

@@ -158,15 +158,15 @@ fn calls_are_counted_by_name_with_their_errors_by_every_kind_of_hook() {
         File::open(check_file(7)).unwrap_err();
         assert_eq!(observing.self_check().unwrap(), SelfCheck::Passed);
         for _ in 0..137 {
-            rustix::process::getsid(None).unwrap();
+            rustix::process::getpriority_process(None).unwrap();
         }
         for _ in 0..11 {
-            rustix::process::getsid(Pid::from_raw(i32::MAX)).unwrap_err();
+            rustix::process::getpriority_process(Pid::from_raw(i32::MAX)).unwrap_err();
         }
         let Seen::Syscalls(seen) = observing.seen().unwrap() else {
             panic!("another observation")
         };
-        let rare = seen.calls.iter().find(|one| one.name == "getsid").unwrap();
+        let rare = seen.calls.iter().find(|one| one.name == "getpriority").unwrap();
         assert_eq!((rare.count, rare.failed), (148, 11), "{hooks:?}");
         let (avg_ns, max_ns) = (rare.avg_ns.unwrap(), rare.max_ns.unwrap());
         assert!(0 < avg_ns && avg_ns <= max_ns && rare.total_us <= 148 * max_ns / 1_000, "{hooks:?}: {rare:?}");

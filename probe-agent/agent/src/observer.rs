@@ -145,7 +145,7 @@ fn is_welcome(stream: &UnixStream) -> bool {
 }
 
 /// Most observations at the same time; one more is refused.
-const OBSERVATIONS: usize = 8;
+const OBSERVATIONS: usize = 16;
 /// Most conversations about an agent's own probes at the same time: the agent's, and those of probes that are tried by hand beside it.
 const BESIDE: usize = 4;
 /// Most conversations at the same time; one more waits.

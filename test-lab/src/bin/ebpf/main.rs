@@ -33,11 +33,12 @@ struct Arguments {
 }
 
 /// What is on while a slice is measured.
-const SITUATIONS: [(&str, Under); 6] = [
+const SITUATIONS: [(&str, Under); 7] = [
     ("default_set", Under::Observations(&DEFAULT)),
     ("everything", Under::Observations(&Observation::ALL)),
     ("tcp_flows", Under::Observations(&[Observation::TcpFlows])),
     ("runqlat", Under::Observations(&[Observation::Runqlat])),
+    ("audits", Under::Observations(&AUDITS)),
     // The same jobs as the two before, done by Debian's libbpf-tools.
     ("peer_tcplife", Under::Program("unshare", &["--mount", "sh", "-c", TCPLIFE])),
     ("peer_runqlat", Under::Program("runqlat", &["600", "1"])),
@@ -46,6 +47,8 @@ const SITUATIONS: [(&str, Under); 6] = [
 const TCPLIFE: &str = "mount -t tracefs nodev /sys/kernel/tracing && exec tcplife";
 /// What needs no more than the two rights of the observer's unit, and is about the network.
 const DEFAULT: [Observation; 4] = [Observation::TcpFlows, Observation::ConnectLatency, Observation::Drops, Observation::Retransmits];
+/// What an owner has to name; each looks at every call of the kernel.
+const AUDITS: [Observation; 3] = [Observation::Exec, Observation::Files, Observation::Syscalls];
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<()> {
@@ -58,7 +61,9 @@ async fn main() -> Result<()> {
     let mut stand = Stand::start_straight(Kind::Sqlite).await?;
     let agent_alone = agent_resident_without_observer(&mut stand, arguments.quick).await?;
     // No budget: what is measured would else be what the governor has left of it.
-    let observer = stand.add_observed_agent("seen", "max_cpu_percent = 10000").await?;
+    let every: Vec<&str> = Observation::ALL.into_iter().map(Observation::as_str).collect();
+    let owner = format!("max_cpu_percent = 10000\nallow = {every:?}");
+    let observer = stand.add_observed_agent("seen", &owner).await?;
     let pid = observer.pid().context("the observer is not running")?;
     let mut pair = PingPong::start()?;
 
