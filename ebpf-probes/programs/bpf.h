@@ -9,6 +9,7 @@
 
 enum {
 	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_HASH = 5,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_RINGBUF = 27,
@@ -34,14 +35,18 @@ static __u64 (*bpf_get_current_uid_gid)(void) = (void *)15;
 static long (*bpf_get_current_comm)(void *buffer, __u32 size) = (void *)16;
 static __u64 (*bpf_jiffies64)(void) = (void *)118;
 static __u64 (*bpf_get_current_task)(void) = (void *)35;
+static long (*bpf_get_stack)(void *ctx, void *buffer, __u32 size, __u64 flags) = (void *)67;
 static long (*bpf_probe_read_user)(void *to, __u32 size, const void *from) = (void *)112;
 static long (*bpf_probe_read_kernel)(void *to, __u32 size, const void *from) = (void *)113;
 static long (*bpf_probe_read_user_str)(void *to, __u32 size, const void *from) = (void *)114;
 static long (*bpf_probe_read_kernel_str)(void *to, __u32 size, const void *from) = (void *)115;
+static long (*bpf_seq_printf)(void *seq, const char *format, __u32 format_size, const void *data, __u32 data_size) = (void *)126;
+static long (*bpf_seq_write)(void *seq, const void *data, __u32 size) = (void *)127;
 static long (*bpf_ringbuf_output)(void *ring, void *data, __u64 size, __u64 flags) = (void *)130;
 static void *(*bpf_ringbuf_reserve)(void *ring, __u64 size, __u64 flags) = (void *)131;
 static void (*bpf_ringbuf_submit)(void *data, __u64 flags) = (void *)132;
 static void *(*bpf_skc_to_tcp_sock)(void *sk) = (void *)137;
+static long (*bpf_d_path)(void *path, char *buffer, __u32 size) = (void *)147;
 
 /* What could not be told, by why: the reader has to say so. */
 enum { LOST_TABLE = 0, LOST_RING = 1, LOST_KINDS = 2 };

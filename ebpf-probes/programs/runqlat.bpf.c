@@ -3,8 +3,7 @@
 #include "bpf.h"
 #include "check.h"
 #include "slots.h"
-
-enum { TASK_RUNNING = 0 };
+#include "tasks.h"
 
 struct waits {
 	__u64 total_ns;
@@ -36,14 +35,6 @@ static __always_inline int begin(struct task_struct *task, const int typed)
 	if (pid && bpf_map_update_elem(&waiting, &pid, &now_ns, BPF_ANY))
 		count_lost(LOST_TABLE);
 	return 0;
-}
-
-static __always_inline int can_run(struct task_struct *task, const int typed)
-{
-	if (KERNEL_HAS_FIELD(task->__state))
-		return READ(typed, task->__state) == TASK_RUNNING;
-	struct task_struct___before_5_14 *old = (struct task_struct___before_5_14 *)task;
-	return READ(typed, old->state) == TASK_RUNNING;
 }
 
 static __always_inline int switches(__u64 *ctx, const int typed)

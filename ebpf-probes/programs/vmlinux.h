@@ -145,6 +145,37 @@ struct request___before_5_17 {
 	struct gendisk *rq_disk;
 };
 
+struct super_block {
+	unsigned int s_dev;
+};
+
+struct inode {
+	unsigned long i_ino;
+	struct super_block *i_sb;
+};
+
+struct path {
+	void *dentry;
+};
+
+struct file {
+	struct path f_path;
+	struct inode *f_inode;
+};
+
+struct vm_area_struct {
+	unsigned long vm_start;
+	unsigned long vm_end;
+	unsigned long vm_flags;
+	unsigned long vm_pgoff;
+	struct file *vm_file;
+};
+
+struct bpf_iter_meta {
+	void *seq;
+	__u64 seq_num;
+};
+
 struct linux_binprm {
 	const char *filename;
 };

@@ -3,7 +3,9 @@
 use std::io;
 
 use aya::Ebpf;
-use aya::programs::{BtfTracePoint, Iter, Program, ProgramError, RawTracePoint};
+use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
+use aya::programs::{BtfTracePoint, Iter, PerfEvent, Program, ProgramError, RawTracePoint};
+use aya::util::online_cpus;
 use shared_protocol::frame::CapabilityLevel;
 
 use crate::error::ObserveError;
@@ -83,6 +85,23 @@ fn attach_plain(ebpf: &mut Ebpf, hook: &Hook) -> Result<(), ProgramError> {
     Ok(())
 }
 
+/// Puts a program onto the clock of each CPU, so many times a second.
+pub(crate) fn attach_clock(ebpf: &mut Ebpf, name: &'static str, hz: u32) -> Result<(), ObserveError> {
+    let failed = |source: ProgramError| ObserveError::Program {
+        program: name,
+        source: Box::new(source),
+    };
+    let program: &mut PerfEvent = program(ebpf, name).and_then(TryInto::try_into).map_err(failed)?;
+    program.load().map_err(failed)?;
+    let cpus = online_cpus().map_err(|(_, source)| failed(ProgramError::IOError(source)))?;
+    for cpu in cpus {
+        let clock = PerfEventConfig::Software(SoftwareEvent::CpuClock);
+        let scope = PerfEventScope::AllProcessesOneCpu { cpu };
+        program.attach(clock, scope, SamplePolicy::Frequency(hz.into()), false).map_err(failed)?;
+    }
+    Ok(())
+}
+
 /// Takes the programs of a hook out of the kernel.
 pub(crate) fn detach(ebpf: &mut Ebpf, hook: &Hook) {
     for name in [hook.typed, hook.plain] {
@@ -101,8 +120,8 @@ pub(crate) fn load_walk(ebpf: &mut Ebpf, kernel: &Kernel, walk: &Walk) -> Result
     program.load(walk.through, &kernel.btf)
 }
 
-/// Goes through them once. The program writes into its maps, and nothing to whoever reads.
-pub(crate) fn walk(ebpf: &mut Ebpf, walk: &Walk) -> Result<(), ObserveError> {
+/// Goes through them once, and takes what the program says to whoever reads.
+pub(crate) fn walk(ebpf: &mut Ebpf, walk: &Walk, told: &mut impl io::Write) -> Result<(), ObserveError> {
     let failed = |source: ProgramError| ObserveError::Program {
         program: walk.program,
         source: Box::new(source),
@@ -113,7 +132,7 @@ pub(crate) fn walk(ebpf: &mut Ebpf, walk: &Walk) -> Result<(), ObserveError> {
         program: walk.program,
         source: io::Error::other(source),
     })?;
-    io::copy(&mut file, &mut io::sink()).map_err(|source| ObserveError::Walk { program: walk.program, source })?;
+    io::copy(&mut file, told).map_err(|source| ObserveError::Walk { program: walk.program, source })?;
     Ok(())
 }
 

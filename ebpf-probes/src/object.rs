@@ -51,6 +51,14 @@ pub(crate) const BIOLATENCY: Object = Object {
     name: "biolatency",
     bytes: aya::include_bytes_aligned!("../programs/biolatency.bpf.o"),
 };
+pub(crate) const PROFILE: Object = Object {
+    name: "profile",
+    bytes: aya::include_bytes_aligned!("../programs/profile.bpf.o"),
+};
+pub(crate) const OFFCPU: Object = Object {
+    name: "offcpu",
+    bytes: aya::include_bytes_aligned!("../programs/offcpu.bpf.o"),
+};
 pub(crate) const RUNQLAT: Object = Object {
     name: "runqlat",
     bytes: aya::include_bytes_aligned!("../programs/runqlat.bpf.o"),
@@ -83,7 +91,7 @@ mod tests {
 
     use super::*;
 
-    const OBJECTS: [Object; 12] = [
+    const OBJECTS: [Object; 14] = [
         BIOLATENCY,
         CONNECT_LATENCY,
         DROPS,
@@ -91,7 +99,9 @@ mod tests {
         FACTS,
         FILES,
         INTERFACE,
+        OFFCPU,
         PACKETS,
+        PROFILE,
         RETRANSMITS,
         RUNQLAT,
         SYSCALLS,

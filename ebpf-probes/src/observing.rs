@@ -13,7 +13,9 @@ use crate::error::ObserveError;
 use crate::exec::Exec;
 use crate::files::Files;
 use crate::kernel::Kernel;
+use crate::offcpu::Offcpu;
 use crate::packets::Packets;
+use crate::profile::Profile;
 use crate::programs::Programs;
 use crate::retransmits::Retransmits;
 use crate::runqlat::Runqlat;
@@ -69,6 +71,11 @@ pub(crate) trait Observer: Send {
     /// What was seen up to now.
     fn seen(&mut self) -> Result<Seen, ObserveError>;
 
+    /// The same at the end, where that is more than can be told each time.
+    fn found(&mut self) -> Result<Seen, ObserveError> {
+        self.seen()
+    }
+
     /// What was seen and cannot be told.
     fn lost(&self) -> Result<u64, ObserveError> {
         self.programs().lost()
@@ -96,6 +103,8 @@ impl Observing {
             Observation::Retransmits => Box::new(Retransmits::start(kernel, ask)?),
             Observation::Runqlat => Box::new(Runqlat::start(kernel, ask)?),
             Observation::Biolatency => Box::new(Biolatency::start(kernel, ask)?),
+            Observation::Profile => Box::new(Profile::start(kernel, ask)?),
+            Observation::Offcpu => Box::new(Offcpu::start(kernel, ask)?),
             Observation::Exec => Box::new(Exec::start(kernel, ask)?),
             Observation::Files => Box::new(Files::start(kernel, ask)?),
             Observation::Syscalls => Box::new(Syscalls::start(kernel, ask)?),
@@ -120,6 +129,14 @@ impl Observing {
     /// [`ObserveError::Read`] where the kernel does not give out what was counted.
     pub fn seen(&mut self) -> Result<Seen, ObserveError> {
         self.0.seen()
+    }
+
+    /// The same at the end, with what is too much to be told each time.
+    ///
+    /// # Errors
+    /// [`ObserveError::Read`].
+    pub fn found(&mut self) -> Result<Seen, ObserveError> {
+        self.0.found()
     }
 
     /// What the kernel saw and could not tell, up to now.

@@ -75,7 +75,7 @@ impl Observer for TcpFlows {
     /// Those that are open are read first: one that ends meanwhile is then found in the ring, and counts once.
     fn seen(&mut self) -> Result<Seen, ObserveError> {
         if self.walks {
-            attach::walk(&mut self.programs.ebpf, &EVERY_SOCKET)?;
+            attach::walk(&mut self.programs.ebpf, &EVERY_SOCKET, &mut std::io::sink())?;
         }
         let mut open = BTreeMap::new();
         // A key that goes away while the kernel is asked for the next one lets it begin again.

@@ -20,7 +20,7 @@ mod tests {
     use rustix::system::uname;
     use rustix::thread::{CapabilitySet, CapabilitySets, CpuSet, sched_setaffinity, set_capabilities, set_keep_capabilities, set_thread_res_uid};
     use shared_protocol::frame::{CapabilityLevel, ObservationCapability};
-    use shared_protocol::report::{FlowsSeen, Seen, SelfCheck};
+    use shared_protocol::report::{FlowsSeen, Masked, Seen, SelfCheck, StacksSeen};
     use shared_protocol::spec::Observation;
 
     fn flows(observing: &mut Observing) -> FlowsSeen {
@@ -215,6 +215,9 @@ mod tests {
     fn assert_expected(capability: &ObservationCapability) {
         let (level, reason) = match capability.observation.as_str() {
             "drops" if kernel_version() < (5, 17) => (CapabilityLevel::Degraded, Some("why packets are dropped: this kernel has no reasons")),
+            "profile" | "offcpu" if kernel_version() < (5, 12) => {
+                (CapabilityLevel::Degraded, Some("which functions of programs they are: task_vma does not load"))
+            }
             _ => (CapabilityLevel::Full, None),
         };
         assert_eq!((capability.level, capability.reason.as_deref()), (level, reason), "{capability:?}");
@@ -306,6 +309,110 @@ mod tests {
                 "{latencies:?}"
             );
             assert_eq!((observing.self_check().unwrap(), observing.lost().unwrap()), (SelfCheck::Passed, 0));
+        }
+    }
+
+    fn stacks(observing: &mut Observing) -> StacksSeen {
+        let (Seen::Profile(seen) | Seen::Offcpu(seen)) = observing.found().unwrap() else {
+            panic!("another observation")
+        };
+        seen
+    }
+
+    /// What was counted for this process: all, and for stacks in which a function of this name is the innermost, and for those in which it is.
+    fn own(seen: &StacksSeen, function: &str) -> (u64, u64, u64) {
+        let mut counted = (0, 0, 0);
+        for stack in seen.stacks.iter().filter(|stack| stack.pid == std::process::id()) {
+            let is_it = |frame: &u32| seen.functions[usize::try_from(*frame).unwrap()].contains(function);
+            counted.0 += stack.value;
+            counted.1 += if stack.frames.last().is_some_and(is_it) { stack.value } else { 0 };
+            counted.2 += if stack.frames.iter().any(is_it) { stack.value } else { 0 };
+        }
+        counted
+    }
+
+    #[inline(never)]
+    fn a_function_that_never_rests(ended: &AtomicBool) -> u64 {
+        let mut number = 1_u64;
+        while !ended.load(Ordering::Relaxed) {
+            // It calls nothing, however it was built.
+            let mut rounds = 0;
+            while rounds < 1_000_000 {
+                number = number * 3 % 1_000_003;
+                rounds += 1;
+            }
+        }
+        number
+    }
+
+    fn wait(time: Duration) {
+        let (_nobody, silence) = mpsc::channel::<()>();
+        silence.recv_timeout(time).unwrap_err();
+    }
+
+    #[test]
+    fn the_time_of_a_cpu_goes_to_the_function_that_never_rests() {
+        let kernel = Kernel::read(None).unwrap();
+        let ask = Ask {
+            top: 100,
+            ..Ask::everything(Observation::Profile)
+        };
+        let mut observing = Observing::start(&kernel, &ask).unwrap();
+        let ended = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| std::hint::black_box(a_function_that_never_rests(&ended)));
+            wait(Duration::from_secs(2));
+            ended.store(true, Ordering::Relaxed);
+        });
+        let seen = stacks(&mut observing);
+        assert_eq!((observing.self_check().unwrap(), observing.lost().unwrap()), (SelfCheck::Passed, 0));
+        let (all, hot, _) = own(&seen, "a_function_that_never_rests");
+        let named = kernel_version() >= (5, 12);
+        assert!(all >= 20, "{all} looks found this process in {seen:?}");
+        assert_eq!(hot * 10 >= all * 8, named, "{hot} of {all}");
+        assert_eq!(seen.stacks.iter().map(|stack| stack.value).sum::<u64>() + seen.others, seen.total);
+        assert!(
+            seen.functions.iter().any(|name| name.ends_with("_[k]") && !name.starts_with('[')),
+            "{:?}",
+            seen.functions
+        );
+    }
+
+    #[test]
+    fn commands_that_are_hidden_hide_what_they_run() {
+        let kernel = Kernel::read(None).unwrap();
+        let ask = Ask {
+            masked: &[Masked::Commands],
+            top: 100,
+            ..Ask::everything(Observation::Profile)
+        };
+        let mut observing = Observing::start(&kernel, &ask).unwrap();
+        let ended = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| std::hint::black_box(a_function_that_never_rests(&ended)));
+            wait(Duration::from_secs(1));
+            ended.store(true, Ordering::Relaxed);
+        });
+        let seen = stacks(&mut observing);
+        assert!(seen.stacks.iter().all(|stack| stack.command.is_none()) && !seen.stacks.is_empty());
+        let shown = |name: &String| !name.ends_with("_[k]") && !["[hidden]", "[unknown]", "[lost]"].contains(&name.as_str());
+        assert!(!seen.functions.iter().any(shown), "{:?}", seen.functions);
+        assert!(!seen.hottest.iter().any(|hot| shown(&hot.function)));
+    }
+
+    #[test]
+    fn tasks_wait_as_long_as_they_sleep_by_every_kind_of_hook() {
+        for hooks in [Hooks::TypedFirst, Hooks::PlainOnly] {
+            let kernel = Kernel::read(None).unwrap().with_hooks(hooks);
+            let mut observing = Observing::start(&kernel, &Ask::everything(Observation::Offcpu)).unwrap();
+            for _ in 0..20 {
+                wait(Duration::from_millis(50));
+            }
+            let seen = stacks(&mut observing);
+            assert_eq!(observing.self_check().unwrap(), SelfCheck::Passed);
+            let (all, _, futex) = own(&seen, "futex");
+            // Other threads of this process may wait meanwhile as well.
+            assert!(all >= 1_000_000 && futex >= 1_000_000, "{hooks:?}: {futex} of {all} us in {seen:?}");
         }
     }
 

@@ -13,6 +13,7 @@ mod flows;
 mod latencies;
 mod packets;
 mod retransmits;
+mod stacks;
 mod traffic;
 mod waits;
 
@@ -24,8 +25,8 @@ use super::{Cell, Line, table};
 #[derive(Debug, Default)]
 pub(crate) struct ObserveView {
     missing: Vec<String>,
-    last: Option<ObserveWindow>,
-    found: Option<ObserveFindings>,
+    last: Option<Box<ObserveWindow>>,
+    found: Option<Box<ObserveFindings>>,
 }
 
 impl ObserveView {
@@ -33,7 +34,7 @@ impl ObserveView {
     pub(crate) fn finding(&mut self, event: &ObserveEvent) -> Vec<Line> {
         match event {
             ObserveEvent::Started { missing, .. } => self.missing.clone_from(missing),
-            ObserveEvent::Window(window) => self.last = Some(ObserveWindow::clone(window)),
+            ObserveEvent::Window(window) => self.last = Some(Box::new(ObserveWindow::clone(window))),
         }
         Vec::new()
     }
@@ -41,7 +42,7 @@ impl ObserveView {
     /// The whole table with its heading.
     pub(crate) fn findings(&mut self, names: Names<'_>, findings: &ObserveFindings) -> Vec<Line> {
         self.missing.clone_from(&findings.missing);
-        self.found = Some(findings.clone());
+        self.found = Some(Box::new(findings.clone()));
         self.drawing(names)
     }
 
@@ -111,6 +112,9 @@ pub(crate) const COLUMNS: Columns = Columns {
         "block_bytes",
         "block_avg_us",
         "block_max_us",
+        "samples",
+        "idle_samples",
+        "offcpu_us",
         "executions",
         "ended",
         "refused",
@@ -165,6 +169,7 @@ fn shown(seen: &Seen) -> &dyn Shown {
         Seen::Retransmits(seen) => seen,
         Seen::Runqlat(seen) => seen,
         Seen::Biolatency(seen) => seen,
+        Seen::Profile(seen) | Seen::Offcpu(seen) => seen,
         Seen::Exec(seen) => seen,
         Seen::Files(seen) => seen,
         Seen::Syscalls(seen) => seen,

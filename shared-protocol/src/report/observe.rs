@@ -15,6 +15,7 @@ mod flows;
 mod latencies;
 mod packets;
 mod retransmits;
+mod stacks;
 mod traffic;
 mod waits;
 
@@ -29,6 +30,7 @@ pub use flows::{FlowTotals, FlowsSeen, TcpFlow, TcpState};
 pub use latencies::Latencies;
 pub use packets::{InterfacePackets, NetworkInterface, PacketsSeen, ProtocolPackets, TcpFlagCounts};
 pub use retransmits::{Retransmits, RetransmitsSeen};
+pub use stacks::{HotFunction, StackUnit, StacksSeen, TaskStack};
 pub use traffic::{InterfaceSeen, InterfaceTraffic, Talker, Traffic};
 pub use waits::WaitsSeen;
 
@@ -110,6 +112,10 @@ pub enum Seen {
     Runqlat(WaitsSeen),
     /// Requests to block devices.
     Biolatency(BlockSeen),
+    /// Where the CPUs' time went.
+    Profile(StacksSeen),
+    /// Where tasks waited.
+    Offcpu(StacksSeen),
     /// Programs that were run.
     Exec(ExecutionsSeen),
     /// Files that were opened.

@@ -49,6 +49,10 @@ pub enum Observation {
     Runqlat,
     /// How long block devices take for a request, by device and kind of request.
     Biolatency,
+    /// Where the CPUs' time goes, by stacks of functions.
+    Profile,
+    /// Where tasks wait for something else than a CPU, by stacks of functions.
+    Offcpu,
     /// Who runs which program.
     Exec,
     /// Who opens which file.
@@ -63,13 +67,15 @@ pub enum Observation {
 
 impl Observation {
     /// Everything this build knows.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::TcpFlows,
         Self::ConnectLatency,
         Self::Drops,
         Self::Retransmits,
         Self::Runqlat,
         Self::Biolatency,
+        Self::Profile,
+        Self::Offcpu,
         Self::Exec,
         Self::Files,
         Self::Syscalls,
@@ -86,6 +92,8 @@ impl Observation {
             Self::Retransmits => "retransmits",
             Self::Runqlat => "runqlat",
             Self::Biolatency => "biolatency",
+            Self::Profile => "profile",
+            Self::Offcpu => "offcpu",
             Self::Exec => "exec",
             Self::Files => "files",
             Self::Syscalls => "syscalls",
@@ -98,7 +106,16 @@ impl Observation {
     const fn has_endpoints(self) -> bool {
         match self {
             Self::TcpFlows | Self::ConnectLatency | Self::Retransmits => true,
-            Self::Drops | Self::Runqlat | Self::Biolatency | Self::Exec | Self::Files | Self::Syscalls | Self::Packets | Self::Interface => false,
+            Self::Drops
+            | Self::Runqlat
+            | Self::Biolatency
+            | Self::Profile
+            | Self::Offcpu
+            | Self::Exec
+            | Self::Files
+            | Self::Syscalls
+            | Self::Packets
+            | Self::Interface => false,
         }
     }
 
@@ -120,7 +137,7 @@ impl Observation {
 
     /// Whether it tells what people do on the host: an owner has to name it before it is made.
     pub const fn is_audit(self) -> bool {
-        matches!(self, Self::Exec | Self::Files | Self::Syscalls)
+        matches!(self, Self::Profile | Self::Offcpu | Self::Exec | Self::Files | Self::Syscalls)
     }
 }
 
@@ -256,7 +273,7 @@ mod tests {
         }
         assert_eq!(ProbeSpec::parse(r#"{"probe":"observe"}"#).unwrap_err().field, "observation");
         for filter in [r#""port":1"#, r#""address":"::1""#, r#""pid":7"#] {
-            for observation in ["drops", "runqlat", "biolatency", "packets", "interface"] {
+            for observation in ["drops", "runqlat", "biolatency", "profile", "offcpu", "packets", "interface"] {
                 let text = format!(r#"{{"probe":"observe","observation":"{observation}",{filter}}}"#);
                 let message = ProbeSpec::parse(&text).unwrap_err().message;
                 assert!(message.contains(&format!("does not go with {observation}")), "{text}: {message}");

@@ -25,6 +25,8 @@ mod openings;
 #[cfg(test)]
 mod snoop;
 #[cfg(test)]
+mod stacks;
+#[cfg(test)]
 mod trouble;
 #[cfg(test)]
 mod waits;

@@ -107,9 +107,13 @@ async fn the_agent_says_what_it_can_observe_and_the_owner_has_the_last_word() {
             {"observation": "retransmits", "level": "full"},
             {"observation": "runqlat", "level": "full"},
             {"observation": "biolatency", "level": "full"},
+            {"observation": "profile", "level": "full"},
+            {"observation": "offcpu", "level": "full"},
             {"observation": "exec", "level": "full"},
             {"observation": "files", "level": "full"},
             {"observation": "syscalls", "level": "full"},
+            {"observation": "packets", "level": "full"},
+            {"observation": "interface", "level": "full"},
         ])
     );
     let report = Asked::begin(&stand, &["tcp_flows", "--from", "seen", "--for", "1s"]).report().await;

@@ -126,7 +126,7 @@ const ROOMS: [Room; 16] = [
     Room {
         name: "ebpf-probes",
         imports: &["shared-protocol"],
-        outside: Some(&["aya", "libc", "rustix", "syscalls", "thiserror"]),
+        outside: Some(&["aya", "blazesym", "libc", "rustix", "syscalls", "thiserror"]),
         does: Does::InputAndOutput,
     },
     room("agent-probes", &["shared-protocol", "agent-paths"]),

@@ -123,6 +123,11 @@ fn of_seen(seen: &Seen, readings: &mut Vec<Reading>) {
                 readings.push(reading("wait_max_us", float(latencies.max_us)));
             }
         }
+        Seen::Profile(seen) => {
+            readings.push(reading("samples", float(seen.total)));
+            readings.extend(seen.idle.map(|idle| reading("idle_samples", float(idle))));
+        }
+        Seen::Offcpu(seen) => readings.push(reading("offcpu_us", float(seen.total))),
         Seen::Biolatency(seen) => {
             readings.push(reading("block_requests", float(seen.requests)));
             readings.push(reading("block_bytes", float(seen.bytes)));

@@ -54,6 +54,10 @@ pub enum ObservationSchema {
     Runqlat,
     /// How long block devices take for a request, by device and kind of request. Sees no ports or addresses.
     Biolatency,
+    /// Where the CPUs' time goes: what runs on each is looked at 49 times a second, with its stack of functions. Sees no ports or addresses.
+    Profile,
+    /// Where tasks wait for something else than a CPU, and how long, with their stacks of functions. Sees no ports or addresses.
+    Offcpu,
     /// Who runs which program, and how it ends. The host's owner has to name it.
     Exec,
     /// Who opens which file. The host's owner has to name it.

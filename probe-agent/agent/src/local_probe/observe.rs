@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use shared_protocol::event::ObserveEvent;
-use shared_protocol::report::{Latencies, Seen};
+use shared_protocol::report::{Latencies, Seen, StackUnit};
 
 pub(super) fn print(event: &ObserveEvent, out: &mut impl Write) -> io::Result<()> {
     match event {
@@ -46,6 +46,16 @@ pub(super) fn print_seen(seen: &Seen, out: &mut impl Write) -> io::Result<()> {
         Seen::Runqlat(seen) => {
             writeln!(out, "{} waits for a CPU", seen.waits)?;
             seen.latencies.iter().try_for_each(|latencies| print_latencies(latencies, out))
+        }
+        Seen::Profile(seen) | Seen::Offcpu(seen) => {
+            let unit = match seen.unit {
+                StackUnit::Samples => "samples",
+                StackUnit::Microseconds => "us",
+            };
+            writeln!(out, "{} {unit}, {} of stacks that are not told", seen.total, seen.others)?;
+            seen.hottest
+                .iter()
+                .try_for_each(|hot| writeln!(out, "{}  own {} within {}", hot.function, hot.own, hot.within))
         }
         Seen::Biolatency(seen) => {
             writeln!(out, "{} requests to block devices, {} bytes", seen.requests, seen.bytes)?;

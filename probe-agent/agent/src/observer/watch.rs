@@ -101,7 +101,7 @@ impl Watch {
     pub(super) fn end(&mut self) -> Result<Told, ObserveError> {
         let attachment = self.observing.attachment();
         let (level, missing) = (attachment.level(), attachment.missing.clone());
-        let seen = self.observing.seen()?;
+        let seen = self.observing.found()?;
         Ok(Told::Ended(Box::new(ObserveFindings {
             level,
             missing,

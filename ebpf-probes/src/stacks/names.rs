@@ -1,0 +1,222 @@
+//! Addresses and their names: the kernel names its own, files those that they have symbols for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use aya::maps::{Array, MapData};
+use blazesym::symbolize::source::{Elf, Source};
+use blazesym::symbolize::{Input, Symbolized, Symbolizer};
+
+use super::mappings::Module;
+use crate::attach::{self, Walk};
+use crate::error::ObserveError;
+use crate::kernel::Kernel;
+use crate::programs::Programs;
+
+/// One place in a stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Frame {
+    /// In the kernel.
+    Kernel(u64),
+    /// In a file that a process runs.
+    File {
+        /// Its place among the modules.
+        module: usize,
+        offset: u64,
+    },
+    /// In no file, as code that was made while running; or its process was gone before it could be asked for.
+    Unknown,
+    /// In something that the owner hides.
+    Hidden,
+    /// There was no room for the stack.
+    Lost,
+}
+
+/// Names that were found.
+pub(super) struct Names {
+    nameless: Array<MapData, [u64; ADDRESSES]>,
+    kernel: BTreeMap<u64, String>,
+    /// By file and where in it a function begins: where it ends, and its name, where it has one.
+    functions: BTreeMap<(usize, u64), (u64, Option<String>)>,
+}
+
+impl Names {
+    pub(super) fn new(programs: &mut Programs, kernel: &Kernel) -> Result<Self, ObserveError> {
+        let nameless = Array::try_from(programs.take("nameless")?)?;
+        if attach::load_walk(&mut programs.ebpf, kernel, &NAMES).is_err() {
+            programs.attachment.missing.push(NO_NAMES.to_owned());
+        }
+        Ok(Self {
+            nameless,
+            kernel: BTreeMap::new(),
+            functions: BTreeMap::new(),
+        })
+    }
+
+    /// Finds the names of all that have none yet.
+    pub(super) fn find(&mut self, programs: &mut Programs, modules: &[Module], frames: &BTreeSet<Frame>) {
+        let mut kernel = Vec::new();
+        let mut files: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
+        for frame in frames {
+            match *frame {
+                Frame::Kernel(address) if !self.kernel.contains_key(&address) => kernel.push(address),
+                Frame::File { module, offset } if self.function(module, offset).is_none() => files.entry(module).or_default().push(offset),
+                Frame::Kernel(_) | Frame::File { .. } | Frame::Unknown | Frame::Hidden | Frame::Lost => {}
+            }
+        }
+        for some in kernel.chunks(ADDRESSES) {
+            self.ask_kernel(programs, some);
+        }
+        for (number, offsets) in files {
+            if let Some(module) = modules.get(number) {
+                self.ask_file(number, module, &offsets);
+            }
+        }
+    }
+
+    /// What a frame is called.
+    pub(super) fn of(&self, modules: &[Module], frame: Frame) -> String {
+        match frame {
+            Frame::Kernel(address) => format!("{}_[k]", self.kernel.get(&address).map_or("[kernel]", String::as_str)),
+            Frame::File { module, offset } => {
+                let named = self.function(module, offset).and_then(|(_, name)| name.clone());
+                named.unwrap_or_else(|| {
+                    let path = modules.get(module).map_or("", |module| module.path.as_str());
+                    format!("{}+{offset:#x}", path.rsplit('/').next().unwrap_or(path))
+                })
+            }
+            Frame::Unknown => "[unknown]".to_owned(),
+            Frame::Hidden => "[hidden]".to_owned(),
+            Frame::Lost => "[lost]".to_owned(),
+        }
+    }
+
+    fn function(&self, module: usize, offset: u64) -> Option<&(u64, Option<String>)> {
+        let ((found, _), function) = self.functions.range(..=(module, offset)).next_back()?;
+        (*found == module && offset < function.0).then_some(function)
+    }
+
+    /// The kernel has a name for each of its addresses, and says it in their order.
+    fn ask_kernel(&mut self, programs: &mut Programs, addresses: &[u64]) {
+        let mut asked = [0; ADDRESSES];
+        for (place, address) in asked.iter_mut().zip(addresses) {
+            *place = *address;
+        }
+        let mut told = Vec::new();
+        let answered = self.nameless.set(0, asked, 0).is_ok() && attach::walk(&mut programs.ebpf, &NAMES, &mut told).is_ok();
+        let text = String::from_utf8_lossy(&told);
+        let mut lines = if answered { text.lines() } else { "".lines() };
+        for address in addresses {
+            // Without a name it is a number, which is nobody's business.
+            let name = lines.next().filter(|name| !name.starts_with("0x")).unwrap_or("[kernel]");
+            self.kernel.insert(*address, harmless(name));
+        }
+    }
+
+    /// A file that cannot be read, or is another by now, names nothing.
+    fn ask_file(&mut self, number: usize, module: &Module, offsets: &[u64]) {
+        let found = symbols(module, offsets).unwrap_or_default();
+        let mut found = found.into_iter();
+        for offset in offsets {
+            match found.next().flatten() {
+                Some((begins, ends, name)) => self.functions.insert((number, begins), (ends.max(offset + 1), Some(harmless(&name)))),
+                None => self.functions.insert((number, *offset), (offset + 1, None)),
+            };
+        }
+    }
+}
+
+/// Where a function begins and ends in its file, and its name.
+type Symbol = (u64, u64, String);
+
+/// What a file calls its functions, for each place in it.
+fn symbols(module: &Module, offsets: &[u64]) -> Option<Vec<Option<Symbol>>> {
+    let file = File::open(&module.path).ok()?;
+    let metadata = file.metadata().ok()?;
+    let device = libc::dev_t::from(metadata.dev());
+    let kernels = libc::major(device) << MINOR_BITS | libc::minor(device);
+    if (kernels, metadata.ino()) != (module.device, module.inode) || !metadata.is_file() || metadata.len() > FILE_BYTES {
+        return None;
+    }
+    // The very file that was looked at, whatever its name stands for by now.
+    let mut elf = Elf::new(PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())));
+    elf.debug_syms = false;
+    let symbolizer = Symbolizer::builder()
+        .enable_code_info(false)
+        .enable_inlined_fns(false)
+        .enable_auto_reload(false)
+        .build();
+    let found = symbolizer.symbolize(&Source::Elf(elf), Input::FileOffset(offsets)).ok()?;
+    let symbols = found.into_iter().zip(offsets).map(|(found, offset)| match found {
+        Symbolized::Sym(symbol) => {
+            let begins = offset.checked_sub(u64::try_from(symbol.offset).ok()?)?;
+            let size = u64::try_from(symbol.size.unwrap_or(0)).ok()?;
+            Some((begins, begins.checked_add(size)?, symbol.name.into_owned()))
+        }
+        Symbolized::Unknown(_) => None,
+    });
+    Some(symbols.collect())
+}
+
+/// A name is a stranger's text.
+fn harmless(name: &str) -> String {
+    let fits = name.chars().filter(|character| !character.is_control() && *character != ';');
+    fits.take(NAME_CHARACTERS).collect()
+}
+
+const NAMES: Walk = Walk {
+    program: "tell_names",
+    through: "task",
+};
+const NO_NAMES: &str = "which functions of the kernel they are: task does not load";
+/// `ADDRESSES` of the programs.
+const ADDRESSES: usize = 128;
+/// The kernel keeps the number of a device so.
+const MINOR_BITS: u32 = 20;
+/// Largest file whose symbols are read.
+const FILE_BYTES: u64 = 1 << 30;
+/// Longest name told.
+const NAME_CHARACTERS: usize = 160;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_breaks_no_line_and_no_folded_stack() {
+        assert_eq!(harmless("a;b\n\u{1b}[31m"), "ab[31m");
+        assert_eq!(harmless(&"x".repeat(1_000)).len(), NAME_CHARACTERS);
+    }
+
+    #[test]
+    fn another_file_of_the_same_name_names_nothing() {
+        let path = std::env::current_exe().unwrap();
+        let metadata = path.metadata().unwrap();
+        let device = libc::dev_t::from(metadata.dev());
+        let module = Module {
+            path: path.to_str().unwrap().to_owned(),
+            device: libc::major(device) << MINOR_BITS | libc::minor(device),
+            inode: metadata.ino(),
+        };
+        assert!(symbols(&module, &[0]).is_some());
+        for other in [
+            Module {
+                inode: module.inode + 1,
+                ..module.clone()
+            },
+            Module {
+                device: module.device + 1,
+                ..module.clone()
+            },
+            Module {
+                path: "/nonexistent".to_owned(),
+                ..module
+            },
+        ] {
+            assert_eq!(symbols(&other, &[0]), None);
+        }
+    }
+}
