@@ -25,6 +25,14 @@ pub enum Error {
         /// What is wrong with it.
         cause: String,
     },
+    /// A file that was asked for cannot be written.
+    #[error("cannot write {}: {cause}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
     /// The report cannot be derived again.
     #[error(transparent)]
     NotDerivable(#[from] agent_paths::explain::NotDerivable),
@@ -141,7 +149,7 @@ impl Error {
     /// The exit code that says so.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) | Self::Usage(_) | Self::Targets { .. } | Self::NotDerivable(_) => Exit::Usage,
+            Self::Config(_) | Self::Usage(_) | Self::Targets { .. } | Self::File { .. } | Self::NotDerivable(_) => Exit::Usage,
             Self::UnknownAgent(_) | Self::NoAgentOnline => Exit::NotFound,
             Self::Client(error) => error.exit(),
             Self::Write(_) => Exit::Interrupted,

@@ -12,6 +12,7 @@ mod cell;
 mod csv;
 mod dns;
 mod evidence;
+pub(crate) mod flame;
 pub(crate) mod http;
 mod line;
 mod live;

@@ -5,7 +5,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use clap::Args;
-use control_api::measurement::{CreateMeasurement, Measurement};
+use control_api::job::Job;
+use control_api::measurement::{CreateMeasurement, JobReport, Measurement};
 use serde_json::{Value, json};
 use shared_protocol::spec::ProbeKind;
 
@@ -64,9 +65,25 @@ pub(super) fn spec(probe: ProbeKind, options: impl IntoIterator<Item = (&'static
     Value::Object(std::iter::once(("probe".to_owned(), json!(probe))).chain(given).collect())
 }
 
+/// What is done with all reports once they are shown.
+pub(super) type Keep<'a> = &'a (dyn Fn(&[Job], &[JobReport]) -> Result<(), Error> + Sync);
+
 /// Measures, and shows what is found.
 pub(super) async fn run(
+    asked: (ProbeKind, Value),
+    arguments: &MeasureArgs,
+    format: Format,
+    client: &Client,
+    screen: &mut Screen<'_>,
+    interrupt: impl Future<Output = ()>,
+) -> Result<Exit, Error> {
+    run_and_keep(asked, &|_, _| Ok(()), arguments, format, client, screen, interrupt).await
+}
+
+/// The same, with something to do with the reports.
+pub(super) async fn run_and_keep(
     (probe, spec): (ProbeKind, Value),
+    keep: Keep<'_>,
     arguments: &MeasureArgs,
     format: Format,
     client: &Client,
@@ -114,7 +131,7 @@ pub(super) async fn run(
         () = time_is_up(arguments.timeout) => Ended::TimeIsUp,
     };
     match ended {
-        Ended::Done => watch.finish(client, &id, screen).await,
+        Ended::Done => watch.finish(client, &id, keep, screen).await,
         Ended::Interrupted | Ended::TimeIsUp => {
             watch.stop(screen)?;
             give_up(ended, client, &id, watch.findings(), format, screen).await

@@ -2,10 +2,14 @@
 
 use std::future::Future;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use control_api::job::Job;
+use control_api::measurement::JobReport;
 use serde_json::{Value, json};
+use shared_protocol::report::{Findings, Seen};
 use shared_protocol::spec::{Observation, ProbeKind};
 
 use super::measure::{self, MeasureArgs};
@@ -14,6 +18,7 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::output::Screen;
+use crate::output::flame::Flame;
 
 /// What to observe, where and how long.
 #[derive(Debug, Args)]
@@ -39,6 +44,12 @@ pub struct ObserveArgs {
     /// Only what this process does; of `exec` also the programs that it starts.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4_194_304))]
     pub pid: Option<u32>,
+    /// Write the stacks of profile or offcpu to this file, folded, one a line.
+    #[arg(long, value_name = "FILE")]
+    pub folded: Option<PathBuf>,
+    /// Draw the stacks of profile or offcpu into this file as a flame graph (SVG).
+    #[arg(long, value_name = "FILE")]
+    pub flame_graph: Option<PathBuf>,
     /// Where it runs.
     #[command(flatten)]
     pub measure: MeasureArgs,
@@ -51,8 +62,31 @@ pub(super) async fn run(
     screen: &mut Screen<'_>,
     interrupt: impl Future<Output = ()>,
 ) -> Result<Exit, Error> {
-    let spec = spec(arguments);
-    measure::run((ProbeKind::Observe, spec), &arguments.measure, format, client, screen, interrupt).await
+    let has_stacks = matches!(arguments.observation, Observation::Profile | Observation::Offcpu);
+    if !has_stacks && (arguments.folded.is_some() || arguments.flame_graph.is_some()) {
+        return Err(Error::Usage("--folded and --flame-graph go with profile and offcpu only"));
+    }
+    let keep = |jobs: &[Job], reports: &[JobReport]| keep_stacks(arguments, jobs, reports);
+    let asked = (ProbeKind::Observe, spec(arguments));
+    measure::run_and_keep(asked, &keep, &arguments.measure, format, client, screen, interrupt).await
+}
+
+/// Writes the files that were asked for.
+fn keep_stacks(arguments: &ObserveArgs, jobs: &[Job], reports: &[JobReport]) -> Result<(), Error> {
+    let mut flame = Flame::default();
+    for report in reports {
+        let Some(Findings::Observe(found)) = report.findings() else { continue };
+        if let Seen::Profile(seen) | Seen::Offcpu(seen) = &found.seen {
+            let agent = jobs.iter().find(|job| job.id == report.job).map(|job| job.agent_name.as_str());
+            flame.add(agent.filter(|_| jobs.len() > 1), seen);
+        }
+    }
+    let folded = arguments.folded.as_ref().map(|path| (path, flame.folded()));
+    let drawn = arguments.flame_graph.as_ref().map(|path| (path, flame.svg()));
+    for (path, text) in folded.into_iter().chain(drawn) {
+        std::fs::write(path, text).map_err(|cause| Error::File { path: path.clone(), cause })?;
+    }
+    Ok(())
 }
 
 fn spec(arguments: &ObserveArgs) -> Value {

@@ -58,7 +58,11 @@ async fn the_function_that_never_rests_has_the_time_of_its_process_by_name() {
     let mut stand = Stand::start_straight(Kind::Sqlite).await.unwrap();
     let _observer = stand.add_observed_agent("seen", "allow = [\"profile\"]").await.unwrap();
     let ended = Arc::new(AtomicBool::new(false));
-    let asked = Asked::observe(&stand, &["profile", "--from", "seen", "--for", "4s", "--top", "100"]).await;
+    let place = tempfile::tempdir().unwrap();
+    let file = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
+    let (folded, drawn) = (file("folded.txt"), file("drawn.svg"));
+    let files = ["--folded", &folded, "--flame-graph", &drawn];
+    let asked = Asked::observe(&stand, &[&["profile", "--from", "seen", "--for", "4s", "--top", "100"][..], &files].concat()).await;
     let busy = std::thread::spawn({
         let ended = Arc::clone(&ended);
         move || std::hint::black_box(a_function_known_to_be_hot(&ended))
@@ -80,6 +84,12 @@ async fn the_function_that_never_rests_has_the_time_of_its_process_by_name() {
         .iter()
         .find(|one| one["function"].as_str().unwrap().contains("known_to_be_hot"));
     assert!(first.unwrap()["own"].as_u64().unwrap() >= hot, "{}", seen["hottest"]);
+    let folded = std::fs::read_to_string(folded).unwrap();
+    let values = folded.lines().map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap());
+    assert_eq!(values.sum::<u64>(), seen["total"].as_u64().unwrap(), "{folded}");
+    assert!(folded.lines().any(|line| line.contains("known_to_be_hot ")), "{folded}");
+    let drawn = std::fs::read_to_string(drawn).unwrap();
+    assert!(drawn.contains("known_to_be_hot (") && drawn.ends_with("</svg>\n"), "{drawn}");
     // Each CPU is looked at as often as is said.
     let looks = seen["total"].as_u64().unwrap() + seen["idle"].as_u64().unwrap();
     let cpus = u64::try_from(std::thread::available_parallelism().unwrap().get()).unwrap();

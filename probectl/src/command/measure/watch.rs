@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use shared_protocol::spec::ProbeKind;
 use tokio::time::MissedTickBehavior;
 
+use super::Keep;
 use crate::cli::Format;
 use crate::client::Client;
 use crate::command::measurements::REPORTS_PAGE;
@@ -79,7 +80,7 @@ impl Watch {
     }
 
     /// Every job has ended: shows what the events left out, and says how it went.
-    pub(super) async fn finish(&mut self, client: &Client, id: &str, screen: &mut Screen<'_>) -> Result<Exit, Error> {
+    pub(super) async fn finish(&mut self, client: &Client, id: &str, keep: Keep<'_>, screen: &mut Screen<'_>) -> Result<Exit, Error> {
         let (one, all) = (["measurements", id], ["measurements", id, "reports"]);
         let measurement: Measurement = patiently(Patience::USUAL, async || client.get(&one, &[]).await).await?;
         let reports = patiently(Patience::USUAL, async || client.list::<JobReport>(&all, &[], REPORTS_PAGE, u32::MAX).await)
@@ -112,6 +113,7 @@ impl Watch {
                 print(self.format, Some(self.probe), &target_of(&measurement), &told, screen)?;
             }
         }
+        keep(&measurement.jobs, &reports)?;
         Ok(exit_of(&measurement.jobs, &reports))
     }
 
