@@ -31,6 +31,7 @@ mod btf;
 mod capability;
 mod check;
 mod connect_latency;
+mod dns_latency;
 mod drops;
 mod endpoint;
 mod error;
@@ -56,6 +57,7 @@ mod syscalls;
 mod tcp_flows;
 mod text;
 mod traffic;
+mod udp_flows;
 
 pub use accounting::Accounting;
 pub use attach::Attachment;

@@ -85,6 +85,15 @@ pub(crate) const EXEC: Object = Object {
     bytes: aya::include_bytes_aligned!("../programs/exec.bpf.o"),
 };
 
+pub(crate) const UDP_FLOWS: Object = Object {
+    name: "udp_flows",
+    bytes: aya::include_bytes_aligned!("../programs/udp_flows.bpf.o"),
+};
+pub(crate) const DNS_LATENCY: Object = Object {
+    name: "dns_latency",
+    bytes: aya::include_bytes_aligned!("../programs/dns_latency.bpf.o"),
+};
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -94,6 +103,7 @@ mod tests {
     const OBJECTS: [Object; 14] = [
         BIOLATENCY,
         CONNECT_LATENCY,
+        DNS_LATENCY,
         DROPS,
         EXEC,
         FACTS,
@@ -106,6 +116,7 @@ mod tests {
         RUNQLAT,
         SYSCALLS,
         TCP_FLOWS,
+        UDP_FLOWS,
     ];
     const HASHES: &str = include_str!("../programs/objects.sha256");
 

@@ -8,6 +8,7 @@ use shared_protocol::spec::Observation;
 use crate::attach::Attachment;
 use crate::biolatency::Biolatency;
 use crate::connect_latency::ConnectLatency;
+use crate::dns_latency::DnsLatency;
 use crate::drops::Drops;
 use crate::error::ObserveError;
 use crate::exec::Exec;
@@ -22,6 +23,7 @@ use crate::runqlat::Runqlat;
 use crate::syscalls::Syscalls;
 use crate::tcp_flows::TcpFlows;
 use crate::traffic::Traffic;
+use crate::udp_flows::UdpFlows;
 
 /// What is asked of an observation.
 #[derive(Debug, Clone, Copy)]
@@ -110,6 +112,8 @@ impl Observing {
             Observation::Syscalls => Box::new(Syscalls::start(kernel, ask)?),
             Observation::Packets => Box::new(Packets::start(kernel, ask)?),
             Observation::Interface => Box::new(Traffic::start(kernel, ask)?),
+            Observation::UdpFlows => Box::new(UdpFlows::start(kernel, ask)?),
+            Observation::DnsLatency => Box::new(DnsLatency::start(kernel, ask)?),
         }))
     }
 

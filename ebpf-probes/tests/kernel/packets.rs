@@ -38,3 +38,34 @@ fn packets_at_the_loopback_are_counted_by_every_kind_of_hook() {
         }
     }
 }
+
+#[test]
+fn datagrams_and_questions_over_the_loopback_are_seen_by_every_kind_of_hook() {
+    for hooks in [Hooks::TypedFirst, Hooks::PlainOnly] {
+        let kernel = Kernel::read(None).unwrap().with_hooks(hooks);
+        let ask = |observation| Ask {
+            top: 100,
+            address: Some("127.5.5.5".parse().unwrap()),
+            ..Ask::everything(observation)
+        };
+        let mut datagrams = Observing::start(&kernel, &ask(Observation::UdpFlows)).unwrap();
+        let mut questions = Observing::start(&kernel, &ask(Observation::DnsLatency)).unwrap();
+        let (here, there) = (UdpSocket::bind("127.5.5.5:0").unwrap(), UdpSocket::bind("127.5.5.5:53").unwrap());
+        let mut message = *b"\0\x01\x01\0\0\x01\0\0\0\0\0\0\x04test\0\0\x1c\0\x01";
+        here.send_to(&message, there.local_addr().unwrap()).unwrap();
+        message[2] |= 0x80;
+        there.send_to(&message, here.local_addr().unwrap()).unwrap();
+        let Seen::UdpFlows(seen) = datagrams.seen().unwrap() else {
+            panic!("another observation")
+        };
+        let totals = seen.totals;
+        assert_eq!((totals.flows, totals.sent, totals.received), (2, 2, 2), "{hooks:?}: {seen:?}");
+        assert_eq!((totals.sent_bytes, totals.received_bytes), (44, 44), "{hooks:?}: {seen:?}");
+        let Seen::DnsLatency(seen) = questions.seen().unwrap() else {
+            panic!("another observation")
+        };
+        let [question] = &seen.questions[..] else { panic!("one was asked: {seen:?}") };
+        assert_eq!((question.name.as_deref(), question.record_type.as_deref()), (Some("test."), Some("AAAA")));
+        assert_eq!((seen.totals.questions, seen.totals.answered), (1, 1), "{hooks:?}: {seen:?}");
+    }
+}

@@ -6,12 +6,14 @@ use shared_protocol::report::{ObserveFindings, Seen, SelfCheck};
 mod block;
 mod calls;
 mod connects;
+mod datagrams;
 mod drops;
 mod executions;
 mod files;
 mod flows;
 mod latencies;
 mod packets;
+mod questions;
 mod retransmits;
 mod stacks;
 mod traffic;
@@ -122,6 +124,11 @@ pub(crate) const COLUMNS: Columns = Columns {
         "calls",
         "packets",
         "bytes",
+        "refused_datagrams",
+        "questions",
+        "unanswered",
+        "answer_avg_us",
+        "answer_max_us",
     ],
     shown: 7,
 };
@@ -175,6 +182,8 @@ fn shown(seen: &Seen) -> &dyn Shown {
         Seen::Syscalls(seen) => seen,
         Seen::Packets(seen) => seen,
         Seen::Interface(seen) => seen,
+        Seen::UdpFlows(seen) => seen,
+        Seen::DnsLatency(seen) => seen,
     }
 }
 

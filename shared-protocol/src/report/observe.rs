@@ -8,12 +8,14 @@ mod block;
 mod budget;
 mod calls;
 mod connects;
+mod datagrams;
 mod drops;
 mod executions;
 mod files;
 mod flows;
 mod latencies;
 mod packets;
+mod questions;
 mod retransmits;
 mod stacks;
 mod traffic;
@@ -23,12 +25,14 @@ pub use block::{BlockRequests, BlockSeen};
 pub use budget::{CpuShare, OverBudget};
 pub use calls::{CallTotals, Calls, CallsSeen};
 pub use connects::{ConnectTotals, Connects, ConnectsSeen};
+pub use datagrams::{DatagramTotals, DatagramsSeen, FullSocket, UdpFlow};
 pub use drops::{DroppedPackets, DropsSeen};
 pub use executions::{Execution, ExecutionTotals, ExecutionsSeen};
 pub use files::{FileTotals, FilesSeen, Opener, Opening};
 pub use flows::{FlowTotals, FlowsSeen, TcpFlow, TcpState};
 pub use latencies::Latencies;
 pub use packets::{InterfacePackets, NetworkInterface, PacketsSeen, ProtocolPackets, TcpFlagCounts};
+pub use questions::{DnsSeen, DnsTotals, QuestionSeen};
 pub use retransmits::{Retransmits, RetransmitsSeen};
 pub use stacks::{HotFunction, StackUnit, StacksSeen, TaskStack};
 pub use traffic::{InterfaceSeen, InterfaceTraffic, Talker, Traffic};
@@ -83,6 +87,8 @@ pub enum Masked {
     Commands,
     /// Command lines.
     Arguments,
+    /// Names that DNS is asked for.
+    Names,
     /// Names of files that are opened.
     Files,
 }
@@ -126,4 +132,8 @@ pub enum Seen {
     Packets(PacketsSeen),
     /// Traffic at interfaces.
     Interface(InterfaceSeen),
+    /// Datagrams of UDP.
+    UdpFlows(DatagramsSeen),
+    /// Questions to DNS.
+    DnsLatency(DnsSeen),
 }

@@ -63,11 +63,15 @@ pub enum Observation {
     Packets,
     /// Traffic by interface, and whom it is with.
     Interface,
+    /// Datagrams of UDP by flow, and sockets that had no room.
+    UdpFlows,
+    /// Questions to DNS, and how long answers take.
+    DnsLatency,
 }
 
 impl Observation {
     /// Everything this build knows.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::TcpFlows,
         Self::ConnectLatency,
         Self::Drops,
@@ -81,6 +85,8 @@ impl Observation {
         Self::Syscalls,
         Self::Packets,
         Self::Interface,
+        Self::UdpFlows,
+        Self::DnsLatency,
     ];
 
     /// The name on the wire.
@@ -99,24 +105,17 @@ impl Observation {
             Self::Syscalls => "syscalls",
             Self::Packets => "packets",
             Self::Interface => "interface",
+            Self::UdpFlows => "udp_flows",
+            Self::DnsLatency => "dns_latency",
         }
     }
 
     /// Whether what it sees has ports and addresses, so that it can be asked for some only.
     const fn has_endpoints(self) -> bool {
-        match self {
-            Self::TcpFlows | Self::ConnectLatency | Self::Retransmits => true,
-            Self::Drops
-            | Self::Runqlat
-            | Self::Biolatency
-            | Self::Profile
-            | Self::Offcpu
-            | Self::Exec
-            | Self::Files
-            | Self::Syscalls
-            | Self::Packets
-            | Self::Interface => false,
-        }
+        matches!(
+            self,
+            Self::TcpFlows | Self::ConnectLatency | Self::Retransmits | Self::UdpFlows | Self::DnsLatency
+        )
     }
 
     /// Whether it tells processes apart, so that it can be asked for one only.

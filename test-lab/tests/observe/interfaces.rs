@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::MetadataExt as _;
+use std::time::Duration;
 
 use serde_json::Value;
 use test_lab::database::Kind;
@@ -146,4 +147,140 @@ async fn traffic_is_what_the_interface_counted_and_by_whom_it_is_with() {
         assert!(packets > of_ip, "{entry} {talker}");
         assert_eq!(bytes - of_ip_bytes, (packets - of_ip) * 42, "{entry} {talker}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn datagrams_are_counted_by_flow_and_those_without_room_by_socket() {
+    let (near, far) = wired();
+    let mut stand = Stand::start_straight(Kind::Sqlite).await.unwrap();
+    let _observer = stand.add_observed_agent("seen", "").await.unwrap();
+    let asked = Asked::observe(&stand, &["udp_flows", "--from", "seen", "--for", "2s", "--top", "100"]).await;
+    talk(&near, &far);
+    // The smallest buffer that there is takes less than these.
+    let taken = far
+        .within(|| {
+            let small = UdpSocket::bind("192.0.2.2:4004").unwrap();
+            nix::sys::socket::setsockopt(&small, nix::sys::socket::sockopt::RcvBuf, &1).unwrap();
+            near.within(|| {
+                let sender = UdpSocket::bind("192.0.2.1:4005").unwrap();
+                for _ in 0..50 {
+                    sender.send_to(&[1; 1_000], "192.0.2.2:4004").unwrap();
+                }
+            })
+            .unwrap();
+            small.set_nonblocking(true).unwrap();
+            let mut taken = 0;
+            while small.recv_from(&mut [0; 1_000]).is_ok() {
+                taken += 1;
+            }
+            taken
+        })
+        .unwrap();
+    let report = asked.report().await;
+    let (findings, seen) = (&report["findings"], &report["findings"]["seen"]);
+    assert_eq!(
+        (&report["status"], &findings["self_check"], &findings["lost"]),
+        (&"ok".into(), &"passed".into(), &0.into()),
+        "{report}"
+    );
+    let flow = |namespace: &Namespace, local: &str, remote: &str| {
+        let flows = seen["flows"].as_array().unwrap().iter();
+        let mut found = flows.filter(|one| one["namespace"] == inode(namespace) && one["local"] == local && one["remote"] == remote);
+        let flow = found.next().unwrap_or_else(|| panic!("no flow {local} {remote} in {seen}"));
+        assert!(found.next().is_none(), "{seen}");
+        ["sent", "sent_bytes", "received", "received_bytes"].map(|name| flow[name].as_u64().unwrap())
+    };
+    assert_eq!(flow(&near, "192.0.2.1:4002", "192.0.2.2:4000"), [137, 13_700, 0, 0]);
+    assert_eq!(flow(&far, "192.0.2.2:4000", "192.0.2.1:4002"), [0, 0, 137, 13_700]);
+    assert_eq!(flow(&far, "192.0.2.2:4003", "192.0.2.1:4002"), [0, 0, 20, 140]);
+    assert_eq!(flow(&far, "192.0.2.2:4004", "192.0.2.1:4005"), [0, 0, 50, 50_000]);
+    assert!((1..50).contains(&taken), "{taken}");
+    let full = seen["full"].as_array().unwrap().iter().find(|one| one["local"] == "192.0.2.2:4004").unwrap();
+    assert_eq!(
+        (full["datagrams"].as_u64(), full["namespace"].as_u64()),
+        (Some(50 - taken), Some(inode(&far))),
+        "{seen}"
+    );
+}
+
+/// A question (RFC 1035, section 4.1) for the addresses of a name of two labels.
+fn question(id: u16, label: &str) -> Vec<u8> {
+    let length = u8::try_from(label.len()).unwrap();
+    let head = [&id.to_be_bytes()[..], &[1, 0, 0, 1, 0, 0, 0, 0, 0, 0]].concat();
+    [&head[..], &[length], label.as_bytes(), b"\x04test\0\0\x01\0\x01"].concat()
+}
+
+/// Answers three questions: one at once, one after a time, one with an error; the one for `never` not at all.
+fn serve(server: &UdpSocket, delay: Duration) {
+    for _ in 0..5 {
+        let mut message = [0; 512];
+        let (length, from) = server.recv_from(&mut message).unwrap();
+        let message = &mut message[..length];
+        message[2] |= 0x80;
+        match message[13] {
+            b'n' => continue,
+            // Whoever asked waits, and asks nothing else.
+            b's' => {
+                server.set_read_timeout(Some(delay)).unwrap();
+                server.recv(&mut [0; 1]).unwrap_err();
+                server.set_read_timeout(None).unwrap();
+            }
+            b'e' => message[3] |= 3,
+            _ => {}
+        }
+        server.send_to(message, from).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn questions_are_told_with_how_long_their_answers_took() {
+    let (near, far) = wired();
+    let mut stand = Stand::start_straight(Kind::Sqlite).await.unwrap();
+    let _observer = stand.add_observed_agent("seen", "").await.unwrap();
+    let asked = Asked::observe(&stand, &["dns_latency", "--from", "seen", "--for", "3s", "--address", "192.0.2.2"]).await;
+    let delay = Duration::from_millis(120);
+    let server = far.within(|| UdpSocket::bind("192.0.2.2:53").unwrap()).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| serve(&server, delay));
+        near.within(|| {
+            let client = UdpSocket::bind("192.0.2.1:0").unwrap();
+            client.connect("192.0.2.2:53").unwrap();
+            for (id, label) in [(1, "fast"), (2, "slow"), (3, "error")] {
+                client.send(&question(id, label)).unwrap();
+                assert!(client.recv(&mut [0; 512]).unwrap() > 12);
+            }
+            // Sent twice, and answered never.
+            client.send(&question(4, "never")).unwrap();
+            client.send(&question(4, "never")).unwrap();
+        })
+        .unwrap();
+    });
+    let report = asked.report().await;
+    let (findings, seen) = (&report["findings"], &report["findings"]["seen"]);
+    assert_eq!(
+        (&report["status"], &findings["self_check"], &findings["lost"]),
+        (&"ok".into(), &"passed".into(), &0.into()),
+        "{report}"
+    );
+    let totals = ["questions", "answered", "failed", "unanswered", "sent_again"].map(|name| seen["totals"][name].as_u64().unwrap());
+    assert_eq!(totals, [4, 3, 1, 1, 1], "{seen}");
+    let told: Vec<_> = seen["questions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            assert_eq!(
+                (&one["record_type"], &one["server"], &one["pid"]),
+                (&"A".into(), &"192.0.2.2:53".into(), &std::process::id().into()),
+                "{one}"
+            );
+            (one["name"].as_str().unwrap(), one["max_us"].as_u64(), one["rcode"].as_u64())
+        })
+        .collect();
+    let [("never.test.", None, None), ("slow.test.", Some(slow_us), None), rest @ ..] = &told[..] else {
+        panic!("the one without an answer first, then the slowest: {told:?}")
+    };
+    assert!(u128::from(*slow_us) >= delay.as_micros(), "{told:?}");
+    assert!(rest.iter().all(|(_, took_us, _)| took_us.is_some_and(|took_us| took_us < *slow_us)), "{told:?}");
+    assert!(rest.iter().any(|(name, _, rcode)| (*name, *rcode) == ("error.test.", Some(3))), "{told:?}");
 }

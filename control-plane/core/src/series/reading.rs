@@ -112,6 +112,22 @@ fn of_seen(seen: &Seen, readings: &mut Vec<Reading>) {
             readings.push(reading("sent_packets", float(seen.total.sent_packets)));
             readings.push(reading("sent_bytes", float(seen.total.sent_bytes)));
         }
+        Seen::UdpFlows(seen) => {
+            let totals = &seen.totals;
+            readings.push(reading("flows", float(totals.flows)));
+            readings.push(reading("sent_bytes", float(totals.sent_bytes)));
+            readings.push(reading("received_bytes", float(totals.received_bytes)));
+            readings.push(reading("refused_datagrams", float(totals.refused)));
+        }
+        Seen::DnsLatency(seen) => {
+            readings.push(reading("questions", float(seen.totals.questions)));
+            readings.push(reading("unanswered", float(seen.totals.unanswered)));
+            readings.push(reading("failed", float(seen.totals.failed)));
+            if let Some(latencies) = &seen.latencies {
+                readings.push(reading("answer_avg_us", float(latencies.avg_us)));
+                readings.push(reading("answer_max_us", float(latencies.max_us)));
+            }
+        }
         Seen::Packets(seen) => {
             readings.push(reading("packets", float(seen.packets)));
             readings.push(reading("bytes", float(seen.bytes)));

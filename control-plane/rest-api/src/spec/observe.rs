@@ -68,4 +68,8 @@ pub enum ObservationSchema {
     Packets,
     /// Packets and bytes by interface, and the addresses that they are exchanged with. Takes no ports or addresses.
     Interface,
+    /// Datagrams of UDP by flow, and sockets that had no room for one.
+    UdpFlows,
+    /// Questions that programs of the host ask of DNS over UDP, and how long the answers take.
+    DnsLatency,
 }

@@ -113,6 +113,36 @@ pub(super) fn print_seen(seen: &Seen, out: &mut impl Write) -> io::Result<()> {
                 )
             })
         }
+        Seen::UdpFlows(seen) => {
+            let totals = &seen.totals;
+            writeln!(
+                out,
+                "{} flows, {} datagrams sent, {} received, {} refused by full sockets",
+                totals.flows, totals.sent, totals.received, totals.refused
+            )?;
+            seen.flows
+                .iter()
+                .try_for_each(|flow| writeln!(out, "{} {}  sent {} received {}", flow.local, flow.remote, flow.sent, flow.received))
+        }
+        Seen::DnsLatency(seen) => {
+            let totals = &seen.totals;
+            writeln!(
+                out,
+                "{} questions, {} answered, {} unanswered",
+                totals.questions, totals.answered, totals.unanswered
+            )?;
+            seen.questions.iter().try_for_each(|one| {
+                let name = one.name.as_deref().unwrap_or("-");
+                writeln!(
+                    out,
+                    "{name}  {}  answered {} unanswered {} max_us {}",
+                    one.server,
+                    one.answered,
+                    one.unanswered,
+                    one.max_us.unwrap_or_default()
+                )
+            })
+        }
         Seen::Packets(seen) => {
             writeln!(out, "{} packets, {} bytes at the interfaces", seen.packets, seen.bytes)?;
             seen.interfaces
