@@ -36,7 +36,7 @@ struct question {
 struct answered {
 	struct asked asked;
 	struct question question;
-	__u64 answered_ns;
+	__u64 at_ns;
 	__u32 code;
 	__u32 unused;
 };
@@ -102,7 +102,7 @@ static __always_inline void answer(const struct asked *asked, __u32 code)
 		return;
 	answered->asked = *asked;
 	answered->question = *question;
-	answered->answered_ns = bpf_ktime_get_ns();
+	answered->at_ns = bpf_ktime_get_ns();
 	answered->code = code;
 	answered->unused = 0;
 	bpf_map_delete_elem(&open_questions, asked);

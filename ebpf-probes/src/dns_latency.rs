@@ -56,7 +56,7 @@ struct Question {
 struct Answered {
     asked: Asked,
     question: Question,
-    answered_ns: u64,
+    at_ns: u64,
     code: u32,
     unused: u32,
 }
@@ -194,7 +194,7 @@ mod tests {
             Answered {
                 asked,
                 question,
-                answered_ns,
+                at_ns,
                 code,
                 unused
             }

@@ -100,7 +100,7 @@ mod tests {
 
     use super::*;
 
-    const OBJECTS: [Object; 14] = [
+    const OBJECTS: [Object; 16] = [
         BIOLATENCY,
         CONNECT_LATENCY,
         DNS_LATENCY,

@@ -75,10 +75,10 @@ impl Book {
 
     /// One was answered.
     pub(super) fn answered(&mut self, one: &Answered) {
-        let took_ns = one.answered_ns.saturating_sub(one.question.asked_ns);
+        let took_ns = one.at_ns.saturating_sub(one.question.asked_ns);
         // Four bits.
         let code = u8::try_from(one.code).unwrap_or(u8::MAX);
-        self.newest_ns = self.newest_ns.max(one.answered_ns);
+        self.newest_ns = self.newest_ns.max(one.at_ns);
         self.count(&one.question);
         self.totals.answered += 1;
         self.totals.failed += u64::from(code > 0);
@@ -184,7 +184,7 @@ mod tests {
         Answered {
             asked: Asked::default(),
             question: question(name, 1_000),
-            answered_ns: 1_000 + took_us * 1_000,
+            at_ns: 1_000 + took_us * 1_000,
             code,
             unused: 0,
         }

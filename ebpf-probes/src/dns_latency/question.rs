@@ -17,7 +17,9 @@ pub(super) fn read(bytes: &[u8]) -> Option<(String, u16)> {
             return None;
         }
         let (label, after) = after.split_at_checked(length)?;
-        label.iter().for_each(|byte| push(&mut name, *byte));
+        for byte in label {
+            push(&mut name, *byte);
+        }
         name.push('.');
         rest = after;
     }
