@@ -114,6 +114,8 @@ async fn the_agent_says_what_it_can_observe_and_the_owner_has_the_last_word() {
             {"observation": "syscalls", "level": "full"},
             {"observation": "packets", "level": "full"},
             {"observation": "interface", "level": "full"},
+            {"observation": "udp_flows", "level": "full"},
+            {"observation": "dns_latency", "level": "full"},
         ])
     );
     let report = Asked::begin(&stand, &["tcp_flows", "--from", "seen", "--for", "1s"]).report().await;
