@@ -371,11 +371,13 @@ mod tests {
         assert!(all >= 20, "{all} looks found this process in {seen:?}");
         assert_eq!(hot * 10 >= all * 8, named, "{hot} of {all}");
         assert_eq!(seen.stacks.iter().map(|stack| stack.value).sum::<u64>() + seen.others, seen.total);
-        assert!(
-            seen.functions.iter().any(|name| name.ends_with("_[k]") && !name.starts_with('[')),
-            "{:?}",
-            seen.functions
-        );
+        // The kernel prints the list of its own functions; how often it has to, until a look finds it there, is chance.
+        let kernel_is_named = |seen: &StacksSeen| seen.functions.iter().any(|name| name.ends_with("_[k]") && !name.starts_with('['));
+        let found = (0..50).any(|_| {
+            assert!(!std::fs::read("/proc/kallsyms").unwrap().is_empty());
+            kernel_is_named(&stacks(&mut observing))
+        });
+        assert!(found, "{:?}", seen.functions);
     }
 
     #[test]
