@@ -79,14 +79,16 @@ static __always_inline void ask(const struct packet *packet, const struct asked 
 	if (!space)
 		return;
 	struct question *question = &space->question;
-	__u32 bytes = packet->datagram_bytes - sizeof(struct head);
+	const unsigned char *name = packet->transport + UDP_HEADER + sizeof(struct head);
+	__s64 bytes = packet->end - name;
 	question->asked_ns = bpf_ktime_get_ns();
 	question->sent = 1;
 	question->pid = bpf_get_current_pid_tgid() >> 32;
-	question->bytes = bytes < QUESTION ? bytes : QUESTION;
+	/* What its header says of its length, whoever made it may have made up. */
+	question->bytes = bytes <= 0 ? 0 : bytes < QUESTION ? bytes : QUESTION;
 	question->unused = 0;
 	bpf_get_current_comm(question->command, sizeof(question->command));
-	if (bpf_probe_read_kernel(question->name, QUESTION, packet->transport + UDP_HEADER + sizeof(struct head)))
+	if (bpf_probe_read_kernel(question->name, QUESTION, name))
 		question->bytes = 0;
 	if (bpf_map_update_elem(&open_questions, asked, question, BPF_NOEXIST))
 		count_lost(LOST_TABLE);

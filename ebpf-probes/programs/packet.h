@@ -34,8 +34,9 @@ struct packet {
 	/* 0 where there is neither IPv4 nor IPv6. */
 	__u8 protocol;
 	__u8 tcp_flags;
-	/* Where the transport's header lies. */
+	/* Where the transport's header lies, and where what lies together ends. */
 	const unsigned char *transport;
+	const unsigned char *end;
 };
 
 /* The parts of a header that are looked at, as they lie in memory. */
@@ -90,7 +91,9 @@ static __always_inline void read_transport(struct packet *packet, const unsigned
 	} else if (packet->protocol == IPPROTO_UDP) {
 		if (bpf_probe_read_kernel(&transport, UDP_HEADER, header))
 			return;
-		packet->datagram_bytes = __builtin_bswap16(transport.datagram_bytes) - UDP_HEADER;
+		/* Nobody has looked yet at what a sender says: less than its own header is nothing. */
+		__u16 said = __builtin_bswap16(transport.datagram_bytes);
+		packet->datagram_bytes = said > UDP_HEADER ? said - UDP_HEADER : 0;
 	} else {
 		return;
 	}
@@ -138,6 +141,7 @@ static __always_inline int read_packet(struct packet *packet, struct sk_buff *sk
 	unsigned char *head = READ(typed, skb->head);
 	unsigned char *data = READ(typed, skb->data);
 	packet->bytes = READ(typed, skb->len);
+	packet->end = data + packet->bytes - READ(typed, skb->data_len);
 	packet->ethertype = __builtin_bswap16(READ(typed, skb->protocol));
 	struct skb_shared_info *shared = (struct skb_shared_info *)(head + READ(typed, skb->end));
 	__u16 segments = READ(PLAIN, shared->gso_segs);

@@ -1,7 +1,7 @@
 //! What goes through interfaces, beside what the kernel counts at them.
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
@@ -149,6 +149,15 @@ async fn traffic_is_what_the_interface_counted_and_by_whom_it_is_with() {
     }
 }
 
+/// Sends a datagram whose header says that it is shorter than its header.
+fn say_nothing(to: SocketAddrV4) {
+    use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket};
+    let raw = socket(AddressFamily::Inet, SockType::Raw, SockFlag::empty(), SockProtocol::Udp).unwrap();
+    let port = to.port().to_be_bytes();
+    let datagram = [port[0], port[1], port[0], port[1], 0, 0, 0, 0];
+    sendto(std::os::fd::AsRawFd::as_raw_fd(&raw), &datagram, &SockaddrIn::from(to), MsgFlags::empty()).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn datagrams_are_counted_by_flow_and_those_without_room_by_socket() {
     let (near, far) = wired();
@@ -156,6 +165,7 @@ async fn datagrams_are_counted_by_flow_and_those_without_room_by_socket() {
     let _observer = stand.add_observed_agent("seen", "").await.unwrap();
     let asked = Asked::observe(&stand, &["udp_flows", "--from", "seen", "--for", "2s", "--top", "100"]).await;
     talk(&near, &far);
+    near.within(|| say_nothing("192.0.2.2:4006".parse().unwrap())).unwrap();
     // The smallest buffer that there is takes less than these.
     let taken = far
         .within(|| {
@@ -193,6 +203,11 @@ async fn datagrams_are_counted_by_flow_and_those_without_room_by_socket() {
     assert_eq!(flow(&near, "192.0.2.1:4002", "192.0.2.2:4000"), [137, 13_700, 0, 0]);
     assert_eq!(flow(&far, "192.0.2.2:4000", "192.0.2.1:4002"), [0, 0, 137, 13_700]);
     assert_eq!(flow(&far, "192.0.2.2:4003", "192.0.2.1:4002"), [0, 0, 20, 140]);
+    assert_eq!(
+        flow(&far, "192.0.2.2:4006", "192.0.2.1:4006"),
+        [0, 0, 1, 0],
+        "what a header makes up is no length"
+    );
     assert_eq!(flow(&far, "192.0.2.2:4004", "192.0.2.1:4005"), [0, 0, 50, 50_000]);
     assert!((1..50).contains(&taken), "{taken}");
     let full = seen["full"].as_array().unwrap().iter().find(|one| one["local"] == "192.0.2.2:4004").unwrap();
