@@ -67,7 +67,7 @@ static __always_inline struct answered *scratch_of(void)
 	return bpf_map_lookup_elem(&scratch, &only);
 }
 
-static __always_inline void ask(const struct packet *packet, const struct asked *asked)
+static __always_inline void ask(const struct packet *packet, const struct asked *asked, const unsigned char *end)
 {
 	struct question *known = bpf_map_lookup_elem(&open_questions, asked);
 	if (known) {
@@ -80,7 +80,7 @@ static __always_inline void ask(const struct packet *packet, const struct asked 
 		return;
 	struct question *question = &space->question;
 	const unsigned char *name = packet->transport + UDP_HEADER + sizeof(struct head);
-	__s64 bytes = packet->end - name;
+	__s64 bytes = end - name;
 	question->asked_ns = bpf_ktime_get_ns();
 	question->sent = 1;
 	question->pid = bpf_get_current_pid_tgid() >> 32;
@@ -117,18 +117,15 @@ static __always_inline int look(struct sk_buff *skb, const __u32 direction, cons
 	struct packet packet;
 	struct head head = {};
 
-	/* Asked by a socket here, not passed on for somebody else. */
-	if (direction == DIRECTION_OUT && !READ(typed, skb->sk))
+	if (!read_datagram(&packet, skb, direction, typed))
 		return 0;
-	if (!read_packet(&packet, skb, direction, typed) || was_check_packet(&packet))
-		return 0;
-	if (packet.protocol != IPPROTO_UDP || packet.ends.remote_port != DNS_PORT || packet.datagram_bytes < sizeof(head))
+	if (packet.ends.remote_port != DNS_PORT || packet.datagram_bytes < sizeof(head))
 		return 0;
 	if (!wanted(&packet.ends) || bpf_probe_read_kernel(&head, sizeof(head), packet.transport + UDP_HEADER))
 		return 0;
 	struct asked asked = {.ends = packet.ends, .namespace = packet.interface.namespace, .id = head.id};
 	if (direction == DIRECTION_OUT && !(head.flags[0] & DNS_ANSWER))
-		ask(&packet, &asked);
+		ask(&packet, &asked, end_of(skb, typed));
 	else if (direction == DIRECTION_IN && (head.flags[0] & DNS_ANSWER))
 		answer(&asked, head.flags[1] & DNS_CODE);
 	return 0;

@@ -79,9 +79,11 @@ static __always_inline void count_talker(const struct packet *packet, const __u3
 
 static __always_inline int count_packet(struct sk_buff *skb, const __u32 direction, const int typed)
 {
+	struct buffer buffer;
 	struct packet packet;
 
-	if (!read_packet(&packet, skb, direction, typed) || was_check_packet(&packet))
+	look_at(&buffer, skb, direction, typed);
+	if (!read_packet(&packet, &buffer, skb, direction, typed) || was_check_packet(&packet))
 		return 0;
 	count_interface(&packet, skb, direction, typed);
 	count_talker(&packet, direction);

@@ -52,13 +52,13 @@ static __always_inline int switches(__u64 *ctx, const int typed)
 }
 
 SEC("tp_btf/sched_switch")
-int switched(__u64 *ctx)
+int slept(__u64 *ctx)
 {
 	return switches(ctx, TYPED);
 }
 
 SEC("raw_tp/sched_switch")
-int switched_plain(__u64 *ctx)
+int slept_plain(__u64 *ctx)
 {
 	return switches(ctx, PLAIN);
 }

@@ -34,9 +34,8 @@ struct packet {
 	/* 0 where there is neither IPv4 nor IPv6. */
 	__u8 protocol;
 	__u8 tcp_flags;
-	/* Where the transport's header lies, and where what lies together ends. */
+	/* Where the transport's header lies; nowhere where what was met has none. */
 	const unsigned char *transport;
-	const unsigned char *end;
 };
 
 /* The parts of a header that are looked at, as they lie in memory. */
@@ -73,87 +72,137 @@ struct transport {
 
 enum { UDP_HEADER = 8 };
 
+/* Both headers at once: most of IPv4's have no options between. */
+struct headers {
+	union {
+		struct {
+			struct ipv4 ipv4;
+			struct transport after_ipv4;
+		};
+		struct {
+			struct ipv6 ipv6;
+			struct transport after_ipv6;
+		};
+	};
+};
+
+/* What is read of a socket buffer, each once. */
+struct buffer {
+	struct headers headers;
+	const unsigned char *network;
+	__u16 ethertype;
+	__u8 protocol;
+};
+
+/* Where the network header lies. A packet that comes in has it in front; one that goes out, its link's. */
+static __always_inline const unsigned char *network_of(struct sk_buff *skb, const __u32 direction, const int typed)
+{
+	if (direction == DIRECTION_IN)
+		return READ(typed, skb->data);
+	return READ(typed, skb->head) + READ(typed, skb->network_header);
+}
+
+/* Looks at the headers and no further: what somebody is not interested in costs no more than that. The protocol is 0 where there is none. */
+static __always_inline void look_at(struct buffer *buffer, struct sk_buff *skb, const __u32 direction, const int typed)
+{
+	struct headers *headers = &buffer->headers;
+
+	buffer->protocol = 0;
+	buffer->ethertype = __builtin_bswap16(READ(typed, skb->protocol));
+	buffer->network = network_of(skb, direction, typed);
+	if (buffer->ethertype == ETH_P_IP) {
+		if (!bpf_probe_read_kernel(headers, sizeof(struct ipv4) + sizeof(struct transport), buffer->network))
+			buffer->protocol = headers->ipv4.protocol;
+	} else if (buffer->ethertype == ETH_P_IPV6) {
+		/* Headers between are not gone through: what has any counts as what its first is. */
+		if (!bpf_probe_read_kernel(headers, sizeof(struct ipv6) + sizeof(struct transport), buffer->network))
+			buffer->protocol = headers->ipv6.next;
+	}
+}
+
 static __always_inline void set_ends(struct packet *packet, const __u8 *source, const __u8 *destination, const __u32 bytes, const __u32 direction)
 {
 	__builtin_memcpy(direction == DIRECTION_OUT ? packet->ends.local : packet->ends.remote, source, bytes);
 	__builtin_memcpy(direction == DIRECTION_OUT ? packet->ends.remote : packet->ends.local, destination, bytes);
 }
 
-static __always_inline void read_transport(struct packet *packet, const unsigned char *header, const __u32 direction)
+static __always_inline void read_transport(struct packet *packet, const struct transport *transport, const __u32 direction)
 {
-	struct transport transport = {};
-
-	packet->transport = header;
 	if (packet->protocol == IPPROTO_TCP) {
-		if (bpf_probe_read_kernel(&transport, sizeof(transport), header))
-			return;
-		packet->tcp_flags = transport.tcp_flags;
+		packet->tcp_flags = transport->tcp_flags;
 	} else if (packet->protocol == IPPROTO_UDP) {
-		if (bpf_probe_read_kernel(&transport, UDP_HEADER, header))
-			return;
 		/* Nobody has looked yet at what a sender says: less than its own header is nothing. */
-		__u16 said = __builtin_bswap16(transport.datagram_bytes);
+		__u16 said = __builtin_bswap16(transport->datagram_bytes);
 		packet->datagram_bytes = said > UDP_HEADER ? said - UDP_HEADER : 0;
 	} else {
 		return;
 	}
-	__u16 source = __builtin_bswap16(transport.source_port);
-	__u16 destination = __builtin_bswap16(transport.destination_port);
+	__u16 source = __builtin_bswap16(transport->source_port);
+	__u16 destination = __builtin_bswap16(transport->destination_port);
 	packet->ends.local_port = direction == DIRECTION_OUT ? source : destination;
 	packet->ends.remote_port = direction == DIRECTION_OUT ? destination : source;
 }
 
-static __always_inline void read_network(struct packet *packet, const unsigned char *header, const __u32 direction)
+static __always_inline void read_ipv4(struct packet *packet, struct buffer *buffer, const __u32 direction)
 {
-	if (packet->ethertype == ETH_P_IP) {
-		struct ipv4 ipv4 = {};
-		if (bpf_probe_read_kernel(&ipv4, sizeof(ipv4), header))
-			return;
-		packet->ends.family = AF_INET;
-		packet->protocol = ipv4.protocol;
-		set_ends(packet, ipv4.source, ipv4.destination, 4, direction);
-		__u32 own = (ipv4.words & 0xf) * 4;
-		/* All pieces but the first have no ports. */
-		if (!(__builtin_bswap16(ipv4.fragment) & FRAGMENT_OFFSET))
-			read_transport(packet, header + own, direction);
-	} else if (packet->ethertype == ETH_P_IPV6) {
-		struct ipv6 ipv6 = {};
-		if (bpf_probe_read_kernel(&ipv6, sizeof(ipv6), header))
-			return;
-		packet->ends.family = AF_INET6;
-		/* Headers between are not gone through: what has any counts as what its first is. */
-		packet->protocol = ipv6.next;
-		set_ends(packet, ipv6.source, ipv6.destination, 16, direction);
-		read_transport(packet, header + sizeof(ipv6), direction);
-	}
+	struct headers *headers = &buffer->headers;
+	__u32 own = (headers->ipv4.words & 0xf) * 4;
+
+	packet->ends.family = AF_INET;
+	set_ends(packet, headers->ipv4.source, headers->ipv4.destination, 4, direction);
+	/* All pieces but the first have no ports. */
+	if (__builtin_bswap16(headers->ipv4.fragment) & FRAGMENT_OFFSET)
+		return;
+	if (own != sizeof(struct ipv4) && bpf_probe_read_kernel(&headers->after_ipv4, sizeof(struct transport), buffer->network + own))
+		return;
+	packet->transport = buffer->network + own;
+	read_transport(packet, &headers->after_ipv4, direction);
 }
 
-/* Zero where it has no interface. A packet that comes in lies with its network header in front; one that goes out, with its link's. */
-static __always_inline int read_packet(struct packet *packet, struct sk_buff *skb, const __u32 direction, const int typed)
+/* How many were put together, or are to be cut. */
+static __always_inline __u32 segments_of(struct sk_buff *skb, const int typed)
 {
-	__builtin_memset(packet, 0, sizeof(*packet));
+	struct skb_shared_info *shared = (struct skb_shared_info *)(READ(typed, skb->head) + READ(typed, skb->end));
+	__u16 segments = READ(PLAIN, shared->gso_segs);
+	return segments ? segments : 1;
+}
+
+/* Zero where it has no interface. */
+static __always_inline int read_packet(struct packet *packet, struct buffer *buffer, struct sk_buff *skb, const __u32 direction, const int typed)
+{
 	struct net_device *device = READ(typed, skb->dev);
+
+	__builtin_memset(packet, 0, sizeof(*packet));
 	if (!device)
 		return 0;
 	struct net *net = READ(typed, device->nd_net.net);
 	packet->interface.index = READ(typed, device->ifindex);
 	packet->interface.namespace = READ(typed, net->ns.inum);
-	unsigned char *head = READ(typed, skb->head);
-	unsigned char *data = READ(typed, skb->data);
+	packet->ethertype = buffer->ethertype;
+	packet->protocol = buffer->protocol;
+	packet->segments = segments_of(skb, typed);
 	packet->bytes = READ(typed, skb->len);
-	packet->end = data + packet->bytes - READ(typed, skb->data_len);
-	packet->ethertype = __builtin_bswap16(READ(typed, skb->protocol));
-	struct skb_shared_info *shared = (struct skb_shared_info *)(head + READ(typed, skb->end));
-	__u16 segments = READ(PLAIN, shared->gso_segs);
-	packet->segments = segments ? segments : 1;
 	if (direction == DIRECTION_IN) {
-		__u16 link = data - head - READ(typed, skb->mac_header);
+		__u16 link = (__u16)(buffer->network - READ(typed, skb->head)) - READ(typed, skb->mac_header);
 		packet->bytes += link <= LINK_HEADER_MAX ? link : 0;
-		read_network(packet, data, direction);
-	} else {
-		read_network(packet, head + READ(typed, skb->network_header), direction);
 	}
+	if (!buffer->protocol)
+		return 1;
+	if (buffer->ethertype == ETH_P_IP) {
+		read_ipv4(packet, buffer, direction);
+		return 1;
+	}
+	packet->ends.family = AF_INET6;
+	set_ends(packet, buffer->headers.ipv6.source, buffer->headers.ipv6.destination, 16, direction);
+	packet->transport = buffer->network + sizeof(struct ipv6);
+	read_transport(packet, &buffer->headers.after_ipv6, direction);
 	return 1;
+}
+
+/* Where what lies together ends. */
+static __always_inline const unsigned char *end_of(struct sk_buff *skb, const int typed)
+{
+	return READ(typed, skb->data) + READ(typed, skb->len) - READ(typed, skb->data_len);
 }
 
 /* Whether it is of the connection by which the programs are checked: it is noted, and counts nowhere else. */
@@ -165,6 +214,34 @@ static __always_inline int was_check_packet(const struct packet *packet)
 		return 0;
 	note_check();
 	return 1;
+}
+
+/* The same of headers alone, for programs that look at no segments. */
+static __always_inline void note_check_segment(const struct buffer *buffer)
+{
+	const struct headers *headers = &buffer->headers;
+	__be16 port = __builtin_bswap16(check_port);
+
+	if (!port || buffer->protocol != IPPROTO_TCP || buffer->ethertype != ETH_P_IP || headers->ipv4.destination[0] != 127)
+		return;
+	if (headers->after_ipv4.destination_port == port || headers->after_ipv4.source_port == port)
+		note_check();
+}
+
+/* Looks for datagrams only: zero for all else. */
+static __always_inline int read_datagram(struct packet *packet, struct sk_buff *skb, const __u32 direction, const int typed)
+{
+	struct buffer buffer;
+
+	/* What this host only passes on belongs to none of its sockets. */
+	if (direction == DIRECTION_OUT && !READ(typed, skb->sk))
+		return 0;
+	look_at(&buffer, skb, direction, typed);
+	if (buffer.protocol == IPPROTO_UDP)
+		/* Of a datagram in pieces the first has the ports, and the length of all. */
+		return read_packet(packet, &buffer, skb, direction, typed) && packet->ends.remote_port;
+	note_check_segment(&buffer);
+	return 0;
 }
 
 #endif

@@ -93,9 +93,11 @@ static __always_inline __u32 size_slot(__u32 bytes)
 
 static __always_inline int count_packet(struct sk_buff *skb, const __u32 direction, const int typed)
 {
+	struct buffer buffer;
 	struct packet packet;
 
-	if (!read_packet(&packet, skb, direction, typed) || was_check_packet(&packet))
+	look_at(&buffer, skb, direction, typed);
+	if (!read_packet(&packet, &buffer, skb, direction, typed) || was_check_packet(&packet))
 		return 0;
 	struct side side = {.interface = packet.interface, .direction = direction};
 	struct counted *counted = counted_of(&side, skb, typed);

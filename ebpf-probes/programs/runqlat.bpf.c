@@ -2,6 +2,7 @@
 #include "vmlinux.h"
 #include "bpf.h"
 #include "check.h"
+#include "since.h"
 #include "slots.h"
 #include "tasks.h"
 
@@ -10,14 +11,6 @@ struct waits {
 	__u64 max_ns;
 	__u64 slots[SLOTS];
 };
-
-/* Since when a task waits. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
-	__type(key, __u32);
-	__type(value, __u64);
-} waiting SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -29,11 +22,10 @@ struct {
 static __always_inline int begin(struct task_struct *task, const int typed)
 {
 	__u32 pid = READ(typed, task->pid);
-	__u64 now_ns = bpf_ktime_get_ns();
 
 	/* What runs when nothing else does waits for nothing. */
-	if (pid && bpf_map_update_elem(&waiting, &pid, &now_ns, BPF_ANY))
-		count_lost(LOST_TABLE);
+	if (pid)
+		wait_begins(pid, bpf_ktime_get_ns());
 	return 0;
 }
 
@@ -47,14 +39,14 @@ static __always_inline int switches(__u64 *ctx, const int typed)
 	/* It was made to stop, or would go on if it were left to: from now on it waits. */
 	if ((ctx[0] & 0xff) || can_run(previous, typed))
 		begin(previous, typed);
-	__u64 *since_ns = bpf_map_lookup_elem(&waiting, &pid);
-	if (!since_ns)
+	if (!pid)
 		return 0;
-	__s64 took_ns = bpf_ktime_get_ns() - *since_ns;
-	bpf_map_delete_elem(&waiting, &pid);
-	struct waits *waits = bpf_map_lookup_elem(&waited, &only);
+	__s64 took_ns = wait_ends(pid);
 	/* Clocks of two CPUs may differ by a little. */
-	if (!waits || took_ns < 0)
+	if (took_ns < 0)
+		return 0;
+	struct waits *waits = bpf_map_lookup_elem(&waited, &only);
+	if (!waits)
 		return 0;
 	__u32 slot = slot_of((__u64)took_ns / 1000);
 	waits->total_ns += took_ns;

@@ -100,7 +100,9 @@ static __always_inline void spend(const struct place *place, __u64 took_ns)
 		return;
 	}
 	__sync_fetch_and_add(&spent->times, 1);
-	__sync_fetch_and_add(&spent->total_ns, took_ns);
+	/* Adding nothing would become an instruction that kernels before 5.12 do not have. */
+	if (took_ns)
+		__sync_fetch_and_add(&spent->total_ns, took_ns);
 }
 
 /* Processes whose mappings are asked for. */

@@ -61,13 +61,7 @@ static __always_inline int count_datagram(struct sk_buff *skb, const __u32 direc
 {
 	struct packet packet;
 
-	/* What this host only passes on belongs to none of its sockets. */
-	if (direction == DIRECTION_OUT && !READ(typed, skb->sk))
-		return 0;
-	if (!read_packet(&packet, skb, direction, typed) || was_check_packet(&packet))
-		return 0;
-	/* Of a datagram in pieces the first has the ports, and the length of all. */
-	if (packet.protocol != IPPROTO_UDP || !packet.ends.remote_port || !wanted(&packet.ends))
+	if (!read_datagram(&packet, skb, direction, typed) || !wanted(&packet.ends))
 		return 0;
 	struct datagrams *datagrams = datagrams_of(&packet);
 	if (!datagrams)

@@ -16,6 +16,8 @@ use crate::kernel::{Hooks, Kernel};
 pub struct Attachment {
     /// What is missing; nothing where all is as designed.
     pub missing: Vec<String>,
+    /// Hooks on which the program with typed arguments was tried and refused, so that the one without stands in. It sees the same and costs more.
+    pub untyped: Vec<&'static str>,
 }
 
 impl Attachment {
@@ -45,7 +47,14 @@ pub(crate) struct Hook {
 pub(crate) fn attach(ebpf: &mut Ebpf, kernel: &Kernel, hooks: &[Hook]) -> Result<Attachment, ObserveError> {
     let mut attachment = Attachment::default();
     for hook in hooks {
-        let Err(source) = attach_one(ebpf, kernel, hook) else { continue };
+        let source = match attach_one(ebpf, kernel, hook) {
+            Ok(Way::AsTold) => continue,
+            Ok(Way::StoodIn) => {
+                attachment.untyped.push(hook.tracepoint);
+                continue;
+            }
+            Err(source) => source,
+        };
         match hook.without {
             Some(without) => attachment.missing.push(format!("{without}: {} does not attach", hook.tracepoint)),
             None => {
@@ -59,16 +68,23 @@ pub(crate) fn attach(ebpf: &mut Ebpf, kernel: &Kernel, hooks: &[Hook]) -> Result
     Ok(attachment)
 }
 
+/// Which of a hook's two programs is on it.
+enum Way {
+    /// The one that was asked for.
+    AsTold,
+    /// The plain one, where the typed one was refused.
+    StoodIn,
+}
+
 /// The error is that of the way tried first, which is the one that ought to work.
-fn attach_one(ebpf: &mut Ebpf, kernel: &Kernel, hook: &Hook) -> Result<(), ProgramError> {
-    let first = match kernel.hooks {
+fn attach_one(ebpf: &mut Ebpf, kernel: &Kernel, hook: &Hook) -> Result<Way, ProgramError> {
+    match kernel.hooks {
         Hooks::TypedFirst => match attach_typed(ebpf, kernel, hook) {
-            Ok(()) => return Ok(()),
-            Err(error) => Some(error),
+            Ok(()) => Ok(Way::AsTold),
+            Err(first) => attach_plain(ebpf, hook).map(|()| Way::StoodIn).map_err(|_| first),
         },
-        Hooks::PlainOnly => None,
-    };
-    attach_plain(ebpf, hook).map_err(|error| first.unwrap_or(error))
+        Hooks::PlainOnly => attach_plain(ebpf, hook).map(|()| Way::AsTold),
+    }
 }
 
 fn attach_typed(ebpf: &mut Ebpf, kernel: &Kernel, hook: &Hook) -> Result<(), ProgramError> {

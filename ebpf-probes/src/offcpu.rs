@@ -54,7 +54,7 @@ impl Observer for Offcpu {
 
 const HOOKS: [Hook; 1] = [Hook {
     tracepoint: "sched_switch",
-    typed: "switched",
-    plain: "switched_plain",
+    typed: "slept",
+    plain: "slept_plain",
     without: None,
 }];

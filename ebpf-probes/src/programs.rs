@@ -1,6 +1,9 @@
 //! The programs of one observation in the kernel, and what all of them count besides what they are for.
 
+use std::os::fd::{AsFd, AsRawFd};
+
 use aya::maps::{Map, MapData, PerCpuArray};
+use aya::programs::Program;
 use aya::{Ebpf, EbpfLoader};
 use shared_protocol::report::{ProgramCost, SelfCheck};
 
@@ -17,6 +20,8 @@ pub(crate) struct Programs {
     hooks: &'static [Hook],
     /// What programs have cost that are not in the kernel any more.
     gone: ProgramCost,
+    /// What the kernel passed over of those, see [`passed_over`].
+    gone_passed_over: u64,
     lost: PerCpuArray<MapData, u64>,
     checked: PerCpuArray<MapData, u64>,
 }
@@ -32,6 +37,7 @@ impl Programs {
             object,
             hooks: &[],
             gone: ProgramCost { runs: 0, run_ns: 0 },
+            gone_passed_over: 0,
             ebpf,
         })
     }
@@ -56,6 +62,8 @@ impl Programs {
             .filter_map(|hook| Some((hook, hook.without?, self.cost_of(hook)?)))
             .max_by_key(|(_, _, cost)| cost.run_ns);
         let (hook, without, cost) = costliest?;
+        let passed = [hook.typed, hook.plain].into_iter().filter_map(|name| self.ebpf.program(name));
+        self.gone_passed_over += passed.map(passed_over).sum::<u64>();
         attach::detach(&mut self.ebpf, hook);
         self.gone.runs += cost.runs;
         self.gone.run_ns += cost.run_ns;
@@ -64,9 +72,10 @@ impl Programs {
         Some(hook.tracepoint)
     }
 
-    /// What the kernel saw and could not tell.
+    /// What the kernel saw and could not tell: there was no room for it, or it came while the same program was at work on that CPU.
     pub(crate) fn lost(&self) -> Result<u64, ObserveError> {
-        sum(&self.lost)
+        let passed: u64 = self.ebpf.programs().map(|(_, program)| passed_over(program)).sum();
+        Ok(sum(&self.lost)? + self.gone_passed_over + passed)
     }
 
     /// Whether they saw what was done to check them.
@@ -98,6 +107,20 @@ impl Programs {
             run_ns: u64::try_from(info.run_time().as_nanos()).unwrap_or(u64::MAX),
         })
     }
+}
+
+/// How often the kernel passed a program over because it would have interrupted itself (`recursion_misses` of `struct bpf_prog_info`, told
+/// since 5.12): a packet comes, say, while that CPU is counting what a process does. Nothing where the program is not in the kernel.
+fn passed_over(program: &Program) -> u64 {
+    let file = match program {
+        Program::BtfTracePoint(program) => program.fd(),
+        Program::RawTracePoint(program) => program.fd(),
+        _ => return 0,
+    };
+    let told = |fd| std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}"));
+    let told = file.ok().and_then(|fd| told(fd.as_fd().as_raw_fd()).ok()).unwrap_or_default();
+    let line = told.lines().find_map(|line| line.strip_prefix("recursion_misses:"));
+    line.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
 }
 
 fn sum(counters: &PerCpuArray<MapData, u64>) -> Result<u64, ObserveError> {

@@ -212,6 +212,16 @@ mod tests {
         }
     }
 
+    /// Where the verifier refuses it the plain one sees the same, so that nobody would notice.
+    #[test]
+    fn every_program_with_types_is_accepted() {
+        let kernel = Kernel::read(None).unwrap();
+        for observation in Observation::ALL {
+            let observing = Observing::start(&kernel, &Ask::everything(observation)).unwrap();
+            assert!(observing.attachment().untyped.is_empty(), "{observation:?}: {:?}", observing.attachment());
+        }
+    }
+
     fn assert_expected(capability: &ObservationCapability) {
         let (level, reason) = match capability.observation.as_str() {
             "drops" if kernel_version() < (5, 17) => (CapabilityLevel::Degraded, Some("why packets are dropped: this kernel has no reasons")),
