@@ -107,7 +107,8 @@ static __always_inline void look_at(struct buffer *buffer, struct sk_buff *skb, 
 {
 	struct headers *headers = &buffer->headers;
 
-	buffer->protocol = 0;
+	/* Kernels before 6.3 let nobody read what may be unset, however it is looked at before. */
+	__builtin_memset(buffer, 0, sizeof(*buffer));
 	buffer->ethertype = __builtin_bswap16(READ(typed, skb->protocol));
 	buffer->network = network_of(skb, direction, typed);
 	if (buffer->ethertype == ETH_P_IP) {
@@ -233,9 +234,18 @@ static __always_inline int read_datagram(struct packet *packet, struct sk_buff *
 {
 	struct buffer buffer;
 
-	/* What this host only passes on belongs to none of its sockets. */
-	if (direction == DIRECTION_OUT && !READ(typed, skb->sk))
-		return 0;
+	if (direction == DIRECTION_OUT) {
+		struct sock *sk = READ(typed, skb->sk);
+		/* What this host only passes on belongs to none of its sockets. */
+		if (!sk)
+			return 0;
+		/* Its socket says what it is without a look at its headers. */
+		if (READ(typed, sk->sk_protocol) == IPPROTO_TCP) {
+			if (check_port && READ(typed, sk->__sk_common.skc_dport) == __builtin_bswap16(check_port))
+				note_check();
+			return 0;
+		}
+	}
 	look_at(&buffer, skb, direction, typed);
 	if (buffer.protocol == IPPROTO_UDP)
 		/* Of a datagram in pieces the first has the ports, and the length of all. */

@@ -47,10 +47,44 @@ struct {
 	__type(value, struct spent);
 } places SEC(".maps");
 
+/* Functions of their own, not parts of the programs: the kernel looks at each once, whatever is known where it is called. */
+__attribute__((noinline)) __u64 number_of(__u32 count)
+{
+	__u64 number = 0xcbf29ce484222325;
+	__u32 only = 0;
+
+	struct stack *stack = bpf_map_lookup_elem(&reading, &only);
+	if (!stack)
+		return LOST_STACK;
+	for (__u32 place = 0; place < FRAMES && place < count; place++) {
+		number = (number ^ stack->at[place]) * 0x9e3779b97f4a7c15;
+		number ^= number >> 32;
+	}
+	return number < FIRST_STACK ? number + FIRST_STACK : number;
+}
+
+__attribute__((noinline)) __u64 keep_stack(__u64 number, __u32 count)
+{
+	__u32 only = 0;
+
+	struct stack *stack = bpf_map_lookup_elem(&reading, &only);
+	if (!stack)
+		return LOST_STACK;
+	/* What the one before left behind. */
+	for (__u32 place = 0; place < FRAMES; place++)
+		if (place >= count)
+			stack->at[place] = 0;
+	/* Somebody else may have been faster. */
+	if (bpf_map_update_elem(&stacks, &number, stack, BPF_NOEXIST) && !bpf_map_lookup_elem(&stacks, &number)) {
+		count_lost(LOST_TABLE);
+		return LOST_STACK;
+	}
+	return number;
+}
+
 static __always_inline __u64 read_stack(void *ctx, __u64 flags)
 {
 	__u32 only = 0;
-	__u64 number = 0xcbf29ce484222325;
 
 	struct stack *stack = bpf_map_lookup_elem(&reading, &only);
 	if (!stack)
@@ -59,24 +93,10 @@ static __always_inline __u64 read_stack(void *ctx, __u64 flags)
 	if (bytes <= 0)
 		return NO_STACK;
 	__u32 count = (__u32)bytes / sizeof(__u64);
-	for (__u32 place = 0; place < FRAMES; place++) {
-		if (place >= count) {
-			stack->at[place] = 0;
-			continue;
-		}
-		number = (number ^ stack->at[place]) * 0x9e3779b97f4a7c15;
-		number ^= number >> 32;
-	}
-	if (number < FIRST_STACK)
-		number += FIRST_STACK;
-	if (bpf_map_lookup_elem(&stacks, &number))
+	__u64 number = number_of(count);
+	if (number == LOST_STACK || bpf_map_lookup_elem(&stacks, &number))
 		return number;
-	/* Somebody else may have been faster. */
-	if (bpf_map_update_elem(&stacks, &number, stack, BPF_NOEXIST) && !bpf_map_lookup_elem(&stacks, &number)) {
-		count_lost(LOST_TABLE);
-		return LOST_STACK;
-	}
-	return number;
+	return keep_stack(number, count);
 }
 
 /* The stacks of the current task. */
@@ -177,7 +197,8 @@ struct {
 	__type(value, struct addresses);
 } nameless SEC(".maps");
 
-static const char name_line[] = "%ps\n";
+/* Kernels before 5.13 know only this way of writing a name: it looks one before the address, as behind a call, and adds the place in it. */
+static const char name_line[] = "%pB\n";
 
 /* Their names, one a line, at the first of all tasks. The kernel itself knows them, also for readers to whom it shows no addresses. */
 SEC("iter/task")

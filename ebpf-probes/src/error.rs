@@ -97,7 +97,7 @@ fn lacks_rights() -> bool {
     capabilities(None).is_ok_and(|own| !own.effective.contains(needed) && !own.effective.contains(everything))
 }
 
-/// An error with what lies beneath it, in one line: of a verifier's log the last lines, where it says why.
+/// An error with what lies beneath it, in one line: of a verifier's log the last lines, where it says why, without what it counts at its end.
 fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut beneath = error.source();
@@ -105,11 +105,14 @@ fn chain(error: &dyn Error) -> String {
         let _infallible = write!(text, ": {cause}");
         beneath = cause.source();
     }
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let says = |line: &&str| !line.is_empty() && !COUNTED.iter().any(|counted| line.starts_with(counted));
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(says).collect();
     let (first, rest) = lines.split_first().map_or(("", &[][..]), |(first, rest)| (*first, rest));
     let last = rest.iter().skip(rest.len().saturating_sub(LINES_KEPT)).copied();
     std::iter::once(first).chain(last).collect::<Vec<_>>().join(" | ")
 }
 
+/// Beginnings of lines in which a verifier says how much it had to do.
+const COUNTED: [&str; 3] = ["processed ", "stack depth ", "verification time "];
 /// Lines of a verifier's log that are repeated.
 const LINES_KEPT: usize = 3;

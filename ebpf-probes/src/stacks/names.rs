@@ -80,7 +80,7 @@ impl Names {
     /// What a frame is called.
     pub(super) fn of(&self, modules: &[Module], frame: Frame) -> String {
         match frame {
-            Frame::Kernel(address) => format!("{}_[k]", self.kernel.get(&address).map_or("[kernel]", String::as_str)),
+            Frame::Kernel(address) => format!("{}_[k]", self.kernel.get(&address).map_or(NAMELESS, String::as_str)),
             Frame::File { module, offset } => {
                 let named = self.function(module, offset).and_then(|(_, name)| name.clone());
                 named.unwrap_or_else(|| {
@@ -103,16 +103,15 @@ impl Names {
     fn ask_kernel(&mut self, programs: &mut Programs, addresses: &[u64]) {
         let mut asked = [0; ADDRESSES];
         for (place, address) in asked.iter_mut().zip(addresses) {
-            *place = *address;
+            // It looks one before what it is asked for.
+            *place = address.saturating_add(1);
         }
         let mut told = Vec::new();
         let answered = self.nameless.set(0, asked, 0).is_ok() && attach::walk(&mut programs.ebpf, &NAMES, &mut told).is_ok();
         let text = String::from_utf8_lossy(&told);
         let mut lines = if answered { text.lines() } else { "".lines() };
         for address in addresses {
-            // Without a name it is a number, which is nobody's business.
-            let name = lines.next().filter(|name| !name.starts_with("0x")).unwrap_or("[kernel]");
-            self.kernel.insert(*address, harmless(name));
+            self.kernel.insert(*address, lines.next().map_or_else(|| NAMELESS.to_owned(), kernel_name));
         }
     }
 
@@ -161,6 +160,17 @@ fn symbols(module: &Module, offsets: &[u64]) -> Option<Vec<Option<Symbol>>> {
     Some(symbols.collect())
 }
 
+/// The name in what the kernel says of an address: `name+0x1a/0x40 [module]`. Without a name it is a number, which is nobody's business.
+fn kernel_name(told: &str) -> String {
+    match told.split_once("+0x") {
+        Some((name, place)) => {
+            let module = place.split_once(' ').map_or("", |(_, module)| module);
+            harmless(format!("{name} {module}").trim())
+        }
+        None => NAMELESS.to_owned(),
+    }
+}
+
 /// A name is a stranger's text.
 fn harmless(name: &str) -> String {
     let fits = name.chars().filter(|character| !character.is_control() && *character != ';');
@@ -172,6 +182,8 @@ const NAMES: Walk = Walk {
     through: "task",
 };
 const NO_NAMES: &str = "which functions of the kernel they are: task does not load";
+/// A function of the kernel that has no name, or none that may be told.
+const NAMELESS: &str = "[kernel]";
 /// `ADDRESSES` of the programs.
 const ADDRESSES: usize = 128;
 /// The kernel keeps the number of a device so.
@@ -189,6 +201,13 @@ mod tests {
     fn a_name_breaks_no_line_and_no_folded_stack() {
         assert_eq!(harmless("a;b\n\u{1b}[31m"), "ab[31m");
         assert_eq!(harmless(&"x".repeat(1_000)).len(), NAME_CHARACTERS);
+    }
+
+    #[test]
+    fn a_function_of_the_kernel_is_told_without_its_place_in_it() {
+        assert_eq!(kernel_name("futex_wait+0x1a/0x40"), "futex_wait");
+        assert_eq!(kernel_name("nf_hook_slow+0x1/0x40 [nf_tables]"), "nf_hook_slow [nf_tables]");
+        assert_eq!(kernel_name("0xffffffff81000000"), "[kernel]");
     }
 
     #[test]

@@ -152,7 +152,10 @@ fn judge(findings: &ObserveFindings) -> Verdict {
     if findings.lost > 0 {
         return degraded(
             ErrorCode::Resource,
-            format!("the kernel saw {} things for which there was no room; they are in no number", findings.lost),
+            format!(
+                "the kernel saw {} things that it could not tell (no room, or it was at work already); they are in no number",
+                findings.lost
+            ),
         );
     }
     if let Some(over) = &findings.over_budget {

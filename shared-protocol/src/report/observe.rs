@@ -52,7 +52,7 @@ pub struct ObserveFindings {
     pub observed_us: u64,
     /// Intervals told.
     pub windows: u32,
-    /// What the kernel saw and could not tell, because there was no room for it.
+    /// What the kernel saw and could not tell: there was no room for it, or the program was at work already on that CPU.
     pub lost: u64,
     /// What the owner has hidden.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

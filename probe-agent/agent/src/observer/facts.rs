@@ -114,7 +114,7 @@ impl Looking {
         let mut missing = self.facts.attachment().missing.clone();
         let lost = self.facts.lost()?;
         if lost > 0 {
-            missing.push(format!("{lost} things for which there was no room since the programs were loaded"));
+            missing.push(format!("{lost} things that the kernel could not tell since the programs were loaded"));
         }
         Ok(Told::Facts {
             number,
