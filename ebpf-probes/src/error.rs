@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
 
+use crate::custom::CustomError;
 use aya::maps::MapError;
 use aya::programs::ProgramError;
 use aya::{BtfError, EbpfError};
@@ -56,6 +57,12 @@ pub enum ObserveError {
     /// What the programs count cannot be read.
     #[error("what the programs count cannot be read: {}", chain(.0))]
     Read(#[from] MapError),
+    /// A package of somebody's own cannot be run.
+    #[error(transparent)]
+    Custom(#[from] CustomError),
+    /// An observation was asked for that is none without a package.
+    #[error("a package has to be given: this observation is none without one")]
+    NoPackage,
 }
 
 impl ObserveError {
@@ -63,13 +70,19 @@ impl ObserveError {
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::NoBtf { .. } => "a kernel built with CONFIG_DEBUG_INFO_BTF, or its BTF in a file named by `observe.btf` of the owner's configuration",
-            Self::Load { .. } | Self::Program { .. } | Self::Walk { .. } | Self::Missing { .. } | Self::Read(_) if self.is_permission() => {
+            Self::Load { .. } | Self::Program { .. } | Self::Walk { .. } | Self::Missing { .. } | Self::Read(_) | Self::Custom(_) if self.is_permission() => {
                 "give the observer CAP_BPF and CAP_PERFMON, as its unit does; under lockdown the kernel lets nobody observe"
             }
             Self::Load { .. } | Self::Program { .. } => "a kernel of version 5.8 or later that has this hook",
             Self::Missing { .. } => "a build of this program whose objects match it",
-            Self::Walk { .. } | Self::Read(_) => "the observer's log says more",
+            Self::Custom(error) => error.remedy(),
+            Self::NoPackage | Self::Walk { .. } | Self::Read(_) => "the observer's log says more",
         }
+    }
+
+    /// Whether it is a package, and not this host, that has to change.
+    pub fn is_refused_package(&self) -> bool {
+        matches!(self, Self::Custom(error) if error.is_refusal()) && !self.is_permission()
     }
 
     /// Whether the kernel refused for want of a right. It does not always say so: without one of the two, maps are invalid arguments to it.

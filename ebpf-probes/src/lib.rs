@@ -4,7 +4,7 @@
 //! clang nor kernel headers. [`Observing`] loads those of one observation, decides by trying what this kernel allows, and turns what they
 //! count into findings. All that is loaded goes away with it, or with its process.
 //!
-//! It imports `shared-protocol` only, opens no socket, reads no clock and starts no thread: whoever observes says when to look.
+//! It imports `shared-protocol` and `ebpf-package` only, opens no socket, reads no clock and starts no thread: whoever observes says when to look.
 //!
 //! ```no_run
 //! # fn example() -> Result<(), ebpf_probes::ObserveError> {
@@ -31,6 +31,7 @@ mod btf;
 mod capability;
 mod check;
 mod connect_latency;
+mod custom;
 mod dns_latency;
 mod drops;
 mod endpoint;
@@ -63,6 +64,7 @@ pub use accounting::Accounting;
 pub use attach::Attachment;
 pub use capability::capabilities;
 pub use check::{check_file, check_name};
+pub use custom::{CustomError, Tried, TriedProgram, try_out};
 pub use error::ObserveError;
 pub use facts::Facts;
 pub use kernel::{Hooks, Kernel};

@@ -2,12 +2,14 @@
 
 use std::net::IpAddr;
 
+use ebpf_package::Package;
 use shared_protocol::report::{Masked, ProgramCost, Seen, SelfCheck};
 use shared_protocol::spec::Observation;
 
 use crate::attach::Attachment;
 use crate::biolatency::Biolatency;
 use crate::connect_latency::ConnectLatency;
+use crate::custom::Custom;
 use crate::dns_latency::DnsLatency;
 use crate::drops::Drops;
 use crate::error::ObserveError;
@@ -90,7 +92,12 @@ pub(crate) trait Observer: Send {
 }
 
 /// An observation under way. Its programs and maps are gone when it is dropped.
-pub struct Observing(Box<dyn Observer>);
+pub struct Observing(Under);
+
+enum Under {
+    Ours(Box<dyn Observer>),
+    Custom(Box<Custom>),
+}
 
 impl Observing {
     /// Loads the programs and puts them onto their hooks.
@@ -98,7 +105,7 @@ impl Observing {
     /// # Errors
     /// [`ObserveError`]: with its remedy.
     pub fn start(kernel: &Kernel, ask: &Ask<'_>) -> Result<Self, ObserveError> {
-        Ok(Self(match ask.observation {
+        Ok(Self(Under::Ours(match ask.observation {
             Observation::TcpFlows => Box::new(TcpFlows::start(kernel, ask)?),
             Observation::ConnectLatency => Box::new(ConnectLatency::start(kernel, ask)?),
             Observation::Drops => Box::new(Drops::start(kernel, ask)?),
@@ -114,17 +121,33 @@ impl Observing {
             Observation::Interface => Box::new(Traffic::start(kernel, ask)?),
             Observation::UdpFlows => Box::new(UdpFlows::start(kernel, ask)?),
             Observation::DnsLatency => Box::new(DnsLatency::start(kernel, ask)?),
-        }))
+            Observation::Custom => return Err(ObserveError::NoPackage),
+        })))
+    }
+
+    /// The same with a package of somebody's own, whose signature the caller has found to be trusted.
+    ///
+    /// # Errors
+    /// [`ObserveError::Custom`].
+    pub fn start_package(kernel: &Kernel, package: &Package, ask: &Ask<'_>) -> Result<Self, ObserveError> {
+        let custom = Custom::start(kernel, package, ask.top, ask.check_port)?;
+        Ok(Self(Under::Custom(Box::new(custom))))
     }
 
     /// How well it could be set up.
     pub fn attachment(&self) -> &Attachment {
-        &self.0.programs().attachment
+        match &self.0 {
+            Under::Ours(ours) => &ours.programs().attachment,
+            Under::Custom(custom) => custom.attachment(),
+        }
     }
 
     /// Takes in what the programs have told since. Rare things wait in a ring: called seldom, it overflows, which is counted.
     pub fn gather(&mut self) {
-        self.0.gather();
+        match &mut self.0 {
+            Under::Ours(ours) => ours.gather(),
+            Under::Custom(custom) => custom.gather(),
+        }
     }
 
     /// What was seen up to now.
@@ -132,7 +155,10 @@ impl Observing {
     /// # Errors
     /// [`ObserveError::Read`] where the kernel does not give out what was counted.
     pub fn seen(&mut self) -> Result<Seen, ObserveError> {
-        self.0.seen()
+        match &mut self.0 {
+            Under::Ours(ours) => ours.seen(),
+            Under::Custom(custom) => custom.seen(),
+        }
     }
 
     /// The same at the end, with what is too much to be told each time.
@@ -140,7 +166,10 @@ impl Observing {
     /// # Errors
     /// [`ObserveError::Read`].
     pub fn found(&mut self) -> Result<Seen, ObserveError> {
-        self.0.found()
+        match &mut self.0 {
+            Under::Ours(ours) => ours.found(),
+            Under::Custom(custom) => custom.found(),
+        }
     }
 
     /// What the kernel saw and could not tell, up to now.
@@ -148,7 +177,10 @@ impl Observing {
     /// # Errors
     /// [`ObserveError::Read`].
     pub fn lost(&self) -> Result<u64, ObserveError> {
-        self.0.lost()
+        match &self.0 {
+            Under::Ours(ours) => ours.lost(),
+            Under::Custom(custom) => custom.lost(),
+        }
     }
 
     /// Whether the programs saw what was done to check them.
@@ -156,17 +188,27 @@ impl Observing {
     /// # Errors
     /// [`ObserveError::Read`].
     pub fn self_check(&self) -> Result<SelfCheck, ObserveError> {
-        self.0.self_check()
+        match &self.0 {
+            Under::Ours(ours) => ours.self_check(),
+            Under::Custom(custom) => custom.self_check(),
+        }
     }
 
     /// What the programs have cost up to now, where the kernel counts it.
     pub fn cost(&self) -> Option<ProgramCost> {
-        self.0.programs().cost()
+        match &self.0 {
+            Under::Ours(ours) => ours.programs().cost(),
+            Under::Custom(custom) => custom.cost(),
+        }
     }
 
     /// Gives up the hook that has cost most of those that can be done without, and names it; none is left where there is none. What is then
     /// missing is told by [`Self::attachment`].
     pub fn give_up_one(&mut self) -> Option<&'static str> {
-        self.0.programs_mut().give_up_one()
+        match &mut self.0 {
+            Under::Ours(ours) => ours.programs_mut().give_up_one(),
+            // What a package is worth without one of its programs only its author knows.
+            Under::Custom(_) => None,
+        }
     }
 }

@@ -111,7 +111,7 @@ impl Programs {
 
 /// How often the kernel passed a program over because it would have interrupted itself (`recursion_misses` of `struct bpf_prog_info`, told
 /// since 5.12): a packet comes, say, while that CPU is counting what a process does. Nothing where the program is not in the kernel.
-fn passed_over(program: &Program) -> u64 {
+pub(crate) fn passed_over(program: &Program) -> u64 {
     let told = |fd| std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}"));
     let told = program.fd().ok().and_then(|fd| told(fd.as_fd().as_raw_fd()).ok()).unwrap_or_default();
     let line = told.lines().find_map(|line| line.strip_prefix("recursion_misses:"));

@@ -19,6 +19,7 @@ pub use crate::command::measurements::MeasurementsCommand;
 pub use crate::command::metrics::MetricsCommand;
 pub use crate::command::mtr::MtrArgs;
 pub use crate::command::observe::ObserveArgs;
+pub use crate::command::packages::PackagesCommand;
 pub use crate::command::path::PathArgs;
 pub use crate::command::ping::PingArgs;
 pub use crate::command::pmtu::PmtuArgs;
@@ -134,6 +135,9 @@ pub enum Command {
     /// Join tokens, with which new agents enrol.
     #[command(subcommand)]
     JoinTokens(JoinTokensCommand),
+    /// Packages: observations of one's own.
+    #[command(subcommand)]
+    Packages(PackagesCommand),
     /// Contexts of the configuration file.
     #[command(subcommand)]
     Contexts(ContextsCommand),

@@ -25,6 +25,7 @@ pub(crate) mod metrics;
 pub(crate) mod mtr;
 pub(crate) mod observe;
 mod outcome;
+pub(crate) mod packages;
 pub(crate) mod path;
 pub(crate) mod ping;
 pub(crate) mod pmtu;
@@ -62,6 +63,9 @@ async fn dispatch(
     }
     if let Command::Completion(arguments) = cli.command {
         return completion::run(&arguments, screen);
+    }
+    if let Command::Packages(command) = cli.command {
+        return packages::run(command, format, screen);
     }
     connected(cli.command, &cli.global, surroundings, stdin, screen, interrupt).await
 }
@@ -108,7 +112,7 @@ async fn connected(
         Command::Keys(command) => keys::run(command, format, &client, screen).await,
         Command::JoinTokens(command) => join_tokens::run(command, format, &client, screen).await,
         // Done without a control plane, above.
-        Command::Contexts(_) | Command::Completion(_) => Ok(Exit::Usage),
+        Command::Contexts(_) | Command::Completion(_) | Command::Packages(_) => Ok(Exit::Usage),
     }
 }
 

@@ -33,6 +33,20 @@ pub enum Error {
         /// What the system said.
         cause: io::Error,
     },
+    /// A file that was named cannot be read.
+    #[error("cannot read {}: {cause}", .path.display())]
+    NotReadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        cause: String,
+    },
+    /// The package is not acceptable.
+    #[error(transparent)]
+    Package(#[from] ebpf_package::Refusal),
+    /// What is given as a key to sign with is none, or none can be made.
+    #[error("the key {0}")]
+    SigningKey(#[from] ebpf_package::InvalidKey),
     /// The report cannot be derived again.
     #[error(transparent)]
     NotDerivable(#[from] agent_paths::explain::NotDerivable),
@@ -149,7 +163,14 @@ impl Error {
     /// The exit code that says so.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) | Self::Usage(_) | Self::Targets { .. } | Self::File { .. } | Self::NotDerivable(_) => Exit::Usage,
+            Self::Config(_)
+            | Self::Usage(_)
+            | Self::Targets { .. }
+            | Self::File { .. }
+            | Self::NotReadable { .. }
+            | Self::Package(_)
+            | Self::SigningKey(_)
+            | Self::NotDerivable(_) => Exit::Usage,
             Self::UnknownAgent(_) | Self::NoAgentOnline => Exit::NotFound,
             Self::Client(error) => error.exit(),
             Self::Write(_) => Exit::Interrupted,

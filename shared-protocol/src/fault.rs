@@ -154,6 +154,10 @@ pub enum ErrorCode {
     Cancelled,
     /// The process that looks into the kernel ended before the observation did.
     ObserverLost,
+    /// The package of an observation is not acceptable, to the owner of the host or to its kernel.
+    PackageRefused,
+    /// The agent has no package of that name, and cannot get it.
+    PackageMissing,
     /// The agent broke; its log says how.
     Internal,
 }

@@ -24,6 +24,7 @@ pub mod frame;
 pub mod host;
 pub mod id;
 pub mod limits;
+pub mod package;
 pub mod report;
 pub mod session;
 pub mod spec;

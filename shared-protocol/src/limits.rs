@@ -89,5 +89,7 @@ pub const COST_MAX: u32 = 10;
 pub const HTTP_BODY_BYTES: usize = 1024 * 1024;
 /// Longest body of an enrolment, bytes (413 above).
 pub const ENROL_BODY_BYTES: usize = 16 * 1024;
+/// Longest package of an observation, bytes of its text (413 above).
+pub const PACKAGE_BYTES: usize = 512 * 1024;
 /// Longest certificate signing request, bytes of DER.
 pub const CSR_BYTES: usize = 4 * 1024;

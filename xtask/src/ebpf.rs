@@ -19,11 +19,25 @@ pub(crate) enum Mode {
 /// Builds every program beside a copy of its sources, and takes over or compares what came of it.
 pub(crate) fn run(root: &Path, mode: Mode, install: Install) -> Result<Verdict> {
     debian::ensure(&COMPILER, install)?;
-    let folder = root.join(PROGRAMS);
+    let mut verdict = Verdict::Clean;
+    for place in &PLACES {
+        if build_all(root, place, mode)? == Verdict::Broken {
+            verdict = Verdict::Broken;
+        }
+    }
+    Ok(verdict)
+}
+
+fn build_all(root: &Path, place: &Place, mode: Mode) -> Result<Verdict> {
+    let folder = root.join(place.folder);
     let scratch = tempfile::tempdir().context("making a folder to build in")?;
     let sources = sources(&folder)?;
     for name in list(&folder)?.iter().filter(|name| !name.ends_with(OBJECT) && *name != HASHES) {
         std::fs::copy(folder.join(name), scratch.path().join(name)).with_context(|| format!("copying {name}"))?;
+    }
+    if let Some(header) = place.header {
+        let name = Path::new(header).file_name().context("a header without a name")?;
+        std::fs::copy(root.join(header), scratch.path().join(name)).with_context(|| format!("copying {header}"))?;
     }
     for source in &sources {
         build(scratch.path(), source)?;
@@ -35,7 +49,7 @@ pub(crate) fn run(root: &Path, mode: Mode, install: Install) -> Result<Verdict> 
             std::fs::copy(scratch.path().join(object), folder.join(object)).with_context(|| format!("writing {object}"))?;
         }
         std::fs::write(folder.join(HASHES), hashes).with_context(|| format!("writing {HASHES}"))?;
-        println!("ebpf: wrote {} objects", objects.len());
+        println!("ebpf: wrote {} objects of {}", objects.len(), place.folder);
         return Ok(Verdict::Clean);
     }
     compare(&folder, scratch.path(), &objects, &hashes)
@@ -46,20 +60,30 @@ fn compare(committed: &Path, rebuilt: &Path, objects: &[String], hashes: &str) -
     for object in objects {
         let fresh = std::fs::read(rebuilt.join(object)).with_context(|| format!("reading {object}"))?;
         if std::fs::read(committed.join(object)).ok().is_none_or(|old| old != fresh) {
-            println!("broken: {PROGRAMS}/{object}: not what its source comes to; build it with `cargo xtask ebpf`");
+            println!(
+                "broken: {}/{object}: not what its source comes to; build it with `cargo xtask ebpf`",
+                committed.display()
+            );
             verdict = Verdict::Broken;
         }
     }
     for stray in list(committed)?.iter().filter(|name| name.ends_with(OBJECT) && !objects.contains(name)) {
-        println!("broken: {PROGRAMS}/{stray}: has no source");
+        println!("broken: {}/{stray}: has no source", committed.display());
         verdict = Verdict::Broken;
     }
     if std::fs::read_to_string(committed.join(HASHES)).ok().is_none_or(|old| old != hashes) {
-        println!("broken: {PROGRAMS}/{HASHES}: not the hashes of the objects; write it with `cargo xtask ebpf`");
+        println!(
+            "broken: {}/{HASHES}: not the hashes of the objects; write it with `cargo xtask ebpf`",
+            committed.display()
+        );
         verdict = Verdict::Broken;
     }
     if verdict == Verdict::Clean {
-        println!("ebpf: {} objects are what their sources come to, byte for byte", objects.len());
+        println!(
+            "ebpf: {} objects of {} are what their sources come to, byte for byte",
+            objects.len(),
+            committed.display()
+        );
     }
     Ok(verdict)
 }
@@ -137,7 +161,29 @@ const COMPILER: [Program; 2] = [
         why: "takes paths and lines out of them",
     },
 ];
-const PROGRAMS: &str = "ebpf-probes/programs";
+/// Where there are sources with their objects: ours, samples of what somebody may write, and what must be refused of that.
+const PLACES: [Place; 3] = [
+    Place {
+        folder: "ebpf-probes/programs",
+        header: None,
+    },
+    Place {
+        folder: "samples/observe",
+        header: None,
+    },
+    Place {
+        folder: "ebpf-package/tests/objects",
+        header: Some("samples/observe/observe.h"),
+    },
+];
+
+/// A folder of sources.
+struct Place {
+    folder: &'static str,
+    /// A header from elsewhere.
+    header: Option<&'static str>,
+}
+
 const HASHES: &str = "objects.sha256";
 const SOURCE: &str = ".bpf.c";
 const OBJECT: &str = ".bpf.o";

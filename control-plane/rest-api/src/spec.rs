@@ -458,6 +458,12 @@ mod tests {
                 // What goes with observations of processes only.
                 let process = json!({"probe": "observe", "observation": "exec", "pid": 1});
                 plain["pid"] = serde_json::to_value(ProbeSpec::from_value(process).unwrap()).unwrap()["pid"].clone();
+                // And with packages only.
+                let package = json!({"probe": "observe", "observation": "custom", "package": "a", "sha256": "0".repeat(64)});
+                let package = serde_json::to_value(ProbeSpec::from_value(package).unwrap()).unwrap();
+                for name in ["package", "sha256"] {
+                    plain[name] = package[name].clone();
+                }
             }
             let mut names: Vec<String> = documented.keys().cloned().collect();
             names.push("probe".to_owned());

@@ -5,6 +5,8 @@ mod audit;
 #[cfg(test)]
 mod beside;
 #[cfg(test)]
+mod custom;
+#[cfg(test)]
 mod packets;
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ use crate::link::driver::{self, DRAIN, Hands, SessionEnd};
 use crate::link::http::{HttpError, Refusal, come_back};
 use crate::link::identity::{self, Identity, IdentityError};
 use crate::outbox::{Outbox, OutboxError};
+use crate::package_shelf::PackageShelf;
 use crate::policy::{LocalAddresses, Policy};
 use crate::runner::{LocalProbes, ProbeEngine, Runner};
 use crate::state_dir::StateDir;
@@ -103,6 +104,7 @@ pub fn open_probes(policy: &Arc<Policy>, (settings, observe): (&ProbeSettings, &
         roots: TargetRoots::from_system(settings.extra_roots()?)?,
         clock: ClockQuality::default(),
         observer: Arc::new(Observer::at(observe.socket.clone())),
+        packages: Arc::new(PackageShelf::new(observe.packages.clone())),
         flows: Flows::nobody(),
     }))
 }

@@ -19,7 +19,7 @@ use crate::link::bundle::{BUNDLE_BYTES, InvalidBundle, JoinBundle};
 use crate::link::enrolment::{self, EnrolmentError};
 use crate::link::identity::Identity;
 use crate::local_probe::{self, LocalProbeError, Output};
-use crate::observer::{self, ObserverError};
+use crate::observer::{self, CheckPackageError, ObserverError};
 use crate::state_dir::{StateDir, StateDirError};
 
 /// The `ProbeOps` agent: measures from this host what its owner allows, and listens on no port.
@@ -68,8 +68,11 @@ pub enum Command {
     /// Runs the observer, which looks into this host's kernel for the agent, until SIGTERM.
     Observe {
         /// The owner's configuration; its table `observe` says what may be observed, and where the observer listens.
-        #[arg(long, env = "PROBEOPS_AGENT_CONFIG")]
+        #[arg(long, global = true, env = "PROBEOPS_AGENT_CONFIG")]
         config: Option<PathBuf>,
+        /// Something else than to run it.
+        #[command(subcommand)]
+        what: Option<ObserveCommand>,
     },
     /// Runs one probe on this host, without a control plane.
     Probe {
@@ -81,6 +84,16 @@ pub enum Command {
         /// How findings are printed.
         #[arg(short, long, value_enum, default_value = "text")]
         output: Output,
+    },
+}
+
+/// What the observer's program does beside observing.
+#[derive(Debug, Subcommand)]
+pub enum ObserveCommand {
+    /// Gives a package's programs to this host's kernel, which says what it thinks of them, and takes them back: nothing is put onto a hook.
+    Check {
+        /// The package.
+        package: PathBuf,
     },
 }
 
@@ -127,6 +140,9 @@ pub enum CommandError {
     /// The observer cannot run.
     #[error(transparent)]
     Observer(#[from] ObserverError),
+    /// A package would not be run here.
+    #[error(transparent)]
+    Package(#[from] CheckPackageError),
     /// A local probe did not succeed.
     #[error(transparent)]
     Probe(#[from] LocalProbeError),
@@ -146,7 +162,7 @@ impl CommandError {
             Self::Agent(error) => error.failure(),
             Self::Check(error) => error.failure(),
             Self::Probe(error) => error.failure(),
-            Self::Observer(_) | Self::Io(_) => Failure::Failed,
+            Self::Observer(_) | Self::Package(_) | Self::Io(_) => Failure::Failed,
         }
     }
 }
@@ -182,7 +198,11 @@ pub async fn execute(command: Command, sockets: Option<IcmpSockets>) -> Result<(
             Config::load(config.as_deref())?;
             Ok(Box::pin(check::check(&StateDir::open(&state_dir)?, &mut io::stdout())).await?)
         }
-        Command::Observe { config } => {
+        Command::Observe {
+            config,
+            what: Some(ObserveCommand::Check { package }),
+        } => Ok(observer::check_package(&package, &Config::load(config.as_deref())?.observe, &mut io::stdout())?),
+        Command::Observe { config, what: None } => {
             let settings = Config::load(config.as_deref())?.observe;
             let run = async |stop: CancellationToken| {
                 let ready = observer::open(settings).await?;

@@ -13,7 +13,7 @@ use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
-    let is_service = matches!(command, Command::Run { .. } | Command::Observe { .. });
+    let is_service = matches!(command, Command::Run { .. } | Command::Observe { what: None, .. });
     start_logs(if is_service { "info" } else { "warn" });
     // Only root may let the kernel count what programs cost; who may not relies on the host to do it for everybody.
     let _accounting = matches!(command, Command::Observe { .. }).then(Accounting::begin);

@@ -4,10 +4,12 @@
 //! programs and to read with them, and gives up every other. Each conversation is about one observation, or about what the
 //! agent's own probes do, and its programs go away with it.
 
+mod check_package;
 mod conversation;
 mod facts;
 mod governor;
 mod own;
+mod trust;
 mod watch;
 mod watchlist;
 
@@ -24,6 +26,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use check_package::{CheckPackageError, check_package};
 use governor::Governor;
 
 use crate::config::ObserveSettings;

@@ -162,6 +162,7 @@ mod tests {
         let address = "127.0.0.1".parse().unwrap();
         let context = ProbeContext {
             observer: Arc::new(Observer::at("/nonexistent".into())),
+            packages: Arc::new(crate::observe::NoPackages),
             flows: Flows::nobody(),
             engine: Arc::new(IcmpEngine::start(IcmpSockets::open()).unwrap()),
             gate: Arc::new(OnlyResolver(allowed.parse().unwrap())),

@@ -26,6 +26,7 @@
 //!     roots: TargetRoots::from_system(Vec::new()).ok()?,
 //!     clock: Default::default(),
 //!     observer: Arc::new(Observer::at("/run/probe-agent-observe/observe.sock".into())),
+//!     packages: Arc::new(NoPackages),
 //!     flows: Flows::nobody(),
 //! };
 //! let spec = ProbeSpec::parse(r#"{"probe":"ping","target":"127.0.0.1"}"#).ok()?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use shared_protocol::event::{ObserveEvent, ObserveWindow, ProbeEvent};
 use shared_protocol::fault::{ErrorCode, Fault, Status};
 use shared_protocol::frame::CapabilityLevel;
-use shared_protocol::report::{Findings, ObserveFindings, OverBudget, Report, SelfCheck};
+use shared_protocol::report::{Findings, ObserveFindings, OverBudget, Report, Seen, SelfCheck};
 use shared_protocol::spec::{ObserveSpec, ProbeSpec};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -16,9 +16,11 @@ use tokio_util::sync::CancellationToken;
 mod facts;
 pub mod message;
 mod observer;
+mod packages;
 
 pub(crate) use facts::Failing;
 pub use observer::Observer;
+pub use packages::{NoPackage, NoPackages, Packages};
 
 use message::{Ask, Told};
 
@@ -38,7 +40,10 @@ pub(crate) async fn run(options: &ObserveSpec, context: &ProbeContext, events: &
         missing: Vec::new(),
         findings: None,
     };
-    let outcome = run.observe(&context.observer, cancel).await;
+    let outcome = match package(options, context.packages.as_ref()).await {
+        Ok(package) => run.observe(&context.observer, package, cancel).await,
+        Err(stop) => Err(stop),
+    };
     let findings = run.findings.take().or_else(|| run.findings_so_far());
     let found = Found {
         resolved: Vec::new(),
@@ -46,6 +51,14 @@ pub(crate) async fn run(options: &ObserveSpec, context: &ProbeContext, events: &
         completeness: Completeness::Whole,
     };
     record.end(outcome, found)
+}
+
+/// The package that is asked for, where one is.
+async fn package(options: &ObserveSpec, packages: &dyn Packages) -> Result<Option<String>, Stop> {
+    let Some(name) = &options.package else { return Ok(None) };
+    let found = tokio::time::timeout(PACKAGE_TIME, packages.find(name, options.sha256)).await;
+    let found = found.unwrap_or_else(|_| Err(NoPackage(format!("the package {name} does not come in time"))));
+    found.map(Some).map_err(|none| agent(ErrorCode::PackageMissing, none.to_string()))
 }
 
 /// An observation under way, with what it has so far.
@@ -59,12 +72,13 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn observe(&mut self, observer: &Observer, cancel: &CancellationToken) -> Result<Verdict, Stop> {
+    async fn observe(&mut self, observer: &Observer, package: Option<String>, cancel: &CancellationToken) -> Result<Verdict, Stop> {
         let own = OwnConnection::prepare().map_err(|cause| agent(ErrorCode::Resource, format!("no port of its own to check the programs with: {cause}")))?;
         let mut conversation = observer.converse().await.map_err(|cause| agent(ErrorCode::PermissionMissing, cause))?;
         let ask = Ask::Observe {
             spec: ProbeSpec::Observe(self.options.clone()),
             check_port: own.port(),
+            package,
         };
         conversation.ask(&ask).await.map_err(|cause| gone(&cause))?;
         let mut stopping = false;
@@ -145,8 +159,16 @@ impl Run<'_> {
 
 fn judge(findings: &ObserveFindings) -> Verdict {
     if findings.self_check == SelfCheck::Failed {
-        let message = "the programs did not see the connection that was made to check them: that something was not seen means nothing";
+        let message = if matches!(findings.seen, Seen::Custom(_)) {
+            "the package's own check counted nothing: its programs did not run, so that something was not seen means nothing"
+        } else {
+            "the programs did not see the connection that was made to check them: that something was not seen means nothing"
+        };
         return Verdict::failed(Fault::Agent, ErrorCode::Internal, message);
+    }
+    if findings.self_check == SelfCheck::Unknown {
+        let message = "nothing was seen, and nothing tells whether the programs ran: a package that names a `check` would say";
+        return Verdict::of(Status::Degraded, Fault::Agent, error(ErrorCode::Internal, message.to_owned()));
     }
     let degraded = |code, message| Verdict::of(Status::Degraded, Fault::Agent, error(code, message));
     if findings.lost > 0 {
@@ -198,6 +220,8 @@ fn gone(cause: &io::Error) -> Stop {
     agent(ErrorCode::ObserverLost, format!("the observer ended before the observation did: {cause}"))
 }
 
+/// How long it may take to find a package.
+const PACKAGE_TIME: Duration = Duration::from_secs(8);
 /// How long the observer may take beside what it was asked to.
 const ANSWER_TIME: Duration = Duration::from_secs(8);
 /// How long it may take to say what it has when it is stopped.
@@ -205,7 +229,7 @@ const STOP_TIME: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
-    use shared_protocol::report::{CpuShare, FlowsSeen, Seen};
+    use shared_protocol::report::{CpuShare, FlowsSeen};
 
     use super::*;
 

@@ -15,7 +15,7 @@ use crate::net::gate::Gate;
 use crate::net::icmp::IcmpEngine;
 use crate::net::resolver::Resolver;
 use crate::net::tls::TargetRoots;
-use crate::observe::{self, Observer};
+use crate::observe::{self, Observer, Packages};
 use crate::path::{self, PathRequest};
 use crate::{dns, http, ping, port, tcp, udp};
 
@@ -34,6 +34,8 @@ pub struct ProbeContext {
     pub clock: ClockQuality,
     /// The observer beside the agent.
     pub observer: Arc<Observer>,
+    /// Where packages of observations are found.
+    pub packages: Arc<dyn Packages>,
     /// What the observer is asked to look at of one probe; set anew for each.
     pub flows: Flows,
 }

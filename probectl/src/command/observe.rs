@@ -9,6 +9,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use control_api::job::Job;
 use control_api::measurement::JobReport;
 use serde_json::{Value, json};
+use shared_protocol::package::{PackageDigest, PackageName};
 use shared_protocol::report::{Findings, Seen};
 use shared_protocol::spec::{Observation, ProbeKind};
 
@@ -35,6 +36,12 @@ pub struct ObserveArgs {
     /// Most entries shown, those with most to tell [default: 20].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub top: Option<u32>,
+    /// The package to run, with `custom`: its name.
+    #[arg(long, value_name = "PACKAGE")]
+    pub name: Option<PackageName>,
+    /// Exactly which package of that name: its hash [default: whichever the agent is to have].
+    #[arg(long, value_name = "HASH", requires = "name")]
+    pub sha256: Option<PackageDigest>,
     /// Only what has this port at one of its ends.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     pub port: Option<u16>,
@@ -62,6 +69,9 @@ pub(super) async fn run(
     screen: &mut Screen<'_>,
     interrupt: impl Future<Output = ()>,
 ) -> Result<Exit, Error> {
+    if arguments.name.is_some() != (arguments.observation == Observation::Custom) {
+        return Err(Error::Usage("`custom` goes with --name, the name of a package, and nothing else does"));
+    }
     let has_stacks = matches!(arguments.observation, Observation::Profile | Observation::Offcpu);
     if !has_stacks && (arguments.folded.is_some() || arguments.flame_graph.is_some()) {
         return Err(Error::Usage("--folded and --flame-graph go with profile and offcpu only"));
@@ -100,13 +110,16 @@ fn spec(arguments: &ObserveArgs) -> Value {
             ("port", arguments.port.map(Value::from)),
             ("address", arguments.address.map(|address| json!(address))),
             ("pid", arguments.pid.map(Value::from)),
+            ("package", arguments.name.as_ref().map(|name| json!(name))),
+            ("sha256", arguments.sha256.map(|digest| json!(digest))),
         ],
     )
 }
 
 /// The names that there are, for help and completion.
 fn observation_parser() -> impl TypedValueParser<Value = Observation> {
-    PossibleValuesParser::new(Observation::ALL.map(Observation::as_str)).try_map(|name| name.parse::<Observation>())
+    let names = Observation::ALL.into_iter().chain([Observation::Custom]).map(Observation::as_str);
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<Observation>())
 }
 
 /// A time as people write it, in seconds.
@@ -147,6 +160,8 @@ mod tests {
             &["observe", "tcp_flows", "--for", "61m"],
             &["observe", "tcp_flows", "--for", "+5"],
             &["observe", "tcp_flows", "--for", "1h"],
+            &["observe", "custom", "--name", "../x"],
+            &["observe", "custom", "--name", "x", "--sha256", "0"],
             &["observe", "tcp_flows", "--port", "0"],
             &["observe", "tcp_flows", "--address", "a.test"],
         ] {

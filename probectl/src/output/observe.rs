@@ -6,6 +6,7 @@ use shared_protocol::report::{ObserveFindings, Seen, SelfCheck};
 mod block;
 mod calls;
 mod connects;
+mod custom;
 mod datagrams;
 mod drops;
 mod executions;
@@ -129,6 +130,8 @@ pub(crate) const COLUMNS: Columns = Columns {
         "unanswered",
         "answer_avg_us",
         "answer_max_us",
+        "entries",
+        "events",
     ],
     shown: 7,
 };
@@ -138,6 +141,7 @@ pub(crate) fn row(findings: &ObserveFindings) -> Vec<Cell> {
     let check = match findings.self_check {
         SelfCheck::Passed => "yes",
         SelfCheck::Failed => "no",
+        SelfCheck::Unknown => "unknown",
     };
     let mut how = vec![
         ("level", word(&findings.level).into()),
@@ -184,6 +188,7 @@ fn shown(seen: &Seen) -> &dyn Shown {
         Seen::Interface(seen) => seen,
         Seen::UdpFlows(seen) => seen,
         Seen::DnsLatency(seen) => seen,
+        Seen::Custom(seen) => seen,
     }
 }
 

@@ -8,6 +8,7 @@ mod block;
 mod budget;
 mod calls;
 mod connects;
+mod custom;
 mod datagrams;
 mod drops;
 mod executions;
@@ -25,6 +26,7 @@ pub use block::{BlockRequests, BlockSeen};
 pub use budget::{CpuShare, OverBudget};
 pub use calls::{CallTotals, Calls, CallsSeen};
 pub use connects::{ConnectTotals, Connects, ConnectsSeen};
+pub use custom::{CustomEvents, CustomRow, CustomRows, CustomSeen};
 pub use datagrams::{DatagramTotals, DatagramsSeen, FullSocket, UdpFlow};
 pub use drops::{DroppedPackets, DropsSeen};
 pub use executions::{Execution, ExecutionTotals, ExecutionsSeen};
@@ -75,6 +77,8 @@ pub enum SelfCheck {
     Passed,
     /// They did not: that nothing was seen means nothing.
     Failed,
+    /// Nothing was seen, and nothing tells whether they ran: a package that names no `check`.
+    Unknown,
 }
 
 /// Something that the owner of a host hides.
@@ -136,4 +140,6 @@ pub enum Seen {
     UdpFlows(DatagramsSeen),
     /// Questions to DNS.
     DnsLatency(DnsSeen),
+    /// What a package saw.
+    Custom(CustomSeen),
 }

@@ -83,6 +83,19 @@ impl Fields {
         text.parse().map_err(|error: T::Err| InvalidField::new(name, error.to_string()))
     }
 
+    /// A text that a type reads, where one is given.
+    pub(super) fn optional<T>(&mut self, name: &str) -> Result<Option<T>, InvalidField>
+    where
+        T: FromStr,
+        T::Err: fmt::Display,
+    {
+        if self.members.contains_key(name) {
+            self.parsed(name, None).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
     /// A port that something can listen on; without a default the field is required.
     pub(super) fn port(&mut self, name: &str, default: Option<u16>) -> Result<u16, InvalidField> {
         let port = self.integer(name, 1..=u32::from(u16::MAX), default.map(u32::from))?;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fields::{Fields, InvalidField};
 use super::rounds::cost_of;
+use crate::package::{PackageDigest, PackageName};
 use crate::report::Masked;
 
 /// What an observation is asked to do.
@@ -31,6 +32,12 @@ pub struct ObserveSpec {
     /// Only what this process does; only where processes are told apart. Of `exec` also the programs that it starts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
+    /// Which package is run; with `custom` only, and always.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub package: Option<PackageName>,
+    /// Exactly which one; whichever the agent is to have of that name where this is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<PackageDigest>,
 }
 
 /// What can be observed.
@@ -67,10 +74,12 @@ pub enum Observation {
     UdpFlows,
     /// Questions to DNS, and how long answers take.
     DnsLatency,
+    /// What a package of somebody's own sees.
+    Custom,
 }
 
 impl Observation {
-    /// Everything this build knows.
+    /// Everything that comes with this build; [`Self::Custom`] needs a package.
     pub const ALL: [Self; 15] = [
         Self::TcpFlows,
         Self::ConnectLatency,
@@ -107,6 +116,7 @@ impl Observation {
             Self::Interface => "interface",
             Self::UdpFlows => "udp_flows",
             Self::DnsLatency => "dns_latency",
+            Self::Custom => "custom",
         }
     }
 
@@ -150,13 +160,14 @@ impl FromStr for Observation {
     type Err = UnknownObservation;
 
     fn from_str(text: &str) -> Result<Self, UnknownObservation> {
-        Self::ALL.into_iter().find(|observation| observation.as_str() == text).ok_or(UnknownObservation)
+        let all = Self::ALL.into_iter().chain([Self::Custom]);
+        all.into_iter().find(|observation| observation.as_str() == text).ok_or(UnknownObservation)
     }
 }
 
 /// The text names no observation that this version knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is no observation; there are: {}", Observation::ALL.map(Observation::as_str).join(", "))]
+#[error("is no observation; there are: {}, custom", Observation::ALL.map(Observation::as_str).join(", "))]
 pub struct UnknownObservation;
 
 impl ObserveSpec {
@@ -169,7 +180,10 @@ impl ObserveSpec {
             port: fields.optional_port("port")?,
             address: fields.optional_address("address")?,
             pid: fields.optional_integer("pid", 1..=PID_MAX)?,
+            package: fields.optional("package")?,
+            sha256: fields.optional("sha256")?,
         };
+        spec.check_package()?;
         spec.check_windows()?;
         spec.check_filters()?;
         Ok(spec)
@@ -192,6 +206,16 @@ impl ObserveSpec {
 
     pub(super) fn cost(&self) -> u32 {
         cost_of(self.duration())
+    }
+
+    fn check_package(&self) -> Result<(), InvalidField> {
+        let is_custom = self.observation == Observation::Custom;
+        match (is_custom, &self.package, &self.sha256) {
+            (true, None, _) => Err(InvalidField::new("package", "is required with custom: the name of the package")),
+            (false, Some(_), _) => Err(InvalidField::new("package", "goes with custom only")),
+            (false, None, Some(_)) => Err(InvalidField::new("sha256", "goes with custom only")),
+            (true, Some(_), _) | (false, None, None) => Ok(()),
+        }
     }
 
     fn check_windows(&self) -> Result<(), InvalidField> {
@@ -271,6 +295,22 @@ mod tests {
             assert_eq!(ProbeSpec::parse(&text).expect_err(&text).field, option, "{text}");
         }
         assert_eq!(ProbeSpec::parse(r#"{"probe":"observe"}"#).unwrap_err().field, "observation");
+        let digest = "0f".repeat(32);
+        for (options, field) in [
+            (r#""observation":"custom""#.to_owned(), "package"),
+            (r#""observation":"custom","package":"../x""#.to_owned(), "package"),
+            (r#""observation":"custom","package":7"#.to_owned(), "package"),
+            (r#""observation":"drops","package":"x""#.to_owned(), "package"),
+            (r#""observation":"custom","package":"x","sha256":"0f""#.to_owned(), "sha256"),
+            (format!(r#""observation":"drops","sha256":"{digest}""#), "sha256"),
+            (r#""observation":"custom","package":"x","port":1"#.to_owned(), "port"),
+            (r#""observation":"custom","package":"x","pid":1"#.to_owned(), "pid"),
+        ] {
+            let text = format!(r#"{{"probe":"observe",{options}}}"#);
+            assert_eq!(ProbeSpec::parse(&text).expect_err(&text).field, field, "{text}");
+        }
+        let custom = format!(r#"{{"probe":"observe","observation":"custom","duration_s":10,"interval_ms":1000,"top":20,"package":"x-1","sha256":"{digest}"}}"#);
+        assert_eq!(serde_json::to_string(&ProbeSpec::parse(&custom).unwrap()).unwrap(), custom);
         for filter in [r#""port":1"#, r#""address":"::1""#, r#""pid":7"#] {
             for observation in ["drops", "runqlat", "biolatency", "profile", "offcpu", "packets", "interface"] {
                 let text = format!(r#"{{"probe":"observe","observation":"{observation}",{filter}}}"#);

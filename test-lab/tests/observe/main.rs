@@ -11,6 +11,8 @@ mod calls;
 #[cfg(test)]
 mod counted;
 #[cfg(test)]
+mod custom;
+#[cfg(test)]
 mod disk;
 #[cfg(test)]
 mod executions;

@@ -37,7 +37,7 @@ fn is_there((kind, number): &(&'static str, String)) -> bool {
     shown.status.success()
 }
 
-async fn until_gone(held: &[(&'static str, String)]) {
+pub(crate) async fn until_gone(held: &[(&'static str, String)]) {
     for one in held {
         let gone = async {
             while is_there(one) {

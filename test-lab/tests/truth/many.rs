@@ -8,7 +8,7 @@ use agent_probes::net::gate::{Denial, Gate, Pace};
 use agent_probes::net::icmp::{IcmpEngine, IcmpSockets};
 use agent_probes::net::resolver::Resolver;
 use agent_probes::net::tls::TargetRoots;
-use agent_probes::observe::Observer;
+use agent_probes::observe::{NoPackages, Observer};
 use agent_probes::table::{self, Flows, ProbeContext};
 use shared_protocol::fault::Status;
 use shared_protocol::report::{ClockQuality, Findings, Report};
@@ -84,6 +84,7 @@ fn follow_all(internet: &Internet) -> Vec<(IpAddr, &'static str, Report)> {
                 roots: TargetRoots::only(Vec::new()).unwrap(),
                 clock: ClockQuality::default(),
                 observer: Arc::new(Observer::at("/nonexistent".into())),
+                packages: Arc::new(NoPackages),
                 flows: Flows::nobody(),
             };
             let mut paths = JoinSet::new();

@@ -103,7 +103,7 @@ const fn pure_room(name: &'static str, imports: &'static [&'static str], outside
     }
 }
 
-const ROOMS: [Room; 16] = [
+const ROOMS: [Room; 17] = [
     pure_room("shared-protocol", &[], &["serde", "serde_json", "serde_path_to_error", "thiserror", "uuid"]),
     pure_room(
         "control-core",
@@ -116,22 +116,30 @@ const ROOMS: [Room; 16] = [
         &["jiff", "serde", "serde_json", "thiserror", "utoipa", "uuid"],
     ),
     room("control-store", &["shared-protocol", "control-core"]),
-    room("control-services", &["shared-protocol", "control-core", "control-store", "control-api"]),
+    room(
+        "control-services",
+        &["shared-protocol", "control-core", "control-store", "control-api", "ebpf-package"],
+    ),
     room("control-server", &["shared-protocol", "control-core", "control-services", "control-api"]),
     pure_room(
         "agent-paths",
         &["shared-protocol"],
         &["base64", "libc", "pnet_packet", "serde_json", "thiserror"],
     ),
+    pure_room(
+        "ebpf-package",
+        &["shared-protocol"],
+        &["aws-lc-rs", "base64", "object", "serde", "serde_json", "thiserror", "toml"],
+    ),
     Room {
         name: "ebpf-probes",
-        imports: &["shared-protocol"],
-        outside: Some(&["aya", "blazesym", "libc", "rustix", "syscalls", "thiserror"]),
+        imports: &["shared-protocol", "ebpf-package"],
+        outside: Some(&["aya", "blazesym", "libc", "rustix", "serde_json", "syscalls", "thiserror"]),
         does: Does::InputAndOutput,
     },
     room("agent-probes", &["shared-protocol", "agent-paths"]),
-    room("probe-agent", &["shared-protocol", "agent-probes", "ebpf-probes"]),
-    room("probectl", &["shared-protocol", "control-api", "agent-paths"]),
+    room("probe-agent", &["shared-protocol", "agent-probes", "ebpf-package", "ebpf-probes"]),
+    room("probectl", &["shared-protocol", "control-api", "agent-paths", "ebpf-package"]),
     room(
         "test-lab",
         &[
@@ -141,6 +149,7 @@ const ROOMS: [Room; 16] = [
             "control-api",
             "control-services",
             "control-server",
+            "ebpf-package",
             "agent-probes",
             "probe-agent",
             "probectl",

@@ -128,6 +128,8 @@ fn of_seen(seen: &Seen, readings: &mut Vec<Reading>) {
                 readings.push(reading("answer_max_us", float(latencies.max_us)));
             }
         }
+        // What the numbers of a package mean, and over which of them a series would go, only its author knows.
+        Seen::Custom(_) => {}
         Seen::Packets(seen) => {
             readings.push(reading("packets", float(seen.packets)));
             readings.push(reading("bytes", float(seen.bytes)));

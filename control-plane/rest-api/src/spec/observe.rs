@@ -35,6 +35,14 @@ pub struct ObserveOptions {
     #[serde(default)]
     #[schema(minimum = 1, maximum = 4_194_304)]
     pub pid: Option<u32>,
+    /// Which package is run; with `custom` only, and always. The host's owner has to allow it by name, and to trust whoever signed it.
+    #[serde(default)]
+    #[schema(example = "tcp-states", max_length = 40)]
+    pub package: Option<String>,
+    /// Exactly which package of that name, by its hash; whichever the agent is to have where this is left out.
+    #[serde(default)]
+    #[schema(min_length = 64, max_length = 64)]
+    pub sha256: Option<String>,
 }
 
 /// What can be observed.
@@ -72,4 +80,6 @@ pub enum ObservationSchema {
     UdpFlows,
     /// Questions that programs of the host ask of DNS over UDP, and how long the answers take.
     DnsLatency,
+    /// What a package of one's own sees, by its own types. Takes no ports, addresses or processes.
+    Custom,
 }

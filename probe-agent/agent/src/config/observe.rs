@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use ebpf_package::PublicKey;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use shared_protocol::end::RefuseReason;
+use shared_protocol::package::PackageName;
 use shared_protocol::report::{CpuShare, Masked};
 use shared_protocol::spec::{Observation, ObserveSpec};
 
@@ -15,8 +17,8 @@ use crate::policy::Refused;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ObserveSettings {
-    /// The observations that may be made. Those that tell what people do on the host have to be named.
-    pub allow: BTreeSet<Observation>,
+    /// The observations that may be made. Those that tell what people do on the host have to be named, and packages too, as `custom:<name>`.
+    pub allow: Allowed,
     /// Longest observation, seconds.
     pub max_duration_s: u32,
     /// What the programs of all observations together may take, percent of one CPU.
@@ -29,21 +31,68 @@ pub struct ObserveSettings {
     /// What is told though it is hidden unless the owner says so.
     #[serde(deserialize_with = "what_is_hidden_by_default")]
     pub reveal: BTreeSet<Masked>,
+    /// Who may stand for a package: keys as `probectl packages key` prints them. Nobody else can, whatever a control plane sends.
+    #[serde(deserialize_with = "keys")]
+    pub custom_keys: BTreeSet<PublicKey>,
+    /// A folder of this host with packages, `<name>.package` each.
+    pub packages: Option<PathBuf>,
     /// The observer's socket.
     pub socket: PathBuf,
     /// A file with the BTF of this kernel, where it carries none itself.
     pub btf: Option<PathBuf>,
 }
 
+/// What the owner allows by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "BTreeSet<String>")]
+pub struct Allowed {
+    observations: BTreeSet<Observation>,
+    packages: BTreeSet<PackageName>,
+}
+
+impl TryFrom<BTreeSet<String>> for Allowed {
+    type Error = String;
+
+    fn try_from(names: BTreeSet<String>) -> Result<Self, String> {
+        let mut allowed = Self::default();
+        for name in names {
+            if let Some(package) = name.strip_prefix("custom:") {
+                allowed.packages.insert(package.parse().map_err(|error| format!("{name:?}: {error}"))?);
+                continue;
+            }
+            match name.parse() {
+                Ok(Observation::Custom) => return Err("\"custom\": packages are allowed by name, as \"custom:tcp-states\"".to_owned()),
+                Ok(observation) => allowed.observations.insert(observation),
+                Err(error) => return Err(format!("{name:?} {error}")),
+            };
+        }
+        Ok(allowed)
+    }
+}
+
+impl Allowed {
+    fn has(&self, spec: &ObserveSpec) -> bool {
+        match &spec.package {
+            Some(package) => self.packages.contains(package),
+            None => self.observations.contains(&spec.observation),
+        }
+    }
+}
+
 impl Default for ObserveSettings {
     fn default() -> Self {
         Self {
-            allow: Observation::ALL.into_iter().filter(|observation| !observation.is_audit()).collect(),
+            allow: Allowed {
+                observations: Observation::ALL.into_iter().filter(|observation| !observation.is_audit()).collect(),
+                packages: BTreeSet::new(),
+            },
             max_duration_s: 300,
             max_cpu_percent: CpuShare::from_millionths(10_000),
             beside_probes: true,
             mask: BTreeSet::new(),
             reveal: BTreeSet::new(),
+            custom_keys: BTreeSet::new(),
+            packages: None,
             socket: SOCKET.into(),
             btf: None,
         }
@@ -57,16 +106,25 @@ impl ObserveSettings {
         self.mask.iter().chain(by_default).copied().collect::<BTreeSet<_>>().into_iter().collect()
     }
 
+    /// Whether a package of this name may be run.
+    pub fn allows_package(&self, name: &PackageName) -> bool {
+        self.allow.packages.contains(name)
+    }
+
     /// Whether an observation may be made.
     ///
     /// # Errors
     /// [`Refused`] with the rule.
     pub fn check(&self, spec: &ObserveSpec) -> Result<(), Refused> {
-        if !self.allow.contains(&spec.observation) {
+        if !self.allow.has(spec) {
+            let what = spec
+                .package
+                .as_ref()
+                .map_or_else(|| spec.observation.to_string(), |name| format!("custom:{name}"));
             return Err(Refused {
                 reason: RefuseReason::PolicyDenied,
                 rule: "observe.allow",
-                message: format!("the owner of this agent does not allow the observation {} (observe.allow)", spec.observation),
+                message: format!("the owner of this agent does not allow the observation {what} (observe.allow)"),
             });
         }
         let most = self.max_duration_s;
@@ -88,6 +146,14 @@ fn what_is_hidden_by_default<'de, D: Deserializer<'de>>(deserializer: D) -> Resu
         return Ok(revealed);
     }
     Err(D::Error::custom("only what is hidden by default can be revealed"))
+}
+
+fn keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<PublicKey>, D::Error> {
+    let texts = BTreeSet::<String>::deserialize(deserializer)?;
+    let read = texts
+        .iter()
+        .map(|text| text.parse().map_err(|error| D::Error::custom(format!("{text:?} {error}"))));
+    read.collect()
 }
 
 fn percent_of_a_cpu<'de, D: Deserializer<'de>>(deserializer: D) -> Result<CpuShare, D::Error> {
@@ -138,6 +204,16 @@ mod tests {
         assert_eq!(settings.check(&audit).unwrap_err().rule, "observe.allow");
         let named: ObserveSettings = toml::from_str("allow = [\"exec\"]").unwrap();
         assert!(named.check(&audit).is_ok());
+        let custom = ObserveSpec {
+            observation: Observation::Custom,
+            package: Some("tcp-states".parse().unwrap()),
+            ..spec("")
+        };
+        assert_eq!(settings.check(&custom).unwrap_err().rule, "observe.allow");
+        let other: ObserveSettings = toml::from_str("allow = [\"custom:tcp\", \"exec\"]").unwrap();
+        assert!(other.check(&custom).unwrap_err().message.contains("custom:tcp-states"));
+        let named: ObserveSettings = toml::from_str("allow = [\"custom:tcp-states\"]").unwrap();
+        assert!(named.check(&custom).is_ok() && named.check(&audit).is_err());
         let none: ObserveSettings = toml::from_str("allow = []").unwrap();
         assert_eq!(none.check(&spec("")).unwrap_err().rule, "observe.allow");
     }
@@ -176,6 +252,11 @@ mod tests {
         for text in [
             "allow = [\"everything\"]",
             "allow = \"tcp_flows\"",
+            "allow = [\"custom\"]",
+            "allow = [\"custom:\"]",
+            "allow = [\"custom:../x\"]",
+            "custom_keys = \"ed25519:\"",
+            "custom_keys = [\"ed25519:AAAA\"]",
             "beside_probes = 1",
             "mask = [\"payload\"]",
             "reveal = [\"payload\"]",

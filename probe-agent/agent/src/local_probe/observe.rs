@@ -124,6 +124,17 @@ pub(super) fn print_seen(seen: &Seen, out: &mut impl Write) -> io::Result<()> {
                 .iter()
                 .try_for_each(|flow| writeln!(out, "{} {}  sent {} received {}", flow.local, flow.remote, flow.sent, flow.received))
         }
+        Seen::Custom(seen) => {
+            writeln!(out, "{} {}", seen.package, seen.version)?;
+            seen.maps.iter().try_for_each(|map| {
+                writeln!(out, "{}  {} entries", map.map, map.entries)?;
+                map.rows.iter().try_for_each(|row| writeln!(out, "{}  {}", row.key, row.value))
+            })?;
+            seen.events.iter().try_for_each(|ring| {
+                writeln!(out, "{}  {} events", ring.map, ring.seen)?;
+                ring.events.iter().try_for_each(|event| writeln!(out, "{event}"))
+            })
+        }
         Seen::DnsLatency(seen) => {
             let totals = &seen.totals;
             writeln!(

@@ -13,7 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::watch::{Going, Watch};
-use super::{Observer, facts, own};
+use super::{Observer, facts, own, trust};
 
 /// Holds it to its end.
 pub(super) async fn hold(mut stream: UnixStream, observer: Arc<Observer>, stop: CancellationToken) {
@@ -29,7 +29,8 @@ pub(super) async fn hold(mut stream: UnixStream, observer: Arc<Observer>, stop: 
         Ok(Ok(Ask::Observe {
             spec: ProbeSpec::Observe(spec),
             check_port,
-        })) => observe(&mut stream, &mut inbox, &observer, (&spec, check_port), &stop).await,
+            package,
+        })) => observe(&mut stream, &mut inbox, &observer, (&spec, check_port, package), &stop).await,
         Ok(Ok(Ask::Facts { namespace })) => facts::hold(&mut stream, &mut inbox, &observer, namespace, &stop).await,
         Ok(Ok(Ask::Observe { .. } | Ask::Stop | Ask::Watch { .. } | Ask::Tell { .. })) => {
             refuse(&mut stream, ErrorCode::Internal, "this is not an observation").await
@@ -46,20 +47,28 @@ async fn observe(
     stream: &mut UnixStream,
     inbox: &mut Inbox,
     observer: &Observer,
-    (spec, check_port): (&ObserveSpec, u16),
+    (spec, check_port, package): (&ObserveSpec, u16, Option<String>),
     stop: &CancellationToken,
 ) -> io::Result<()> {
     if let Err(refused) = observer.settings.check(spec) {
         return refuse(stream, ErrorCode::PolicyDenied, &refused.message).await;
     }
+    let package = match trust::package(&observer.settings, spec, package.as_deref()) {
+        Ok(package) => package,
+        Err((code, message)) => return refuse(stream, code, &message).await,
+    };
     let Ok(_place) = observer.room.try_acquire() else {
         return refuse(stream, ErrorCode::Resource, "as many observations run on this host as may at the same time").await;
     };
     // Read each time: kept, it would be most of what this process needs.
-    let started = Kernel::read(observer.settings.btf.as_deref()).and_then(|kernel| Watch::start(&kernel, spec, check_port, observer));
+    let started = Kernel::read(observer.settings.btf.as_deref()).and_then(|kernel| Watch::start(&kernel, (spec, package.as_ref()), check_port, observer));
     let mut watch = match started {
         Ok(watch) => watch,
-        Err(error) => return refuse(stream, ErrorCode::PermissionMissing, &format!("{error} ({})", error.remedy())).await,
+        Err(error) => {
+            let refused = error.is_refused_package();
+            let code = if refused { ErrorCode::PackageRefused } else { ErrorCode::PermissionMissing };
+            return refuse(stream, code, &format!("{error} ({})", error.remedy())).await;
+        }
     };
     tell(stream, &watch.started()).await?;
     own::be_seen(spec.observation, check_port).await;

@@ -1,6 +1,7 @@
 //! One observation from its start to its findings.
 
 use agent_probes::observe::message::Told;
+use ebpf_package::Package;
 use ebpf_probes::{Ask, Kernel, ObserveError, Observing};
 use shared_protocol::event::ObserveWindow;
 use shared_protocol::report::{Masked, ObserveFindings, OverBudget};
@@ -31,7 +32,12 @@ pub(super) enum Going {
 
 impl Watch {
     /// Puts the programs into the kernel.
-    pub(super) fn start(kernel: &Kernel, spec: &ObserveSpec, check_port: u16, observer: &Observer) -> Result<Self, ObserveError> {
+    pub(super) fn start(
+        kernel: &Kernel,
+        (spec, package): (&ObserveSpec, Option<&Package>),
+        check_port: u16,
+        observer: &Observer,
+    ) -> Result<Self, ObserveError> {
         let masked = observer.settings.hidden(spec.observation);
         let ask = Ask {
             observation: spec.observation,
@@ -43,7 +49,10 @@ impl Watch {
             check_port,
         };
         Ok(Self {
-            observing: Observing::start(kernel, &ask)?,
+            observing: match package {
+                Some(package) => Observing::start_package(kernel, package, &ask)?,
+                None => Observing::start(kernel, &ask)?,
+            },
             began: clock::monotonic(),
             windows: 0,
             masked,

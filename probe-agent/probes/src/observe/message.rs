@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use shared_protocol::event::ObserveWindow;
 use shared_protocol::fault::ErrorCode;
 use shared_protocol::frame::{CapabilityLevel, ObservationCapability};
+use shared_protocol::limits::PACKAGE_BYTES;
 use shared_protocol::report::{FLOWS_MAX, FlowFacts, ObserveFindings, Peer};
 use shared_protocol::spec::ProbeSpec;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -24,6 +25,9 @@ pub enum Ask {
         spec: ProbeSpec,
         /// The loopback port to which the agent will try to connect once the programs are in place.
         check_port: u16,
+        /// The package of `custom`, as its author signed it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        package: Option<String>,
     },
     /// Say what was seen so far, and end.
     Stop,
@@ -176,8 +180,8 @@ impl Inbox {
 
 /// Bytes of a message's length before it.
 const LENGTH_BYTES: usize = 4;
-/// Longest message of an agent.
-pub const ASK_BYTES: usize = 4 * 1024;
+/// Longest message of an agent: a package as a text within a text, and what is asked of it. All others are far shorter.
+pub const ASK_BYTES: usize = 4 * 1024 + 2 * PACKAGE_BYTES;
 /// Longest message of an observer: a hundred entries with all that there is to each.
 pub const TOLD_BYTES: usize = 256 * 1024;
 
@@ -193,6 +197,7 @@ mod tests {
         let ask = Ask::Observe {
             spec: ProbeSpec::parse(r#"{"probe":"observe","observation":"tcp_flows"}"#).unwrap(),
             check_port: 7,
+            package: Some("{}".to_owned()),
         };
         send(&mut here, &ask).await.unwrap();
         assert_eq!(Inbox::new(ASK_BYTES).receive::<Ask>(&mut there).await.unwrap(), ask);

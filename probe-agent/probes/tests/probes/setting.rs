@@ -60,6 +60,7 @@ pub(crate) const DENIED_PORT: u16 = 9;
 pub(crate) fn context(sockets: IcmpSockets, gate: impl Gate + 'static) -> ProbeContext {
     ProbeContext {
         observer: Arc::new(Observer::at("/nonexistent".into())),
+        packages: Arc::new(agent_probes::observe::NoPackages),
         flows: Flows::nobody(),
         engine: Arc::new(IcmpEngine::start(sockets).unwrap()),
         gate: Arc::new(gate),

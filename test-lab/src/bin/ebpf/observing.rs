@@ -85,7 +85,15 @@ impl Conversation {
             stream: UnixStream::connect(observer).await.context("reach the observer")?,
             inbox: Inbox::new(MESSAGE_BYTES),
         };
-        message::send(&mut conversation.stream, &Ask::Observe { spec, check_port: 0 }).await?;
+        message::send(
+            &mut conversation.stream,
+            &Ask::Observe {
+                spec,
+                check_port: 0,
+                package: None,
+            },
+        )
+        .await?;
         let told = conversation.told().await?;
         let full = matches!(
             told,
