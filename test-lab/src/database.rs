@@ -57,6 +57,17 @@ impl Database {
         })
     }
 
+    /// The same to measure with: a server has worked before.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_to_measure(kind: Kind, data_dir: &Path) -> Result<Self> {
+        match kind {
+            Kind::Sqlite => Self::start(kind, data_dir),
+            Kind::Postgresql => Ok(Self::Server(OwnServer::start_to_measure().context("start PostgreSQL")?)),
+        }
+    }
+
     /// Its name.
     pub const fn name(&self) -> &'static str {
         match self {

@@ -15,6 +15,8 @@ pub struct OwnServer {
     cluster: Cluster,
     database: String,
     watchman: Option<Child>,
+    /// Its `shared_buffers`.
+    buffers: &'static str,
     _directory: tempfile::TempDir,
 }
 
@@ -24,12 +26,34 @@ impl OwnServer {
     /// # Errors
     /// [`TestPostgresError::Missing`] where PostgreSQL is not installed.
     pub fn start() -> Result<Self, TestPostgresError> {
+        Self::with_buffers(FEW_BUFFERS)
+    }
+
+    /// Makes one as it is after some days of work, to measure with: the buffers that PostgreSQL has by itself, and a write-ahead log whose
+    /// segments are there to be written over. A new server makes each of its segments when it needs it, 16 MiB and a `fsync`, and who
+    /// commits waits for that, some 50 ms each time.
+    ///
+    /// # Errors
+    /// [`TestPostgresError::Missing`] where PostgreSQL is not installed.
+    pub fn start_to_measure() -> Result<Self, TestPostgresError> {
+        let server = Self::with_buffers(USUAL_BUFFERS)?;
+        server.command(&format!("ALTER SYSTEM SET min_wal_size = '{}MB'", 16 * (SEGMENTS + 1)))?;
+        server.command("SELECT pg_reload_conf()")?;
+        for _ in 0..SEGMENTS {
+            server.command("SELECT pg_logical_emit_message(false, 'segment', ''), pg_switch_wal()")?;
+        }
+        server.command("CHECKPOINT")?;
+        Ok(server)
+    }
+
+    fn with_buffers(buffers: &'static str) -> Result<Self, TestPostgresError> {
         let directory = tempfile::tempdir().map_err(TestPostgresError::io("make a folder in", std::env::temp_dir()))?;
         let cluster = Cluster::make(directory.path())?;
         let mut server = Self {
             cluster,
             database: String::new(),
             watchman: None,
+            buffers,
             _directory: directory,
         };
         server.start_again()?;
@@ -48,7 +72,7 @@ impl OwnServer {
             .arg(&self.cluster.directory)
             .arg(folder()?.join("postgres"))
             .args(self.cluster.arguments())
-            .args(["-c", "shared_buffers=16MB"]);
+            .args(["-c", &format!("shared_buffers={}", self.buffers)]);
         let mut watchman = as_unprivileged(watchman);
         // The pipe is what the watchman watches: it closes when this process ends, however it ends.
         watchman.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -135,6 +159,13 @@ impl Drop for OwnServer {
     }
 }
 
+/// Enough for a test, of which many run at a time.
+const FEW_BUFFERS: &str = "16MB";
+/// What a server has that nobody told otherwise.
+const USUAL_BUFFERS: &str = "128MB";
+/// Of the log that is there before anything is measured: more than a benchmark writes.
+const SEGMENTS: u32 = 63;
+
 /// `$1` the directory, then the server's command line. Ends the server when the standard input closes, and itself when the server ends.
 const WATCHMAN: &str = r#"
 base=$1; shift
@@ -160,5 +191,12 @@ mod tests {
         assert!(server.command("SELECT 1").is_err());
         server.start_again().unwrap();
         assert_eq!(server.command("SELECT count(*) FROM kept").unwrap(), "0");
+    }
+
+    #[test]
+    fn a_server_to_measure_with_need_not_make_segments_of_its_log() {
+        let server = OwnServer::start_to_measure().unwrap();
+        let ahead = "SELECT count(*) >= 60 FROM pg_ls_waldir() WHERE name > pg_walfile_name(pg_current_wal_lsn())";
+        assert_eq!(server.command(ahead).unwrap(), "t");
     }
 }

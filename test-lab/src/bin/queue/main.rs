@@ -61,7 +61,7 @@ async fn main() -> Result<()> {
     let lasting = Duration::from_secs(arguments.seconds);
     let directory = tempfile::tempdir()?;
     let data_dir = directory.path().join("data");
-    let database = Database::start(arguments.database, &data_dir)?;
+    let database = Database::start_to_measure(arguments.database, &data_dir)?;
     let house = House::start(&data_dir, database.place()?, arguments.agents).await?;
     let mut fleet = Fleet::start(&house, REPORT_BYTES).await?;
     let bench = Bench {
