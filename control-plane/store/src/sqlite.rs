@@ -32,6 +32,7 @@ pub(crate) fn to_write(connect: SqliteConnectOptions) -> SqliteConnectOptions {
         .auto_vacuum(SqliteAutoVacuum::Incremental)
         .foreign_keys(true)
         .pragma("cache_size", CACHE)
+        .pragma("temp_store", "MEMORY")
         .pragma("wal_autocheckpoint", PAGES_BETWEEN_CHECKPOINTS)
 }
 

@@ -63,7 +63,7 @@ impl Jobs {
             .deadline_s
             .map_or_else(|| default_deadline(&spec), |seconds| Duration::from_secs(u64::from(seconds)));
         let spec_sha256 = spec_sha256(&spec)?;
-        let chosen = self.with_earlier_reports(scope, spec_sha256, request.max_age_s, chosen, &load).await?;
+        let chosen = self.with_earlier_reports(scope, (&spec, spec_sha256), request.max_age_s, chosen, &load).await?;
         let to_run = chosen.iter().filter(|chosen| chosen.cached.is_none());
         let candidates: Vec<Candidate> = to_run.map(|chosen| chosen.candidate).collect();
         let admitted = admit(&AdmissionRequest {
@@ -99,7 +99,7 @@ impl Jobs {
     async fn with_earlier_reports(
         &self,
         scope: TenantScope,
-        spec_sha256: [u8; 32],
+        (spec, spec_sha256): (&ProbeSpec, [u8; 32]),
         max_age_s: Option<u32>,
         chosen: Vec<AgentId>,
         load: &Load,
@@ -110,8 +110,9 @@ impl Jobs {
                 return Err(ServiceError::invalid("max_age_s", format!("must be from 1 to {MAX_AGE_MAX_S}")));
             }
             let since = clock::now().minus(Duration::from_secs(u64::from(age)));
+            let spec = serde_json::to_value(spec).map_err(|_| ServiceError::Internal)?;
             let mut reader = self.store().reader().await?;
-            earlier = control_store::jobs::cached(&mut reader, scope, spec_sha256, &chosen, since).await?;
+            earlier = control_store::jobs::cached(&mut reader, scope, (&spec, spec_sha256), &chosen, since).await?;
         }
         let names = self.fleet().directory().names(scope, &chosen);
         let with = |agent: AgentId| Chosen {

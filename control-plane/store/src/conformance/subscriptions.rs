@@ -119,8 +119,13 @@ async fn an_equal_question_of_the_same_tenant_and_agent_is_answered_from_its_las
     let world = World::new().await;
     let side = world.ours;
     let (_, first) = world.start(side).await;
-    let find =
-        async |scope, hash: u8, agent: AgentId, since: i64| jobs::cached(&mut world.reader().await, scope, [hash; 32], &[agent], at(since)).await.unwrap();
+    let (asked, _) = new_measurement(side.agent, Tier::Free, 1);
+    let find = async |scope, hash: u8, agent: AgentId, since: i64| {
+        let question = (&asked.spec, [hash; 32]);
+        jobs::cached(&mut world.reader().await, scope, question, &[agent, agent], at(since))
+            .await
+            .unwrap()
+    };
     assert_eq!(find(side.scope, 1, side.agent, 0).await, [], "nothing is reported yet");
     world.ingest(side, &report(first, 1)).await;
     let found = find(side.scope, 1, side.agent, 40).await;

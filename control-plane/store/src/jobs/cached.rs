@@ -1,11 +1,15 @@
 //! Earlier answers to the same question: a tenant that takes a report of a certain age gets it without a run.
 
+use std::collections::HashSet;
+
 use control_core::authorize::TenantScope;
-use shared_protocol::id::{AgentId, JobId, MeasurementId};
+use serde_json::Value;
+use shared_protocol::id::{AgentId, JobId};
 use shared_protocol::limits::DEADLINE_MAX;
 use shared_protocol::tier::Tier;
 use shared_protocol::time::UnixMicros;
 
+use super::enqueue::target;
 use crate::dialect::{rows, uuid};
 use crate::error::StoreError;
 use crate::row::{self, Row, RowError};
@@ -23,23 +27,29 @@ pub struct CachedReport {
     pub retention_class: Tier,
 }
 
-/// For each of some agents, the report that its latest job with an equal spec for the same tenant got since an instant; late ones do not count.
+/// For each of some agents, the report that its latest job with this spec for the same tenant got since an instant; late ones do not count.
+/// Looked for among the tenant's latest [`LOOKED_AT`] reports about the same target: an older one is done anew.
 pub async fn cached(
     on: &mut impl Read,
     scope: TenantScope,
-    spec_sha256: [u8; 32],
+    (spec, spec_sha256): (&Value, [u8; 32]),
     agents: &[AgentId],
     since: UnixMicros,
 ) -> Result<Vec<CachedReport>, StoreError> {
     // Whatever was reported since then was asked for at most the longest deadline before.
-    let earliest = MeasurementId::new(since.minus(DEADLINE_MAX), [0; 10]);
+    let earliest = JobId::new(since.minus(DEADLINE_MAX), [0; 10]);
     let statement = Statement::of(scope, CACHED)
         .bind(scope.tenant().uuid())
-        .bind(spec_sha256.to_vec())
-        .bind(row::json(agents)?)
+        .bind(target(spec))
         .bind(earliest.uuid())
-        .bind(since.micros());
-    tx::all(on, statement, cached_report).await
+        .bind(LOOKED_AT)
+        .bind(spec_sha256.to_vec())
+        .bind(since.micros())
+        .bind(row::json(agents)?);
+    let mut latest = tx::all(on, statement, cached_report).await?;
+    let mut known = HashSet::with_capacity(agents.len());
+    latest.retain(|report| known.insert(report.agent));
+    Ok(latest)
 }
 
 fn cached_report(row: &Row) -> Result<CachedReport, RowError> {
@@ -50,14 +60,18 @@ fn cached_report(row: &Row) -> Result<CachedReport, RowError> {
     })
 }
 
+/// Most reports about one target that are looked at: a tenant may have ten thousand agents ask it the same.
+const LOOKED_AT: u32 = 20_000;
+
+/// Latest first.
 const CACHED: &str = concat!(
-    "SELECT j.agent, j.id AS job, j.retention_class FROM (SELECT (SELECT i.id FROM measurement m JOIN job i ON i.measurement = m.id
-WHERE m.tenant = $1 AND m.spec_sha256 = $2 AND m.id >= $4 AND i.tenant = $1 AND i.agent = ",
+    "SELECT j.agent, r.job, r.retention_class FROM (SELECT job, retention_class, late, received_at FROM report
+WHERE tenant = $1 AND target = $2 AND job >= $3 ORDER BY job DESC LIMIT $4) AS r JOIN job j ON j.id = r.job JOIN measurement m ON m.id = j.measurement
+WHERE r.late = 0 AND r.received_at >= $6 AND j.tenant = $1 AND j.outcome = 'completed' AND m.tenant = $1 AND m.spec_sha256 = $5 AND j.agent IN (SELECT ",
     uuid!("value"),
-    " AND i.outcome = 'completed' AND i.cached_from IS NULL AND i.ended_at >= $5 ORDER BY m.id DESC LIMIT 1) AS job FROM ",
-    rows!("$3"),
-    ") AS latest JOIN job j ON j.id = latest.job JOIN report r ON r.retention_class = j.retention_class AND r.job = j.id
-WHERE j.tenant = $1 AND r.late = 0 AND r.received_at >= $5"
+    " FROM ",
+    rows!("$7"),
+    ") ORDER BY r.job DESC"
 );
 
 #[cfg(test)]

@@ -249,7 +249,7 @@ fn measurement_row(one: &Enqueue) -> Result<MeasurementRow, StoreError> {
         retry: measurement.retry.to_string(),
         spec_sha256: row::hexadecimal(&measurement.spec_sha256),
         probe: measurement.spec.get("probe").and_then(Value::as_str).unwrap_or_default().to_owned(),
-        target: row::without_nul(&target(&measurement.spec)),
+        target: target(&measurement.spec),
     })
 }
 
@@ -276,15 +276,16 @@ fn job_row(one: &Enqueue, job: &NewJob) -> JobRow {
 }
 
 /// What a spec is aimed at, as reports and series are found by it: the target, with its port where there is one.
-fn target(spec: &Value) -> String {
+pub(super) fn target(spec: &Value) -> String {
     let named = ["target", "url", "name"].iter().find_map(|name| spec.get(name)?.as_str()).unwrap_or_default();
     // A name that is asked about has no port; the one in its spec is its server's.
     let port = spec.get("target").and_then(|_| spec.get("port")).and_then(Value::as_u64);
-    match port {
+    let whole = match port {
         Some(port) if named.contains(':') => format!("[{named}]:{port}"),
         Some(port) => format!("{named}:{port}"),
         None => named.to_owned(),
-    }
+    };
+    row::without_nul(&whole)
 }
 
 const COUNT_OPEN: &str = "SELECT COUNT(*) AS open FROM job_open WHERE tenant = $1";

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use shared_protocol::id::JobId;
 
-use super::insert::{Stored, Timing, insert};
+use super::insert::{Stored, Timing, insert_first};
 use super::{Arrived, Facts, IngestOutcome};
 use crate::error::StoreError;
 use crate::jobs::{self, Closing, OpenJob};
@@ -42,6 +42,6 @@ pub(super) async fn store<'a>(
     }
     let ended = jobs::close_each(tx, closing)?;
     outcomes.extend(ended.into_iter().map(|ended| (ended.job, IngestOutcome::Stored(ended))));
-    insert(tx, &stored).await?;
+    insert_first(tx, &stored)?;
     Ok(untimely)
 }

@@ -29,22 +29,38 @@ pub(super) enum Timing {
     Late,
 }
 
+/// Stores reports of jobs that had none: of one whose row was just taken out of `job_open` nothing was ever stored. Nobody waits for it.
+pub(super) fn insert_first(tx: &mut Tx, stored: &[Stored<'_>]) -> Result<(), StoreError> {
+    if stored.is_empty() {
+        return Ok(());
+    }
+    tx::later(tx, Statement::own(INSERT).bind(json_rows(stored)?));
+    insert_due(tx, stored.iter())
+}
+
 /// Stores reports; names the jobs of which there was none yet.
 pub(super) async fn insert(tx: &mut Tx, stored: &[Stored<'_>]) -> Result<HashSet<JobId>, StoreError> {
     if stored.is_empty() {
         return Ok(HashSet::new());
     }
-    let reports: Vec<ReportRow<'_>> = stored.iter().map(report_row).collect();
-    let fresh = tx::all(tx, Statement::own(INSERT).bind(row::json(&reports)?), job).await?;
+    let fresh = tx::all(tx, Statement::own(INSERT_UNLESS_THERE).bind(json_rows(stored)?), job).await?;
     let fresh: HashSet<JobId> = fresh.into_iter().collect();
-    let due = stored
-        .iter()
-        .filter(|stored| !stored.facts.readings.is_empty() && fresh.contains(&stored.arrived.report.job));
+    insert_due(tx, stored.iter().filter(|stored| fresh.contains(&stored.arrived.report.job)))?;
+    Ok(fresh)
+}
+
+fn json_rows(stored: &[Stored<'_>]) -> Result<String, StoreError> {
+    let reports: Vec<ReportRow<'_>> = stored.iter().map(report_row).collect();
+    row::json(&reports)
+}
+
+fn insert_due<'a>(tx: &mut Tx, stored: impl Iterator<Item = &'a Stored<'a>>) -> Result<(), StoreError> {
+    let due = stored.filter(|stored| !stored.facts.readings.is_empty());
     let due = due.map(due_row).collect::<Result<Vec<_>, _>>()?;
     if !due.is_empty() {
         tx::later(tx, Statement::own(INSERT_DUE).bind(row::json(&due)?));
     }
-    Ok(fresh)
+    Ok(())
 }
 
 #[derive(Serialize)]
@@ -110,17 +126,25 @@ fn job(row: &Row) -> Result<JobId, RowError> {
     Ok(JobId::from_uuid(row.uuid("job")?))
 }
 
-const INSERT: &str = concat!(
-    "INSERT INTO report
+macro_rules! insert {
+    ($end:literal) => {
+        concat!(
+            "INSERT INTO report
 (retention_class, job, tenant, attempt, late, probe, target, status, fault, started_at, measured_at, skewed, received_at, body)
 SELECT came.value ->> 'retention_class', j.id, j.tenant, CAST(came.value ->> 'attempt' AS BIGINT), CAST(came.value ->> 'late' AS BIGINT), m.probe, m.target,
 came.value ->> 'status', came.value ->> 'fault', CAST(came.value ->> 'started_at' AS BIGINT), CAST(came.value ->> 'measured_at' AS BIGINT),
 CAST(came.value ->> 'skewed' AS BIGINT), CAST(came.value ->> 'received_at' AS BIGINT), came.value ->> 'body' FROM ",
-    rows!("$1"),
-    " AS came JOIN job j ON j.id = ",
-    uuid!("came.value ->> 'job'"),
-    " JOIN measurement m ON m.id = j.measurement WHERE true ON CONFLICT (retention_class, job) DO NOTHING RETURNING job"
-);
+            rows!("$1"),
+            " AS came JOIN job j ON j.id = ",
+            uuid!("came.value ->> 'job'"),
+            " JOIN measurement m ON m.id = j.measurement WHERE true",
+            $end
+        )
+    };
+}
+
+const INSERT: &str = insert!("");
+const INSERT_UNLESS_THERE: &str = insert!(" ON CONFLICT (retention_class, job) DO NOTHING RETURNING job");
 const INSERT_DUE: &str = concat!(
     "INSERT INTO series_due (job, tenant, agent, probe, target, at, good, readings)
 SELECT j.id, j.tenant, j.agent, m.probe, m.target, CAST(came.value ->> 'at' AS BIGINT), CAST(came.value ->> 'good' AS BIGINT), came.value ->> 'readings' FROM ",
@@ -131,4 +155,4 @@ SELECT j.id, j.tenant, j.agent, m.probe, m.target, CAST(came.value ->> 'at' AS B
 );
 
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[INSERT, INSERT_DUE];
+pub(super) const STATEMENTS: &[&str] = &[INSERT, INSERT_UNLESS_THERE, INSERT_DUE];
