@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 
 use crate::frame::{AgentFrame, Hello, ServerFrame};
 use crate::host::{TooMany, shorten};
-use crate::limits::{EVENTS_PER_FRAME, JOBS_IN_HAND, OBSERVATIONS, PROTOCOL_VERSION, REPORT_CHUNK_BYTES, SUPPORTED_VERSIONS};
+use crate::limits::{EVENTS_PER_FRAME, JOBS_IN_HAND, OBSERVATIONS, PROTOCOL_VERSION, REPORT_CHUNK_BYTES, STANDING_ITEMS, SUPPORTED_VERSIONS};
+use crate::standing::StandingHeld;
 use crate::strict_json;
 
 /// What a text turned out to be.
@@ -58,6 +59,7 @@ pub fn encode_agent(frame: &AgentFrame) -> String {
         AgentFrame::Event(body) => encode("event", body),
         AgentFrame::Report(body) => encode("report", body),
         AgentFrame::Keepalive(body) => encode("keepalive", body),
+        AgentFrame::Configured(body) => encode("configured", body),
     }
 }
 
@@ -70,6 +72,7 @@ pub fn encode_server(frame: &ServerFrame) -> String {
         ServerFrame::Ack(body) => encode("ack", body),
         ServerFrame::Keepalive(body) => encode("keepalive", body),
         ServerFrame::Goaway(body) => encode("goaway", body),
+        ServerFrame::Configure(body) => encode("configure", body),
     }
 }
 
@@ -105,6 +108,11 @@ pub fn decode_agent(text: &str) -> Result<Decoded<AgentFrame>, InvalidFrame> {
             }
             AgentFrame::Keepalive(keepalive)
         }
+        "configured" => {
+            let mut configured: crate::standing::Configured = envelope.read("configured")?;
+            check_held("configured", "items", &mut configured.items)?;
+            AgentFrame::Configured(configured)
+        }
         _ => return envelope.ignore(),
     };
     Ok(Decoded::Frame(frame))
@@ -123,6 +131,12 @@ pub fn decode_server(text: &str) -> Result<Decoded<ServerFrame>, InvalidFrame> {
         "ack" => ServerFrame::Ack(envelope.read("ack")?),
         "keepalive" => ServerFrame::Keepalive(envelope.read("keepalive")?),
         "goaway" => ServerFrame::Goaway(envelope.read("goaway")?),
+        "configure" => {
+            let configure: crate::standing::Configure = envelope.read("configure")?;
+            bound("configure", "items", configure.items.len(), STANDING_ITEMS)?;
+            bound("configure", "removed", configure.removed.len(), STANDING_ITEMS)?;
+            ServerFrame::Configure(configure)
+        }
         _ => return envelope.ignore(),
     };
     Ok(Decoded::Frame(frame))
@@ -213,7 +227,19 @@ fn check_hello(mut hello: Hello) -> Result<Hello, InvalidFrame> {
             observation.remedy = observation.remedy.as_deref().map(shorten);
         }
     }
+    if let Some(held) = &mut hello.standing {
+        check_held("hello", "standing", held)?;
+    }
     Ok(hello)
+}
+
+fn check_held(frame: &'static str, path: &'static str, held: &mut [StandingHeld]) -> Result<(), InvalidFrame> {
+    bound(frame, path, held.len(), STANDING_ITEMS)?;
+    for item in held {
+        item.mark = shorten(&item.mark);
+        item.message = item.message.as_deref().map(shorten);
+    }
+    Ok(())
 }
 
 fn too_many(frame: &'static str, over: TooMany) -> InvalidFrame {

@@ -7,6 +7,7 @@ use crate::event::ProbeEvent;
 use crate::host::HostLoad;
 use crate::id::{Attempt, IncarnationId, InstanceId, JobId, JobRef, Sequence};
 use crate::spec::ProbeKind;
+use crate::standing::{Configure, Configured, StandingHeld};
 use crate::tier::ProbeLimits;
 use crate::time::{MonotonicMicros, UnixMicros};
 
@@ -29,6 +30,8 @@ pub enum AgentFrame {
     Report(ReportChunk),
     /// It is alive.
     Keepalive(AgentKeepalive),
+    /// What standing work it has, and how that fares.
+    Configured(Configured),
 }
 
 /// What the control plane says.
@@ -46,6 +49,8 @@ pub enum ServerFrame {
     Keepalive(ServerKeepalive),
     /// Leave, and come back.
     Goaway(Goaway),
+    /// What changed of its standing work.
+    Configure(Configure),
 }
 
 /// Who the agent is and what it has in hand.
@@ -65,6 +70,9 @@ pub struct Hello {
     pub outbox: OutboxState,
     /// Jobs accepted whose report is not yet acknowledged: running, or the report waits in the outbox.
     pub in_hand: Vec<JobRef>,
+    /// The standing work it has, at most [`crate::limits::STANDING_ITEMS`]; absent where it does not know what that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<Vec<StandingHeld>>,
 }
 
 /// Whether the agent can run a probe.

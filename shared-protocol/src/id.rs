@@ -82,6 +82,8 @@ uuid_id! {
     InstanceId;
     /// One life of an agent's outbox.
     IncarnationId;
+    /// What an agent does until it is told otherwise.
+    StandingId;
 }
 
 /// Counts the sessions of one agent; a higher epoch fences the server's writes of a lower one.

@@ -28,6 +28,7 @@ pub mod package;
 pub mod report;
 pub mod session;
 pub mod spec;
+pub mod standing;
 pub mod strict_json;
 pub mod target;
 pub mod tier;

@@ -60,6 +60,8 @@ pub const HOST_ADDRESSES: usize = 16;
 pub const HOST_DISKS: usize = 16;
 /// Most observations that an agent tells of in `hello`.
 pub const OBSERVATIONS: usize = 64;
+/// Most pieces of standing work of one agent: an agent leaves out what is beyond, and the control plane accepts none.
+pub const STANDING_ITEMS: usize = 32;
 /// Most reports an agent sends ahead of their acknowledgement.
 pub const REPORT_WINDOW: usize = 32;
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::fault::{ErrorCode, Fault, Status};
+use crate::standing::StandingWindow;
 use crate::time::UnixMicros;
 
 mod dns;
@@ -81,6 +82,9 @@ pub struct Report {
     /// What the agent's host has to say about it: of `tcp`, `http` and `dns`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Box<Evidence>>,
+    /// Which standing work it is a window of; absent where it answers a job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<StandingWindow>,
 }
 
 /// What went wrong in a probe.

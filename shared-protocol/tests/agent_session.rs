@@ -13,8 +13,9 @@ mod tests {
     use shared_protocol::frame::{AgentFrame, Refuse};
     use shared_protocol::host::HostLoad;
     use shared_protocol::id::{Attempt, JobRef, Sequence};
-    use shared_protocol::limits::{EVENTS_PER_FRAME, HELLO_TIMEOUT, JOBS_IN_HAND, REPORT_CHUNK_BYTES, REPORT_WINDOW};
+    use shared_protocol::limits::{EVENTS_PER_FRAME, HELLO_TIMEOUT, JOBS_IN_HAND, REPORT_CHUNK_BYTES, REPORT_WINDOW, STANDING_ITEMS};
     use shared_protocol::session::{AgentEffect, AgentSession, Jitter};
+    use shared_protocol::standing::StandingHeld;
     use shared_protocol::time::MonotonicMicros;
 
     const CAPACITY: u32 = 8;
@@ -505,5 +506,42 @@ mod tests {
             }
         }
         assert_closed(&last, CloseReason::TooFast);
+    }
+    fn configure(mark: &str) -> Value {
+        let mut frame: Value = serde_json::from_str(include_str!("golden/v1/configure.json")).unwrap();
+        frame["items"][0]["mark"] = mark.into();
+        frame
+    }
+
+    #[test]
+    fn standing_work_is_handed_on_in_order_and_what_is_said_of_it_is_the_latest() {
+        let mut session = welcomed();
+        for mark in ["a", "b"] {
+            let effects = hear(&mut session, &configure(mark));
+            let [AgentEffect::Configure(change)] = &effects[..] else {
+                panic!("{effects:?}")
+            };
+            assert_eq!((change.items[0].mark.as_str(), change.removed.len()), (mark, 1));
+            session.standing(change.items.iter().map(StandingHeld::waiting).collect());
+        }
+        let said = sent(&mut session);
+        let [AgentFrame::Configured(configured)] = &said[..] else {
+            panic!("{said:?}")
+        };
+        assert_eq!(configured.items[0].mark, "b", "the one before is of no use any more");
+        assert!(sent(&mut session).is_empty());
+    }
+
+    #[test]
+    fn stw_03_standing_work_before_welcome_or_beyond_its_bound_ends_the_session() {
+        assert_closed(&hear(&mut dialled(), &configure("a")), CloseReason::ProtocolOrder);
+        for member in ["items", "removed"] {
+            let mut many = configure("a");
+            let one = many[member][0].clone();
+            many[member] = Value::Array(vec![one.clone(); STANDING_ITEMS]);
+            assert!(matches!(hear(&mut welcomed(), &many)[..], [AgentEffect::Configure(_)]), "{member}");
+            many[member] = Value::Array(vec![one; STANDING_ITEMS + 1]);
+            assert_closed(&hear(&mut welcomed(), &many), CloseReason::BadEnvelope);
+        }
     }
 }

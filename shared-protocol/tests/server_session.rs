@@ -9,8 +9,9 @@ mod tests {
     use shared_protocol::codec::{Decoded, decode_server};
     use shared_protocol::frame::{Ack, Goaway, Run, ServerFrame, Welcome};
     use shared_protocol::id::{Attempt, JobRef, Sequence};
-    use shared_protocol::limits::{HELLO_TIMEOUT, MESSAGE_BURST, REPORT_BYTES, REPORT_CHUNK_BYTES, REPORT_WINDOW};
+    use shared_protocol::limits::{HELLO_TIMEOUT, MESSAGE_BURST, REPORT_BYTES, REPORT_CHUNK_BYTES, REPORT_WINDOW, STANDING_ITEMS};
     use shared_protocol::session::{Jitter, ServerEffect, ServerSession};
+    use shared_protocol::standing::Configure;
     use shared_protocol::time::MonotonicMicros;
 
     const START: MonotonicMicros = MonotonicMicros::from_micros(1_000_000);
@@ -420,5 +421,50 @@ mod tests {
     #[test]
     fn an_idle_session_is_small() {
         assert!(size_of::<ServerSession>() <= 512, "{} bytes", size_of::<ServerSession>());
+    }
+    fn change(mark: &str) -> Configure {
+        match decode_server(include_str!("golden/v1/configure.json")) {
+            Ok(Decoded::Frame(ServerFrame::Configure(mut change))) => {
+                mark.clone_into(&mut change.items[0].mark);
+                change
+            }
+            other => panic!("a change, not {other:?}"),
+        }
+    }
+
+    #[test]
+    fn standing_work_is_said_in_the_order_of_its_changes_and_what_the_agent_says_is_handed_on() {
+        let mut session = presented();
+        session.configure(change("a"));
+        assert!(sent(&mut session).is_empty(), "not before welcome");
+        session.welcome(welcome(), START);
+        session.configure(change("b"));
+        let said = sent(&mut session);
+        let [ServerFrame::Welcome(_), ServerFrame::Configure(first), ServerFrame::Configure(second)] = &said[..] else {
+            panic!("{said:?}")
+        };
+        assert_eq!((first.items[0].mark.as_str(), second.items[0].mark.as_str()), ("a", "b"));
+        let configured: Value = serde_json::from_str(include_str!("golden/v1/configured.json")).unwrap();
+        let effects = hear(&mut session, &configured);
+        let [ServerEffect::Configured(told)] = &effects[..] else {
+            panic!("{effects:?}")
+        };
+        assert_eq!((told.items.len(), told.items[0].lost), (2, 3));
+    }
+
+    #[test]
+    fn stw_03_an_agent_that_does_not_read_its_changes_or_says_too_much_is_left() {
+        let mut session = welcomed();
+        while effects(&mut session).is_empty() {
+            session.configure(change("a"));
+        }
+        session.configure(change("a"));
+        assert!(sent(&mut session).is_empty(), "closed");
+        let mut many: Value = serde_json::from_str(include_str!("golden/v1/configured.json")).unwrap();
+        let one = many["items"][0].clone();
+        many["items"] = Value::Array(vec![one; STANDING_ITEMS + 1]);
+        assert_eq!(hear(&mut welcomed(), &many), [ServerEffect::Close(CloseReason::BadEnvelope)]);
+        let early: Value = serde_json::from_str(include_str!("golden/v1/configured.json")).unwrap();
+        assert_eq!(hear(&mut presented(), &early), [ServerEffect::Close(CloseReason::ProtocolOrder)]);
     }
 }

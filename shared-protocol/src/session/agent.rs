@@ -13,6 +13,7 @@ use crate::id::{JobId, JobRef, Sequence};
 use crate::limits::{HELLO_TIMEOUT, JOBS_IN_HAND, KEEPALIVE_INTERVAL};
 use crate::session::Jitter;
 use crate::session::liveness::Liveness;
+use crate::standing::{Configure, Configured, StandingHeld};
 use crate::time::MonotonicMicros;
 
 mod events;
@@ -43,6 +44,8 @@ pub struct AgentSession {
     outbox_is_behind: bool,
     hand: Hand,
     answers: VecDeque<AgentFrame>,
+    /// What is to be said of the standing work: the latest says it all.
+    standing: Option<Vec<StandingHeld>>,
     events: Events,
     uplink: Uplink,
     effects: VecDeque<AgentEffect>,
@@ -63,6 +66,8 @@ pub enum AgentEffect {
         /// The last of them.
         up_to: Sequence,
     },
+    /// What changed of the standing work; answer with [`AgentSession::standing`] once it is kept.
+    Configure(Configure),
     /// Leave, and come back.
     Goaway(Goaway),
     /// End the connection with this reason; the last effect.
@@ -102,6 +107,7 @@ impl AgentSession {
             outbox_is_behind: false,
             hand: Hand::new(capacity),
             answers: VecDeque::new(),
+            standing: None,
             events: Events::default(),
             uplink: Uplink::new(&hello.outbox),
             effects: VecDeque::new(),
@@ -241,6 +247,11 @@ impl AgentSession {
         self.outbox_depth = outbox_depth;
     }
 
+    /// Takes all standing work there is and how it fares: it is told with the next chance, and what waited to be told is forgotten.
+    pub fn standing(&mut self, held: Vec<StandingHeld>) {
+        self.standing = Some(held);
+    }
+
     /// Takes how busy the host is: the next keepalive tells it, once.
     pub fn set_host_load(&mut self, load: HostLoad) {
         self.load = Some(Box::new(load));
@@ -268,9 +279,12 @@ impl AgentSession {
             (Phase::Welcomed, ServerFrame::Run(run)) => self.handle_run(run),
             (Phase::Welcomed, ServerFrame::Cancel(cancel)) => self.drop_jobs(cancel.jobs),
             (Phase::Welcomed, ServerFrame::Ack(ack)) => self.handle_ack(ack),
+            (Phase::Welcomed, ServerFrame::Configure(configure)) => self.effect(AgentEffect::Configure(configure)),
             (_, ServerFrame::Keepalive(_)) => {}
             (_, ServerFrame::Goaway(goaway)) => self.effect(AgentEffect::Goaway(goaway)),
-            (_, ServerFrame::Welcome(_) | ServerFrame::Run(_) | ServerFrame::Cancel(_) | ServerFrame::Ack(_)) => self.close(CloseReason::ProtocolOrder),
+            (_, ServerFrame::Welcome(_) | ServerFrame::Run(_) | ServerFrame::Cancel(_) | ServerFrame::Ack(_) | ServerFrame::Configure(_)) => {
+                self.close(CloseReason::ProtocolOrder);
+            }
         }
     }
 
@@ -350,7 +364,8 @@ impl AgentSession {
         if let Some(granted) = self.hand.announce() {
             return Some(AgentFrame::Credit(Credit { granted }));
         }
-        self.answers.pop_front()
+        let answer = self.answers.pop_front();
+        answer.or_else(|| self.standing.take().map(|items| AgentFrame::Configured(Configured { items })))
     }
 
     fn next_bulk(&mut self, now: MonotonicMicros) -> Option<AgentFrame> {

@@ -11,6 +11,7 @@ use crate::limits::{HELLO_TIMEOUT, KEEPALIVE_INTERVAL, SUPPORTED_VERSIONS};
 use crate::session::Jitter;
 use crate::session::liveness::Liveness;
 use crate::session::rate::Taken;
+use crate::standing::{Configure, Configured};
 use crate::time::MonotonicMicros;
 
 mod intake;
@@ -70,6 +71,8 @@ pub enum ServerEffect {
     },
     /// The agent is alive; the answer is on its way.
     Keepalive(AgentKeepalive),
+    /// All standing work that the agent has, and how it fares.
+    Configured(Configured),
     /// End the connection with this reason; the last effect.
     Close(CloseReason),
 }
@@ -207,6 +210,15 @@ impl ServerSession {
         self.outgoing.ack(ack);
     }
 
+    /// Says what changed of the agent's standing work, in the order of the calls.
+    pub fn configure(&mut self, configure: Configure) {
+        if self.phase == Phase::Closed {
+            return;
+        }
+        let pushed = self.outgoing.configure(configure);
+        self.close_if_full(&pushed);
+    }
+
     /// Asks the agent to leave and come back.
     pub fn goaway(&mut self, goaway: Goaway) {
         self.outgoing.goaway(goaway);
@@ -240,6 +252,7 @@ impl ServerSession {
             (Phase::Welcomed, AgentFrame::Refuse(refuse)) => self.handle_refuse(refuse),
             (Phase::Welcomed, AgentFrame::Event(event)) => self.handle_event(event),
             (Phase::Welcomed, AgentFrame::Report(chunk)) => self.handle_report(&chunk),
+            (Phase::Welcomed, AgentFrame::Configured(configured)) => self.effect(ServerEffect::Configured(configured)),
             _ => self.close(CloseReason::ProtocolOrder),
         }
     }

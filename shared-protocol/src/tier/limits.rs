@@ -35,6 +35,10 @@ pub struct TierLimits {
     pub keys: u32,
     /// Shortest time between two runs of a check, seconds.
     pub check_interval_s: u32,
+    /// Most standing observations of one tenant.
+    pub standing: u32,
+    /// Shortest window of a standing observation, seconds.
+    pub standing_window_s: u32,
     /// How long raw reports of this class are kept, days.
     pub retention_days: u32,
     /// What one probe may be asked to do.
@@ -81,6 +85,8 @@ impl TierLimits {
                 agents: 5,
                 keys: 5,
                 check_interval_s: 60,
+                standing: 1,
+                standing_window_s: 300,
                 retention_days: 7,
                 probe: ProbeLimits {
                     probes: names(&["ping", "tcp", "dns", "http", "traceroute", "mtr", "pmtu", "udp", "port"]),
@@ -105,6 +111,8 @@ impl TierLimits {
                 agents: 100,
                 keys: 50,
                 check_interval_s: 10,
+                standing: 50,
+                standing_window_s: 10,
                 retention_days: 30,
                 probe: ProbeLimits {
                     ports: 20,
@@ -127,6 +135,8 @@ impl TierLimits {
                 agents: 100_000,
                 keys: 1_000,
                 check_interval_s: 1,
+                standing: 1_000,
+                standing_window_s: 1,
                 retention_days: 400,
                 probe: ProbeLimits::default(),
             },
@@ -167,7 +177,7 @@ impl TierLimits {
 
     fn within_bounds(&self) -> Result<(), InvalidField> {
         let probe = &self.probe;
-        let numbers: [(&str, u32, RangeInclusive<u32>); 19] = [
+        let numbers: [(&str, u32, RangeInclusive<u32>); 21] = [
             ("weight", self.weight, 1..=1_000),
             ("open_jobs", self.open_jobs, 1..=1_000_000),
             ("in_flight", self.in_flight, 1..=100_000),
@@ -180,6 +190,8 @@ impl TierLimits {
             ("agents", self.agents, 1..=1_000_000),
             ("keys", self.keys, 1..=10_000),
             ("check_interval_s", self.check_interval_s, 1..=86_400),
+            ("standing", self.standing, 0..=10_000),
+            ("standing_window_s", self.standing_window_s, 1..=3_600),
             ("retention_days", self.retention_days, 1..=3_650),
             ("ping_packets", probe.ping_packets, 1..=100),
             ("ping_interval_ms", probe.ping_interval_ms, 10..=60_000),

@@ -80,6 +80,7 @@ impl Agent {
                 set_aside: 0,
             },
             in_hand,
+            standing: None,
         };
         let mut session = AgentSession::new(hello, CAPACITY, Jitter::from_seed(dice.next()), self.local(now));
         if let Some(previous) = self.session.take() {
@@ -204,7 +205,7 @@ impl Agent {
                     }
                 }
                 AgentEffect::Close(reason) => ledger.closed("the agent", reason),
-                AgentEffect::Welcomed(_) | AgentEffect::Goaway(_) => {}
+                AgentEffect::Welcomed(_) | AgentEffect::Goaway(_) | AgentEffect::Configure(_) => {}
             }
         }
     }

@@ -187,7 +187,7 @@ impl Server {
                     }
                     Operation::Report(link, seq.value(), job, body)
                 }
-                ServerEffect::Keepalive(_) => continue,
+                ServerEffect::Keepalive(_) | ServerEffect::Configured(_) => continue,
                 ServerEffect::Close(reason) => {
                     ledger.closed("the server", reason);
                     links[link].cut(now, dice);

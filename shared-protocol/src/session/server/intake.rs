@@ -64,7 +64,7 @@ impl Intake {
                 self.prepaid = self.prepaid.saturating_sub(1);
                 paid
             }
-            AgentFrame::Hello(_) | AgentFrame::Keepalive(_) => false,
+            AgentFrame::Hello(_) | AgentFrame::Keepalive(_) | AgentFrame::Configured(_) => false,
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use crate::frame::{Ack, Cancel, Goaway, Run, ServerFrame, ServerKeepalive, Welcome};
 use crate::id::JobId;
 use crate::limits::JOBS_IN_HAND;
+use crate::standing::Configure;
 
 /// The frames of one session on their way out.
 #[derive(Debug, Default)]
@@ -12,6 +13,7 @@ pub(super) struct Outgoing {
     welcome: Option<Box<Welcome>>,
     ack: Option<Ack>,
     cancels: Vec<JobId>,
+    configures: VecDeque<Configure>,
     goaway: Option<Goaway>,
     keepalive: Option<ServerKeepalive>,
     work: VecDeque<Work>,
@@ -53,6 +55,14 @@ impl Outgoing {
         Ok(())
     }
 
+    pub(super) fn configure(&mut self, configure: Configure) -> Result<(), Full> {
+        if self.configures.len() >= CONFIGURES {
+            return Err(Full);
+        }
+        self.configures.push_back(configure);
+        Ok(())
+    }
+
     pub(super) fn ack(&mut self, ack: Ack) {
         // Cumulative: the later one says it all.
         if self.ack.is_none_or(|waiting| waiting.up_to < ack.up_to) {
@@ -87,6 +97,12 @@ impl Outgoing {
         if let Some(goaway) = self.goaway.take() {
             return Some(ServerFrame::Goaway(goaway));
         }
+        if let Some(configure) = self.configures.pop_front() {
+            if self.configures.is_empty() {
+                self.configures = VecDeque::new();
+            }
+            return Some(ServerFrame::Configure(configure));
+        }
         let frame = match self.work.pop_front()? {
             Work::Run(run) => ServerFrame::Run(*run),
             Work::Cancel(job) => ServerFrame::Cancel(Cancel { jobs: vec![job] }),
@@ -105,3 +121,6 @@ impl Outgoing {
         Ok(())
     }
 }
+
+/// Most changes of standing work that wait for an agent to read.
+const CONFIGURES: usize = 64;
