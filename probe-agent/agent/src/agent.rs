@@ -34,6 +34,7 @@ use crate::outbox::{Outbox, OutboxError};
 use crate::package_shelf::PackageShelf;
 use crate::policy::{LocalAddresses, Policy};
 use crate::runner::{LocalProbes, ProbeEngine, Runner};
+use crate::standing::Standing;
 use crate::state_dir::StateDir;
 
 /// Everything the agent is while it runs.
@@ -45,6 +46,7 @@ pub struct Agent {
     engine: Arc<dyn ProbeEngine>,
     outbox: Outbox,
     runner: Runner,
+    standing: Standing,
     instance: InstanceId,
     host: HostFacts,
     loads: HostSampler,
@@ -124,6 +126,7 @@ impl Agent {
         Ok(Self {
             tls,
             runner: Runner::new(Arc::clone(&engine), Arc::clone(&policy), outbox.clone()),
+            standing: Standing::open(state, Arc::clone(&engine), Arc::clone(&policy), outbox.clone()),
             policy,
             engine,
             outbox,
@@ -145,6 +148,7 @@ impl Agent {
     pub async fn run(mut self) -> Result<(), AgentError> {
         tracing::info!(agent_id = %self.identity.agent, endpoint = %self.identity.endpoint, version = env!("CARGO_PKG_VERSION"), "agent starts");
         let ended = Box::pin(self.keep_connected()).await;
+        self.standing.stop().await;
         self.outbox.close().await;
         ended
     }
@@ -183,6 +187,7 @@ impl Agent {
         let engine = Arc::clone(&self.engine);
         let hands = Hands {
             runner: &mut self.runner,
+            standing: &mut self.standing,
             outbox: &self.outbox,
             loads: &mut self.loads,
             stop: &self.stop,
@@ -238,6 +243,7 @@ impl Agent {
             host: self.host.clone(),
             outbox: self.outbox.state().await?,
             in_hand,
+            standing: Some(self.standing.held()),
         };
         let mut session = AgentSession::new(hello, self.runner.capacity(), Jitter::from_seed(clock::random_seed()), clock::monotonic());
         if let Some(previous) = self.previous.take() {

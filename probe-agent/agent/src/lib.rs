@@ -26,4 +26,5 @@ pub mod outbox;
 pub(crate) mod package_shelf;
 pub mod policy;
 pub mod runner;
+pub mod standing;
 pub mod state_dir;

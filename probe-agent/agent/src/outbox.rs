@@ -14,8 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
+use shared_protocol::codec::decode_report;
 use shared_protocol::frame::OutboxState;
-use shared_protocol::id::{Attempt, IncarnationId, JobId, JobRef, Sequence};
+use shared_protocol::id::{Attempt, IncarnationId, JobId, JobRef, Sequence, StandingId};
 use shared_protocol::time::UnixMicros;
 use sqlx::sqlite::SqlitePool;
 use uuid::Uuid;
@@ -30,6 +31,8 @@ pub struct OutboxSettings {
     pub max_bytes: u64,
     /// Age of the oldest report above which new jobs are refused, hours.
     pub max_age_h: u32,
+    /// Bytes of windows of standing work above which the oldest are given up.
+    pub max_window_bytes: u64,
 }
 
 impl Default for OutboxSettings {
@@ -37,6 +40,7 @@ impl Default for OutboxSettings {
         Self {
             max_bytes: 256 * 1024 * 1024,
             max_age_h: 72,
+            max_window_bytes: 64 * 1024 * 1024,
         }
     }
 }
@@ -59,6 +63,9 @@ struct Usage {
     oldest: Option<UnixMicros>,
     last: Sequence,
     set_aside: u64,
+    /// Windows of standing work, which are in none of the numbers above.
+    windows: u64,
+    window_bytes: u64,
 }
 
 /// Whether new jobs may be taken.
@@ -119,6 +126,44 @@ impl Outbox {
     /// # Errors
     /// [`OutboxError`] where it could not be written; nothing was kept then, and the same report may be given again.
     pub async fn append(&self, job: JobRef, body: &str, now: UnixMicros) -> Result<Sequence, OutboxError> {
+        let (seq, bytes) = self.insert(job, body, now).await?;
+        self.with_usage(|usage| {
+            usage.reports += 1;
+            usage.bytes = usage.bytes.saturating_add(bytes);
+            usage.oldest = usage.oldest.or(Some(now));
+            usage.last = usage.last.max(seq);
+        });
+        Ok(seq)
+    }
+
+    /// Keeps the report of a window of standing work, for which the oldest such reports are given up where there are too many: says whose
+    /// they were. Reports of jobs are never touched.
+    ///
+    /// # Errors
+    /// [`OutboxError`] where it could not be written; it was not kept then.
+    pub async fn append_window(&self, window: JobRef, body: &str, now: UnixMicros) -> Result<Vec<StandingId>, OutboxError> {
+        let mut given_up = Vec::new();
+        let length = u64::try_from(body.len()).unwrap_or(u64::MAX);
+        while self.usage().windows > 0 && self.usage().window_bytes.saturating_add(length) > self.settings.max_window_bytes {
+            given_up.append(&mut self.give_up_window().await?);
+        }
+        let (seq, bytes) = self.insert(window, body, now).await?;
+        self.with_usage(|usage| {
+            usage.windows += 1;
+            usage.window_bytes = usage.window_bytes.saturating_add(bytes);
+            usage.last = usage.last.max(seq);
+        });
+        Ok(given_up)
+    }
+
+    async fn give_up_window(&self) -> Result<Vec<StandingId>, OutboxError> {
+        let body: Option<Vec<u8>> = sqlx::query_scalar(GIVE_UP_WINDOW).fetch_optional(&self.pool).await?;
+        self.recount(self.usage().set_aside).await?;
+        let report = body.and_then(|body| decode_report(&String::from_utf8_lossy(&body)).ok());
+        Ok(report.and_then(|report| report.standing).map(|window| window.id).into_iter().collect())
+    }
+
+    async fn insert(&self, job: JobRef, body: &str, now: UnixMicros) -> Result<(Sequence, u64), OutboxError> {
         let bytes = i64::try_from(body.len()).unwrap_or(i64::MAX);
         let stored: i64 = sqlx::query_scalar(APPEND)
             .bind(job.job.uuid())
@@ -129,14 +174,7 @@ impl Outbox {
             .bind(body)
             .fetch_one(&self.pool)
             .await?;
-        let seq = sequence(stored)?;
-        self.with_usage(|usage| {
-            usage.reports += 1;
-            usage.bytes = usage.bytes.saturating_add(bytes.unsigned_abs());
-            usage.oldest = usage.oldest.or(Some(now));
-            usage.last = usage.last.max(seq);
-        });
-        Ok(seq)
+        Ok((sequence(stored)?, bytes.unsigned_abs()))
     }
 
     /// The reports after one, oldest first, at most `limit`. A record whose checksum does not fit is dropped, counted and told in `hello`.
@@ -166,7 +204,7 @@ impl Outbox {
         Ok(reports)
     }
 
-    /// The jobs whose reports are kept, oldest first, at most `limit`.
+    /// The jobs whose reports are kept, oldest first, at most `limit`; windows of standing work are none.
     ///
     /// # Errors
     /// [`OutboxError`] where the file cannot be read.
@@ -204,9 +242,15 @@ impl Outbox {
         }
     }
 
-    /// How many reports are kept.
+    /// How many reports of jobs are kept.
     pub fn depth(&self) -> u64 {
         self.usage().reports
+    }
+
+    /// Whether nothing waits to be acknowledged, of jobs or of standing work.
+    pub fn is_empty(&self) -> bool {
+        let usage = self.usage();
+        usage.reports == 0 && usage.windows == 0
     }
 
     /// The last report kept so far, acknowledged or not.
@@ -247,7 +291,7 @@ impl Outbox {
     }
 
     async fn recount(&self, set_aside: u64) -> Result<(), OutboxError> {
-        let (reports, bytes, oldest, last): (i64, i64, Option<i64>, i64) = sqlx::query_as(USAGE).fetch_one(&self.pool).await?;
+        let (reports, bytes, oldest, windows, window_bytes, last): (i64, i64, Option<i64>, i64, i64, i64) = sqlx::query_as(USAGE).fetch_one(&self.pool).await?;
         let last = sequence(last)?;
         self.with_usage(|usage| {
             *usage = Usage {
@@ -257,6 +301,8 @@ impl Outbox {
                 // An append that finished meanwhile may have counted itself already.
                 last: usage.last.max(last),
                 set_aside,
+                windows: windows.unsigned_abs(),
+                window_bytes: window_bytes.unsigned_abs(),
             };
         });
         Ok(())
@@ -283,12 +329,16 @@ fn stored(seq: Sequence) -> i64 {
 const FIRST: &str = "SELECT MIN(seq) FROM report";
 const APPEND: &str = "INSERT INTO report (job, attempt, at_us, bytes, checksum, body) VALUES ($1, $2, $3, $4, $5, $6) RETURNING seq";
 const READ_AFTER: &str = "SELECT seq, job, attempt, checksum, CAST(body AS BLOB) FROM report WHERE seq > $1 ORDER BY seq LIMIT $2";
-const JOBS: &str = "SELECT job, attempt FROM report ORDER BY seq LIMIT $1";
+// A window of standing work has no attempt: nobody handed it out.
+const JOBS: &str = "SELECT job, attempt FROM report WHERE attempt > 0 ORDER BY seq LIMIT $1";
+const GIVE_UP_WINDOW: &str = "DELETE FROM report WHERE seq = (SELECT MIN(seq) FROM report WHERE attempt = 0) RETURNING CAST(body AS BLOB)";
 const FORGET: &str = "DELETE FROM report WHERE seq <= $1";
 const DROP_DAMAGED: &str = "DELETE FROM report WHERE seq = $1";
 const COUNT_DAMAGED: &str = "UPDATE life SET set_aside = set_aside + 1";
 const NEW_LIFE: &str = "UPDATE life SET incarnation = $1";
-const USAGE: &str = "SELECT COUNT(*), COALESCE(SUM(bytes), 0), MIN(at_us), COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'report'), 0) FROM report";
+const USAGE: &str = "SELECT COUNT(*) FILTER (WHERE attempt > 0), COALESCE(SUM(bytes) FILTER (WHERE attempt > 0), 0), MIN(at_us) FILTER (WHERE attempt > 0),
+COUNT(*) FILTER (WHERE attempt = 0), COALESCE(SUM(bytes) FILTER (WHERE attempt = 0), 0),
+COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'report'), 0) FROM report";
 
 #[cfg(test)]
 mod tests;

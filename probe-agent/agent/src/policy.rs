@@ -79,6 +79,16 @@ impl Policy {
     }
 }
 
+impl Policy {
+    /// Whether work that goes on until it is taken back may be done at all; what each window does is asked for beside that.
+    ///
+    /// # Errors
+    /// [`Refused`] with the rule.
+    pub fn check_standing(&self) -> Result<(), Refused> {
+        self.observe.check_standing()
+    }
+}
+
 impl Gate for Policy {
     fn check_address(&self, address: IpAddr) -> Result<(), Denial> {
         let surroundings = self.surroundings.read().unwrap_or_else(PoisonError::into_inner);

@@ -3,9 +3,9 @@
 //! A [`Runner`] outlives connections. Each job is one task of its own; findings come back by one bounded channel (a finding for which
 //! there is no room is dropped, the report holds it again), the report goes to the outbox before the job counts as finished.
 
-mod admission;
+pub(crate) mod admission;
 mod engine;
-mod job;
+pub(crate) mod job;
 #[cfg(test)]
 pub(crate) mod stub;
 mod verdict;

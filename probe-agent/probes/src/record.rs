@@ -65,6 +65,7 @@ impl Record {
             truncated: found.completeness == Completeness::Truncated,
             raw: None,
             evidence: None,
+            standing: None,
         }
     }
 }

@@ -103,6 +103,7 @@ impl MadeUp {
                 set_aside: 0,
             },
             in_hand: running.chain(self.outbox.iter().map(|(_, job, _)| *job)).collect(),
+            standing: None,
         }
     }
 

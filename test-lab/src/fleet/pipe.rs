@@ -111,7 +111,8 @@ impl PipedAgent {
                 }
                 AgentEffect::Cancel(jobs) => self.probes.cancel(&jobs),
                 AgentEffect::Acked { up_to } => self.probes.acknowledged(up_to),
-                AgentEffect::Goaway(_) => {}
+                // Simulated agents say that they know no standing work.
+                AgentEffect::Goaway(_) | AgentEffect::Configure(_) => {}
                 AgentEffect::Close(reason) => bail!("the agent ended its session: {}", reason.name()),
             }
             moved = true;
@@ -140,7 +141,8 @@ impl PipedAgent {
             | ServerEffect::Refused(_)
             | ServerEffect::Finding { .. }
             | ServerEffect::Report { .. }
-            | ServerEffect::Keepalive(_)) => {
+            | ServerEffect::Keepalive(_)
+            | ServerEffect::Configured(_)) => {
                 if let Some((session, _)) = &mut self.session {
                     session.handle(effect).await;
                 }
@@ -154,6 +156,7 @@ impl PipedAgent {
             SessionCommand::Run(run) => self.server.run(*run),
             SessionCommand::Cancel(jobs) => self.server.cancel(jobs),
             SessionCommand::Ack(ack) => self.server.ack(ack),
+            SessionCommand::Configure(configure) => self.server.configure(*configure),
             SessionCommand::Goaway(goaway) => self.server.goaway(goaway),
             SessionCommand::Close(reason) => self.server.close(reason),
         }

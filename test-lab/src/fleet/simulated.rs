@@ -202,6 +202,8 @@ impl SimulatedAgent {
                 AgentEffect::Run(run) => self.probes.run(&run, session, now()),
                 AgentEffect::Cancel(jobs) => self.probes.cancel(&jobs),
                 AgentEffect::Acked { up_to } => self.probes.acknowledged(up_to),
+                // It says that it knows no standing work.
+                AgentEffect::Configure(_) => {}
                 AgentEffect::Goaway(goaway) => {
                     return Some(CloseReason::Restart {
                         retry_after_ms: Some(goaway.retry_after_ms),

@@ -21,6 +21,8 @@ pub struct ObserveSettings {
     pub allow: Allowed,
     /// Longest observation, seconds.
     pub max_duration_s: u32,
+    /// Whether an observation may go on, window after window, until it is taken back; a window is no longer than an observation may be.
+    pub allow_standing: bool,
     /// What the programs of all observations together may take, percent of one CPU.
     #[serde(deserialize_with = "percent_of_a_cpu")]
     pub max_cpu_percent: CpuShare,
@@ -87,6 +89,7 @@ impl Default for ObserveSettings {
                 packages: BTreeSet::new(),
             },
             max_duration_s: 300,
+            allow_standing: false,
             max_cpu_percent: CpuShare::from_millionths(10_000),
             beside_probes: true,
             mask: BTreeSet::new(),
@@ -136,6 +139,21 @@ impl ObserveSettings {
             });
         }
         Ok(())
+    }
+
+    /// Whether observations may go on until they are taken back.
+    ///
+    /// # Errors
+    /// [`Refused`] with the rule.
+    pub fn check_standing(&self) -> Result<(), Refused> {
+        if self.allow_standing {
+            return Ok(());
+        }
+        Err(Refused {
+            reason: RefuseReason::PolicyDenied,
+            rule: "observe.allow_standing",
+            message: "the owner of this agent allows no observation that goes on until it is taken back (observe.allow_standing)".to_owned(),
+        })
     }
 }
 

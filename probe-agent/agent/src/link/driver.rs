@@ -19,12 +19,15 @@ use crate::clock;
 use crate::host::sampler::HostSampler;
 use crate::outbox::{Outbox, OutboxError};
 use crate::runner::{Progress, Runner};
+use crate::standing::Standing;
 
 /// What a session works with, and what outlives it.
 #[derive(Debug)]
 pub struct Hands<'a> {
     /// The jobs.
     pub runner: &'a mut Runner,
+    /// What is done whether there is a session or not.
+    pub standing: &'a mut Standing,
     /// The reports.
     pub outbox: &'a Outbox,
     /// How busy the host is.
@@ -102,6 +105,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
         if self.drain_until.is_none() && self.hands.stop.is_cancelled() {
             tracing::info!("asked to stop: no further jobs are taken");
             self.hands.runner.stop_taking();
+            self.hands.standing.stop().await;
             self.drain_until = Some(clock::monotonic().plus(DRAIN));
         }
         if let Some(end) = self.effects(hear_welcome).await {
@@ -126,6 +130,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
             event = self.wire.next() => self.handle_wire(event),
             progress = self.hands.runner.progress() => {
                 self.handle_progress(progress);
+                None
+            }
+            held = self.hands.standing.changed() => {
+                self.session.standing(held);
                 None
             }
             load = self.hands.loads.next() => {
@@ -157,6 +165,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
                         tracing::warn!(%error, "acknowledged reports could not be forgotten");
                     }
                 }
+                AgentEffect::Configure(configure) => self.hands.standing.configure(configure),
                 AgentEffect::Goaway(goaway) => return Some(SessionEnd::ClosedByPeer(leave(goaway))),
                 AgentEffect::Close(reason) => return Some(SessionEnd::ClosedHere(reason)),
             }
@@ -231,7 +240,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
     }
 
     fn is_drained(&self) -> bool {
-        let is_idle = self.hands.runner.running() == 0 && self.hands.outbox.depth() == 0;
+        let is_idle = self.hands.runner.running() == 0 && self.hands.outbox.is_empty();
         self.drain_until.is_some_and(|until| is_idle || clock::monotonic() >= until)
     }
 

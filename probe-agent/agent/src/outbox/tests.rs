@@ -100,7 +100,11 @@ async fn a_second_agent_on_the_same_directory_is_refused() {
 #[tokio::test]
 async fn dsk_01_a_full_outbox_takes_no_new_jobs_but_keeps_reports_and_recovers() {
     let bench = Bench::new();
-    let settings = OutboxSettings { max_bytes: 100, max_age_h: 1 };
+    let settings = OutboxSettings {
+        max_bytes: 100,
+        max_age_h: 1,
+        ..OutboxSettings::default()
+    };
     let outbox = bench.open_with(settings, 1).await.unwrap();
     assert_eq!(outbox.room(now()), Room::Free);
     outbox.append(job(1), &"x".repeat(100), now()).await.unwrap();

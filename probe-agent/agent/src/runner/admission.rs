@@ -22,22 +22,22 @@ pub enum Admission {
 
 /// What the decision needs to know besides policy and job.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Surroundings<'a> {
-    pub(super) admission: Admission,
-    pub(super) room: Room,
-    pub(super) held: usize,
-    pub(super) capabilities: &'a [Capability],
+pub(crate) struct Surroundings<'a> {
+    pub(crate) admission: Admission,
+    pub(crate) room: Room,
+    pub(crate) held: usize,
+    pub(crate) capabilities: &'a [Capability],
 }
 
 /// Why not.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Refusal {
-    reason: RefuseReason,
-    message: String,
+pub(crate) struct Refusal {
+    pub(crate) reason: RefuseReason,
+    pub(crate) message: String,
 }
 
 impl Refusal {
-    fn new(reason: RefuseReason, message: impl Into<String>) -> Self {
+    pub(crate) fn new(reason: RefuseReason, message: impl Into<String>) -> Self {
         Self {
             reason,
             message: message.into(),
@@ -58,7 +58,7 @@ impl Refusal {
 }
 
 /// Reads the spec of a job that may begin.
-pub(super) fn admit(policy: &Policy, surroundings: &Surroundings<'_>, run: Run) -> Result<ProbeSpec, Refusal> {
+pub(crate) fn admit(policy: &Policy, surroundings: &Surroundings<'_>, run: Run) -> Result<ProbeSpec, Refusal> {
     if surroundings.admission == Admission::Stopping {
         return Err(Refusal::new(RefuseReason::Stopping, "the agent is stopping"));
     }

@@ -22,31 +22,27 @@ use crate::clock;
 use crate::outbox::Outbox;
 
 /// A job that was admitted.
-pub(super) struct Job {
-    pub(super) id: JobRef,
-    pub(super) spec: ProbeSpec,
-    pub(super) deadline: MonotonicMicros,
-    pub(super) cancel: CancellationToken,
-    pub(super) slots: Arc<Semaphore>,
-    pub(super) engine: Arc<dyn ProbeEngine>,
-    pub(super) findings: mpsc::Sender<(JobRef, ProbeEvent)>,
+pub(crate) struct Job {
+    pub(crate) id: JobRef,
+    pub(crate) spec: ProbeSpec,
+    pub(crate) deadline: MonotonicMicros,
+    pub(crate) cancel: CancellationToken,
+    pub(crate) slots: Arc<Semaphore>,
+    pub(crate) engine: Arc<dyn ProbeEngine>,
+    pub(crate) findings: mpsc::Sender<(JobRef, ProbeEvent)>,
 }
 
 impl Job {
     /// Runs the job and puts its report on disk, however long the disk refuses.
     pub(super) async fn run_to_disk(self, outbox: Outbox) -> JobRef {
         let job = self.id;
-        let mut body = encode_report(&self.run().await);
-        if body.len() > REPORT_BYTES {
-            let report = shared_protocol::codec::decode_report(&body).map(verdict::shortened);
-            let fallback = |_| verdict::without_findings(Status::Failed, ErrorCode::Internal, "the report was too long", clock::wall());
-            body = encode_report(&report.unwrap_or_else(fallback));
-        }
+        let body = text_of(&self.run().await);
         keep(&outbox, job, &body).await;
         job
     }
 
-    async fn run(self) -> Report {
+    /// Runs the job to its report, whatever its probe does.
+    pub(crate) async fn run(self) -> Report {
         let slots = Arc::clone(&self.slots);
         let at = clock::wall();
         tokio::select! {
@@ -95,6 +91,17 @@ impl Job {
     fn tell(&self, finding: ProbeEvent) {
         let _ = self.findings.try_send((self.id, finding));
     }
+}
+
+/// The text of a report, without its findings where no frames could carry them.
+pub(crate) fn text_of(report: &Report) -> String {
+    let body = encode_report(report);
+    if body.len() <= REPORT_BYTES {
+        return body;
+    }
+    let report = shared_protocol::codec::decode_report(&body).map(verdict::shortened);
+    let fallback = |_| verdict::without_findings(Status::Failed, ErrorCode::Internal, "the report was too long", clock::wall());
+    encode_report(&report.unwrap_or_else(fallback))
 }
 
 /// Tries until the report is on disk: a report is never dropped while the process lives, and no new jobs are taken meanwhile.

@@ -1,12 +1,13 @@
 //! Probes of the tests: they do as the target's last octet tells them.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use shared_protocol::event::{PingEvent, ProbeEvent};
 use shared_protocol::fault::{ErrorCode, Fault, Status};
 use shared_protocol::frame::{Capability, CapabilityLevel};
-use shared_protocol::report::Report;
+use shared_protocol::report::{DropsSeen, Findings, ObserveFindings, Report, Seen, SelfCheck};
 use shared_protocol::spec::{ProbeKind, ProbeSpec};
 use shared_protocol::time::UnixMicros;
 use tokio::sync::mpsc;
@@ -14,6 +15,32 @@ use tokio_util::sync::CancellationToken;
 
 use super::engine::ProbeEngine;
 use super::verdict;
+use crate::clock;
+
+/// A window in which nothing is seen: it takes its time, and breaks off when it is told to.
+async fn window(duration: Duration, cancel: &CancellationToken) -> Report {
+    let began = clock::wall();
+    tokio::select! {
+        () = cancel.cancelled() => {}
+        () = tokio::time::sleep(duration / 100) => {}
+    }
+    let mut report = verdict::without_findings(Status::Ok, ErrorCode::Internal, "", began);
+    report.error = None;
+    report.fault = Fault::None;
+    report.findings = Some(Findings::Observe(Box::new(ObserveFindings {
+        level: CapabilityLevel::Full,
+        missing: Vec::new(),
+        self_check: SelfCheck::Passed,
+        observed_us: 1,
+        windows: 1,
+        lost: 0,
+        masked: Vec::new(),
+        cost: None,
+        over_budget: None,
+        seen: Seen::Drops(DropsSeen::default()),
+    })));
+    report
+}
 
 /// Does what the last octet of the target says: 1 answers, 2 panics, 3 waits to be cancelled, 4 disobeys.
 #[derive(Debug, Default)]
@@ -26,6 +53,9 @@ impl ProbeEngine for Stub {
     fn run<'a>(&'a self, spec: &'a ProbeSpec, events: mpsc::Sender<ProbeEvent>, cancel: CancellationToken) -> BoxFuture<'a, Report> {
         self.runs.fetch_add(1, Ordering::SeqCst);
         Box::pin(async move {
+            if let ProbeSpec::Observe(observe) = spec {
+                return window(observe.duration(), &cancel).await;
+            }
             let target = spec.target().unwrap().to_string();
             let address = target.parse().unwrap();
             events.try_send(ProbeEvent::Ping(PingEvent::Resolved { address })).unwrap();

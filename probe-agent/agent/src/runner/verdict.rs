@@ -23,6 +23,7 @@ pub(super) fn without_findings(status: Status, code: ErrorCode, message: &str, a
         truncated: false,
         raw: None,
         evidence: None,
+        standing: None,
     }
 }
 

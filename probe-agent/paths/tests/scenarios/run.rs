@@ -99,6 +99,7 @@ fn report(spec: &ProbeSpec, target: IpAddr, machine: &Machine) -> Report {
         truncated: false,
         raw: Some(machine.book().log()),
         evidence: None,
+        standing: None,
     }
 }
 

@@ -21,6 +21,7 @@ use crate::outbox::{Outbox, OutboxSettings};
 use crate::policy::{Policy, PolicyRules};
 use crate::runner::stub::Stub;
 use crate::runner::{ProbeEngine, Runner};
+use crate::standing::Standing;
 use crate::state_dir::StateDir;
 
 /// An agent without a dialler.
@@ -28,6 +29,7 @@ struct Bench {
     _root: tempfile::TempDir,
     outbox: Outbox,
     runner: Runner,
+    standing: Standing,
     loads: HostSampler,
     stop: CancellationToken,
     welcomes: AtomicU32,
@@ -45,6 +47,7 @@ impl Bench {
         let engine: Arc<dyn ProbeEngine> = Arc::new(Stub::default());
         Self {
             _root: root,
+            standing: Standing::open(&state, Arc::clone(&engine), Arc::new(Policy::new(rules.clone())), outbox.clone()),
             runner: Runner::new(engine, Arc::new(Policy::new(rules)), outbox.clone()),
             outbox,
             loads: HostSampler::silent(),
@@ -63,11 +66,13 @@ impl Bench {
             capabilities: self.runner.capabilities(),
             host: HostFacts::default(),
             in_hand: self.runner.in_hand(),
+            standing: Some(self.standing.held()),
             outbox: self.outbox.state().await.unwrap(),
         };
         let session = AgentSession::new(hello, self.runner.capacity(), Jitter::from_seed(3), clock::monotonic());
         let hands = Hands {
             runner: &mut self.runner,
+            standing: &mut self.standing,
             outbox: &self.outbox,
             loads: &mut self.loads,
             stop: &self.stop,
