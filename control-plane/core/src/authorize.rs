@@ -63,6 +63,14 @@ pub enum Action {
     MeasurementRead,
     /// Take a measurement or a job back.
     MeasurementCancel,
+    /// Read standing observations, how they fare and what they saw.
+    StandingRead,
+    /// Ask for a standing observation.
+    StandingCreate,
+    /// Change, stop or start a standing observation.
+    StandingUpdate,
+    /// Take a standing observation away.
+    StandingDelete,
     /// Read agents.
     AgentRead,
     /// Make an agent ahead of its enrolment.
@@ -336,8 +344,10 @@ impl Action {
     const fn needs(self) -> Needs {
         match self {
             Self::TenantCreate | Self::TenantSetTier | Self::TierChange | Self::AgentShare => Needs::Operator,
-            Self::TenantRead | Self::TierRead | Self::UsageRead | Self::MeasurementRead | Self::AgentRead => Needs::Scope(Scope::Read),
-            Self::MeasurementCreate | Self::MeasurementCancel => Needs::Scope(Scope::Measure),
+            Self::TenantRead | Self::TierRead | Self::UsageRead | Self::MeasurementRead | Self::StandingRead | Self::AgentRead => Needs::Scope(Scope::Read),
+            Self::MeasurementCreate | Self::MeasurementCancel | Self::StandingCreate | Self::StandingUpdate | Self::StandingDelete => {
+                Needs::Scope(Scope::Measure)
+            }
             Self::AgentCreate
             | Self::AgentUpdate
             | Self::AgentRevoke
@@ -377,6 +387,10 @@ mod tests {
             (Action::AgentRead, Scope::Read),
             (Action::MeasurementCreate, Scope::Measure),
             (Action::MeasurementCancel, Scope::Measure),
+            (Action::StandingRead, Scope::Read),
+            (Action::StandingCreate, Scope::Measure),
+            (Action::StandingUpdate, Scope::Measure),
+            (Action::StandingDelete, Scope::Measure),
             (Action::AgentCreate, Scope::Admin),
             (Action::AgentUpdate, Scope::Admin),
             (Action::AgentRevoke, Scope::Admin),

@@ -14,7 +14,7 @@ mod varint;
 
 pub use chunk::{Sample, Unreadable, pack, unpack};
 pub use contribution::{Contribution, Detail, Identity};
-pub use instant::{Day, Hour, Measured, Trust, asked_at, measured_at};
+pub use instant::{Day, Hour, Measured, Trust, asked_at, measured_at, measured_since};
 pub use range::{InvalidRange, Plan, Point, Source, of_rollups, of_samples, plan};
 pub use reading::{Reading, readings};
 pub use retention::{Cutoff, Retention, first_job_at, series_max};

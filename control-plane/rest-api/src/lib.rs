@@ -18,6 +18,7 @@ pub mod page;
 pub mod problem;
 pub mod report;
 pub mod spec;
+pub mod standing;
 pub mod stream;
 pub mod tenant;
 pub mod tier;

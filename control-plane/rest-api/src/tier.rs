@@ -71,6 +71,12 @@ pub struct TierLimitsSchema {
     /// Shortest time between two runs of a check, seconds.
     #[schema(minimum = 1, maximum = 86_400, nullable = false)]
     pub check_interval_s: Option<u32>,
+    /// Most standing observations of one tenant.
+    #[schema(minimum = 0, maximum = 10_000, nullable = false)]
+    pub standing: Option<u32>,
+    /// Shortest window of a standing observation, seconds.
+    #[schema(minimum = 1, maximum = 3_600, nullable = false)]
+    pub standing_window_s: Option<u32>,
     /// How long raw reports of this class are kept, days.
     #[schema(minimum = 1, maximum = 3_650, nullable = false)]
     pub retention_days: Option<u32>,
@@ -123,6 +129,6 @@ mod tests {
                 assert_eq!(changed.is_ok(), accepted, "{name}: {value}");
             }
         }
-        assert_eq!(bounded, 18);
+        assert_eq!(bounded, 20);
     }
 }

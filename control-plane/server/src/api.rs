@@ -9,6 +9,7 @@ mod measurements;
 mod metrics;
 mod permission;
 mod reports;
+mod standing_observations;
 pub(crate) mod stream;
 mod tenant;
 mod tiers;

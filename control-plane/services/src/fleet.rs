@@ -21,6 +21,7 @@ mod outlet;
 mod principal;
 mod registry;
 mod session;
+mod standing;
 
 pub use ca::{AuthorityError, TlsError};
 pub use enrolment::rate::EnrolLimits;

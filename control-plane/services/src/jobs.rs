@@ -17,6 +17,8 @@ mod take_back;
 pub use admission::Jobs;
 
 pub(crate) use accepts::Accepts;
+pub(crate) use admission::idempotency;
+pub(crate) use decide::within;
 pub(crate) use dispatch::{Dispatch, Dispatcher, Load, Loaded, OpenedSession};
 pub(crate) use in_flight::InFlight;
 pub(crate) use lifecycle::Lifecycle;

@@ -25,6 +25,7 @@ mod private_file;
 pub mod reports;
 pub mod series;
 mod services;
+pub mod standing;
 pub mod subscriptions;
 mod tiers;
 

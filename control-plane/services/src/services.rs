@@ -26,6 +26,7 @@ use crate::jobs::{Accepts, Dispatch, Dispatcher, Jobs, Lifecycle, Loaded, Rates,
 use crate::metrics::Metrics;
 use crate::reports::{Bus, Reports};
 use crate::series::{Roller, Series};
+use crate::standing::Standing;
 use crate::subscriptions::Subscriptions;
 use crate::tiers::Tiers;
 
@@ -73,6 +74,8 @@ pub struct Services {
     pub reports: Reports,
     /// Tiers and usage.
     pub subscriptions: Subscriptions,
+    /// What is observed until it is taken back.
+    pub standing: Standing,
     /// Numbers over time.
     pub series: Series,
     /// What is counted.
@@ -161,6 +164,7 @@ impl Services {
         lifecycle.tasks.spawn(jobs.clone().relocate(relocations));
         Ok(Self {
             subscriptions: Subscriptions::new(lifecycle.clone(), identity.clone()),
+            standing: Standing::new(jobs.clone(), fleet.clone()),
             identity,
             jobs,
             reports: Reports::new(store.clone(), Arc::clone(&lifecycle.bus), Arc::clone(&lifecycle.in_flight)),

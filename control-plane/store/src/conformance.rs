@@ -321,6 +321,7 @@ pub(super) fn report(job: JobRef, seq: u64) -> IncomingReport {
         end: End::Completed,
         readable: Ok(facts(at(30))),
         jitter: u32::MAX,
+        window: None,
     }
 }
 

@@ -44,6 +44,7 @@ mod schema;
 pub mod series;
 pub mod sessions;
 mod sqlite;
+pub mod standing;
 mod statement;
 mod store;
 mod tally;

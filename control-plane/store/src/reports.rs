@@ -5,7 +5,7 @@ mod ingest;
 mod read;
 
 pub use history::{HistoryRow, ReportFilter, history, of_job_with_facts};
-pub use ingest::{DiscardReason, Facts, IncomingReport, Ingest, IngestOutcome, ingest};
+pub use ingest::{DiscardReason, Facts, IncomingReport, IncomingWindow, Ingest, IngestOutcome, ingest};
 pub use read::{DiscardedRow, QuarantinedRow, ReportRow, discarded, of_job, of_measurement, quarantined};
 
 /// Every statement below this file, for the test that prepares them all.

@@ -30,6 +30,27 @@ pub async fn jobs(tx: &mut Tx, _: SystemScope, class: Tier, below: Uuid, limit: 
     Ok(u64::try_from(measurements.len()).unwrap_or(u64::MAX))
 }
 
+/// Removes at most `limit` windows of standing observations of a class with lower ids; says how many.
+pub async fn windows(tx: &mut Tx, _: SystemScope, class: Tier, below: Uuid, limit: u32) -> Result<u64, StoreError> {
+    tx::execute(tx, Statement::own(WINDOWS).bind(class.as_str()).bind(below).bind(limit)).await
+}
+
+/// Removes at most `limit` windows of standing observations that were deleted; says how many.
+pub async fn windows_of_deleted(tx: &mut Tx, _: SystemScope, limit: u32) -> Result<u64, StoreError> {
+    tx::execute(tx, Statement::own(WINDOWS_OF_DELETED).bind(limit)).await
+}
+
+/// Removes at most `limit` standing observations that were deleted and have no window any more; says how many.
+pub async fn standing(tx: &mut Tx, _: SystemScope, limit: u32) -> Result<u64, StoreError> {
+    let gone = tx::all(tx, Statement::own(DELETED_STANDING).bind(limit), |row| row.uuid("id")).await?;
+    if gone.is_empty() {
+        return Ok(0);
+    }
+    let gone = row::json(&gone)?;
+    tx::execute(tx, Statement::own(STANDING_AGENTS).bind(gone.clone())).await?;
+    tx::execute(tx, Statement::own(STANDING).bind(gone)).await
+}
+
 /// Removes at most `limit` notes each about reports that were discarded or set aside before an instant; says how many.
 pub async fn refused_reports(tx: &mut Tx, _: SystemScope, before: UnixMicros, limit: u32) -> Result<u64, StoreError> {
     let discarded = tx::execute(tx, Statement::own(DISCARDED).bind(before.micros()).bind(limit)).await?;
@@ -88,6 +109,20 @@ const MEASUREMENTS: &str = concat!(
     rows!("$1"),
     ") AND NOT EXISTS (SELECT 1 FROM job j WHERE j.measurement = measurement.id)"
 );
+const WINDOWS: &str = "DELETE FROM standing_window WHERE retention_class = $1 AND id IN
+(SELECT id FROM standing_window WHERE retention_class = $1 AND id < $2 ORDER BY id LIMIT $3)";
+const WINDOWS_OF_DELETED: &str = "DELETE FROM standing_window WHERE (retention_class, id) IN
+(SELECT w.retention_class, w.id FROM standing s JOIN standing_window w ON w.standing = s.id WHERE s.deleted_at IS NOT NULL LIMIT $1)";
+const DELETED_STANDING: &str = "SELECT s.id FROM standing s WHERE s.deleted_at IS NOT NULL
+AND NOT EXISTS (SELECT 1 FROM standing_window w WHERE w.standing = s.id) LIMIT $1";
+const STANDING_AGENTS: &str = concat!(
+    "DELETE FROM standing_agent WHERE standing IN (SELECT ",
+    uuid!("value"),
+    " FROM ",
+    rows!("$1"),
+    ")"
+);
+const STANDING: &str = concat!("DELETE FROM standing WHERE id IN (SELECT ", uuid!("value"), " FROM ", rows!("$1"), ")");
 const DISCARDED: &str = "DELETE FROM report_discarded WHERE (agent, incarnation, seq) IN
 (SELECT agent, incarnation, seq FROM report_discarded WHERE at < $1 ORDER BY at LIMIT $2)";
 const QUARANTINED: &str = "DELETE FROM report_quarantine WHERE (agent, incarnation, seq) IN
@@ -102,4 +137,18 @@ const NEXT: &str = "SELECT MAX(id) AS highest FROM (SELECT id FROM series WHERE 
 const VACUUM: &str = "PRAGMA incremental_vacuum(256)";
 
 #[cfg(test)]
-pub(crate) const STATEMENTS: &[&str] = &[REPORTS, JOBS, MEASUREMENTS, DISCARDED, QUARANTINED, DAYS, HOURS, NEXT];
+pub(crate) const STATEMENTS: &[&str] = &[
+    REPORTS,
+    JOBS,
+    MEASUREMENTS,
+    WINDOWS,
+    WINDOWS_OF_DELETED,
+    DELETED_STANDING,
+    STANDING_AGENTS,
+    STANDING,
+    DISCARDED,
+    QUARANTINED,
+    DAYS,
+    HOURS,
+    NEXT,
+];

@@ -34,7 +34,12 @@ pub struct Day(pub i64);
 /// Decides when a report counts. An agent's clock may be off by days; that no probe begins before its job was accepted, nor after its
 /// report has come, both by the control plane's clock, is certain.
 pub fn measured_at(job: JobId, started_at: UnixMicros, received_at: UnixMicros) -> Measured {
-    let plausible = started_at >= asked_at(job).minus(TOLERANCE) && started_at <= received_at.plus(TOLERANCE);
+    measured_since(asked_at(job), started_at, received_at)
+}
+
+/// The same, where what was asked for has no job: nothing begins before that instant.
+pub fn measured_since(asked_at: UnixMicros, started_at: UnixMicros, received_at: UnixMicros) -> Measured {
+    let plausible = started_at >= asked_at.minus(TOLERANCE) && started_at <= received_at.plus(TOLERANCE);
     if plausible {
         Measured {
             at: started_at.min(received_at),

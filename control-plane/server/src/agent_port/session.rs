@@ -141,6 +141,7 @@ impl Driver {
             SessionCommand::Run(run) => self.machine.run(*run),
             SessionCommand::Cancel(jobs) => self.machine.cancel(jobs),
             SessionCommand::Ack(ack) => self.machine.ack(ack),
+            SessionCommand::Configure(configure) => self.machine.configure(*configure),
             SessionCommand::Goaway(goaway) => self.machine.goaway(goaway),
             SessionCommand::Close(reason) => self.machine.close(reason),
         }
@@ -156,7 +157,8 @@ impl Driver {
                 | ServerEffect::Refused(_)
                 | ServerEffect::Finding { .. }
                 | ServerEffect::Report { .. }
-                | ServerEffect::Keepalive(_)) => {
+                | ServerEffect::Keepalive(_)
+                | ServerEffect::Configured(_)) => {
                     if let Some(session) = &mut self.session {
                         Box::pin(session.handle(effect)).await;
                     }

@@ -9,7 +9,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Components, OpenApi as Document, PathItem, Ref, RefOr, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{agents, jobs, join_tokens, keys, measurements, metrics, reports, stream, tenant, tiers, usage};
+use super::{agents, jobs, join_tokens, keys, measurements, metrics, reports, standing_observations, stream, tenant, tiers, usage};
 use crate::http::state::AppState;
 
 /// The frame of the document; paths come from the routes.
@@ -26,6 +26,7 @@ use crate::http::state::AppState;
         (name = "jobs", description = "One measurement on one agent."),
         (name = "reports", description = "The final answers of jobs."),
         (name = "metrics", description = "Numbers of reports and of agents' hosts over time."),
+        (name = "standing observations", description = "What agents observe, window after window, until it is taken back."),
         (name = "agents", description = "Installed probe agents."),
         (name = "join tokens", description = "Single-use secrets with which new agents come in."),
         (name = "keys", description = "API keys."),
@@ -42,6 +43,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .merge(jobs::router())
         .merge(reports::router())
         .merge(metrics::router())
+        .merge(standing_observations::router())
         .merge(stream::router())
         .merge(agents::router())
         .merge(join_tokens::router())

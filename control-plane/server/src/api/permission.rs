@@ -20,6 +20,14 @@ pub(crate) enum CreateMeasurements {}
 pub(crate) enum ReadMeasurements {}
 /// Takes measurements and jobs back.
 pub(crate) enum CancelMeasurements {}
+/// Reads standing observations.
+pub(crate) enum ReadStanding {}
+/// Asks for standing observations.
+pub(crate) enum CreateStanding {}
+/// Changes standing observations.
+pub(crate) enum UpdateStanding {}
+/// Takes standing observations away.
+pub(crate) enum DeleteStanding {}
 /// Reads agents.
 pub(crate) enum ReadAgents {}
 /// Makes agents.
@@ -64,6 +72,18 @@ impl Permission for ReadMeasurements {
 }
 impl Permission for CancelMeasurements {
     const ACTION: Action = Action::MeasurementCancel;
+}
+impl Permission for ReadStanding {
+    const ACTION: Action = Action::StandingRead;
+}
+impl Permission for CreateStanding {
+    const ACTION: Action = Action::StandingCreate;
+}
+impl Permission for UpdateStanding {
+    const ACTION: Action = Action::StandingUpdate;
+}
+impl Permission for DeleteStanding {
+    const ACTION: Action = Action::StandingDelete;
 }
 impl Permission for ReadAgents {
     const ACTION: Action = Action::AgentRead;

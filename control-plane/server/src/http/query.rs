@@ -9,6 +9,7 @@ use control_api::job::JobQuery;
 use control_api::metric::{HostMetricsQuery, LatestQuery, MetricsQuery};
 use control_api::page::PageQuery;
 use control_api::report::{ExportFormat, ReportFilter, ReportQuery};
+use control_api::standing::StandingWindowQuery;
 use control_api::usage::UsageQuery;
 use http::request::Parts;
 
@@ -50,6 +51,10 @@ pub(crate) struct WhichHostMetric(pub(crate) HostMetricsQuery);
 /// Which latest values are wanted.
 #[derive(Debug)]
 pub(crate) struct WhichLatest(pub(crate) LatestQuery);
+
+/// Which windows of a standing observation are wanted.
+#[derive(Debug)]
+pub(crate) struct WhichWindows(pub(crate) StandingWindowQuery);
 
 /// How long the answer may wait for the measurement's end.
 #[derive(Debug)]
@@ -208,6 +213,23 @@ impl FromRequestParts<AppState> for WhichLatest {
             agent_id: take("agent_id"),
             target: take("target"),
             metric: take("metric"),
+        }))
+    }
+}
+
+impl FromRequestParts<AppState> for WhichWindows {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Refused> {
+        let mut given = given(parts, &["limit", "cursor", "agent", "from", "to"])?;
+        let limit = limit(&mut given)?;
+        let mut take = |name: &str| given.remove(name);
+        Ok(Self(StandingWindowQuery {
+            limit,
+            cursor: take("cursor"),
+            agent: take("agent"),
+            from: take("from"),
+            to: take("to"),
         }))
     }
 }

@@ -9,4 +9,6 @@ mod sessions;
 #[cfg(test)]
 mod stand;
 #[cfg(test)]
+mod standing;
+#[cfg(test)]
 mod wire;

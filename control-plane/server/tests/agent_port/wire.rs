@@ -167,6 +167,21 @@ impl RawSocket {
         }
     }
 
+    /// A ping and its answer, and nothing said before it.
+    pub(crate) async fn assert_silent(&mut self) {
+        self.send(FINAL | PING, b"anything to say", Mask::Masked).await;
+        loop {
+            match self.frame().await {
+                Some((0xa, _)) => return,
+                Some((_, payload)) => {
+                    let text = String::from_utf8_lossy(&payload);
+                    assert!(text.contains(r#""t":"keepalive""#), "said: {text}");
+                }
+                None => panic!("the connection ended"),
+            }
+        }
+    }
+
     /// A ping and its answer: the session lives.
     pub(crate) async fn assert_alive(&mut self) {
         self.send(FINAL | PING, b"are you there", Mask::Masked).await;
@@ -215,5 +230,6 @@ pub(crate) fn hello() -> String {
             set_aside: 0,
         },
         in_hand: Vec::new(),
+        standing: None,
     })))
 }

@@ -17,6 +17,8 @@ mod requests;
 #[cfg(test)]
 mod server;
 #[cfg(test)]
+mod standing;
+#[cfg(test)]
 mod stream;
 #[cfg(test)]
 mod tiers;

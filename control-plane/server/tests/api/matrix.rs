@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::server::{Server, Tenant, problem};
 
 /// Method, path, the one scope that opens it, a body it takes. What destroys something stands last.
-const ROUTES: [(&str, &str, &str, &str); 34] = [
+const ROUTES: [(&str, &str, &str, &str); 41] = [
     ("GET", "/api/v1/tenant", "read", ""),
     ("GET", "/api/v1/usage", "read", ""),
     ("GET", "/api/v1/tiers", "read", ""),
@@ -33,6 +33,17 @@ const ROUTES: [(&str, &str, &str, &str); 34] = [
     ("GET", "/api/v1/metrics", "read", ""),
     ("GET", "/api/v1/metrics/latest", "read", ""),
     ("GET", "/api/v1/stream", "read", ""),
+    (
+        "POST",
+        "/api/v1/standing-observations",
+        "measure",
+        r#"{"spec":{"probe":"observe","observation":"drops"},"selection":{"agents":["AGENT"]}}"#,
+    ),
+    ("GET", "/api/v1/standing-observations", "read", ""),
+    ("GET", "/api/v1/standing-observations/{id}", "read", ""),
+    ("GET", "/api/v1/standing-observations/{id}/agents", "read", ""),
+    ("GET", "/api/v1/standing-observations/{id}/windows", "read", ""),
+    ("PATCH", "/api/v1/standing-observations/{id}", "measure", r#"{"state":"stopped"}"#),
     ("GET", "/api/v1/agents", "read", ""),
     ("POST", "/api/v1/agents", "admin", r#"{"name":"ahead"}"#),
     ("GET", "/api/v1/agents/{id}", "read", ""),
@@ -45,6 +56,7 @@ const ROUTES: [(&str, &str, &str, &str); 34] = [
     ("POST", "/api/v1/keys", "admin", r#"{"name":"n","scopes":["admin"]}"#),
     ("POST", "/api/v1/jobs/{id}/cancel", "measure", ""),
     ("POST", "/api/v1/measurements/{id}/cancel", "measure", ""),
+    ("DELETE", "/api/v1/standing-observations/{id}", "measure", ""),
     ("DELETE", "/api/v1/agents/{id}", "admin", ""),
     ("DELETE", "/api/v1/join-tokens/{id}", "admin", ""),
     ("DELETE", "/api/v1/keys/{id}", "admin", ""),
@@ -58,6 +70,7 @@ struct Owned {
     job: String,
     key: String,
     join_token: String,
+    standing: String,
 }
 
 impl Owned {
@@ -73,13 +86,21 @@ impl Owned {
             .await
             .unwrap();
         let join_token: Value = server.post("/api/v1/join-tokens", &all, &json!({})).await.json().await.unwrap();
-        let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("no id: {measurement} {key} {join_token}")).to_owned();
+        let asked = json!({"spec": {"probe": "observe", "observation": "drops"}, "selection": {"agents": [agent]}});
+        let standing: Value = server.post("/api/v1/standing-observations", &all, &asked).await.json().await.unwrap();
+        let text = |value: &Value| {
+            value
+                .as_str()
+                .unwrap_or_else(|| panic!("no id: {measurement} {key} {join_token} {standing}"))
+                .to_owned()
+        };
         Self {
             tenant: tenant.0.to_string(),
             measurement: text(&measurement["id"]),
             job: text(&measurement["jobs"][0]["id"]),
             key: text(&key["id"]),
             join_token: text(&join_token["id"]),
+            standing: text(&standing["id"]),
             agent,
         }
     }
@@ -93,6 +114,7 @@ impl Owned {
             "agents" => &self.agent,
             "keys" => &self.key,
             "join-tokens" => &self.join_token,
+            "standing-observations" => &self.standing,
             _ => "",
         };
         let query = if path.ends_with("/metrics") { "?metric=ping.loss" } else { "" };
@@ -220,6 +242,7 @@ async fn lists_and_filters(server: Server) {
         format!("/api/v1/jobs?measurement={}", owned.measurement),
         "/api/v1/agents".to_owned(),
         "/api/v1/join-tokens".to_owned(),
+        "/api/v1/standing-observations".to_owned(),
     ] {
         let page: Value = server.get(&path, &foreign).await.json().await.unwrap();
         assert_eq!(page["items"], json!([]), "{path}: {page}");

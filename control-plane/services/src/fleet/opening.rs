@@ -36,6 +36,7 @@ impl Fleet {
         self.settle_rivalry(agent, hello.instance, address).await?;
         let instance = hello.instance;
         let incarnation = hello.outbox.incarnation;
+        let standing = hello.standing.clone();
         // What the agent accepted a moment ago it may have lost since: that is judged by what is on disk.
         self.lifecycle().accepts.written().await;
         let opening = self.store().write(move |tx| Box::pin(settle(tx, agent, hello, clock::now()))).await;
@@ -59,6 +60,7 @@ impl Fleet {
                 heard: clock::monotonic(),
                 rival: None,
                 told: None,
+                standing: None,
             },
         );
         self.directory().put(&opened.row);
@@ -78,6 +80,7 @@ impl Fleet {
                 returned: opened.returned.clone(),
             })
             .await;
+        self.begins_with(agent, opened.epoch, standing).await;
         let welcome = Welcome {
             version: PROTOCOL_VERSION,
             server_time_us: clock::now(),

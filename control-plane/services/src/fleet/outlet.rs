@@ -3,6 +3,7 @@
 use shared_protocol::close::CloseReason;
 use shared_protocol::frame::{Ack, Goaway, Run};
 use shared_protocol::id::JobId;
+use shared_protocol::standing::Configure;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +16,8 @@ pub enum SessionCommand {
     Cancel(Vec<JobId>),
     /// Reports are on disk.
     Ack(Ack),
+    /// What changed of its standing work.
+    Configure(Box<Configure>),
     /// Leave and come back.
     Goaway(Goaway),
     /// End the session.

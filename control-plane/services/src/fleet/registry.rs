@@ -10,6 +10,7 @@ use shared_protocol::frame::AgentKeepalive;
 use shared_protocol::host::HostLoad;
 use shared_protocol::id::{AgentId, Epoch, InstanceId};
 use shared_protocol::limits::{KEEPALIVE_INTERVAL, KEEPALIVES_MISSED};
+use shared_protocol::standing::{Configure, StandingHeld};
 use shared_protocol::time::MonotonicMicros;
 
 use super::outlet::{Outlet, SessionCommand};
@@ -32,6 +33,15 @@ pub(crate) struct Live {
     pub(crate) rival: Option<(InstanceId, MonotonicMicros)>,
     /// What its last keepalive told.
     pub(crate) told: Option<Arc<Told>>,
+    /// Its standing work; absent where it does not know what that is.
+    pub(crate) standing: Option<Standing>,
+}
+
+/// The standing work of an agent, as it last told it, and what was said of it last.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Standing {
+    held: Vec<StandingHeld>,
+    said: Option<Configure>,
 }
 
 /// What an agent told of itself in a keepalive.
@@ -143,6 +153,38 @@ impl Registry {
         is_news.then_some((before, told))
     }
 
+    /// Keeps what an agent says of its standing work. What was said to it may be said again once it holds something else than before.
+    pub(crate) fn holds(&self, agent: AgentId, epoch: Epoch, held: Vec<StandingHeld>) {
+        let mut live = self.lock();
+        let Some(present) = live.get_mut(&agent).filter(|present| present.epoch == epoch) else {
+            return;
+        };
+        let standing = present.standing.get_or_insert_default();
+        let which = |held: &[StandingHeld]| held.iter().map(|item| (item.id, item.revision, item.mark.clone())).collect::<Vec<_>>();
+        if which(&standing.held) != which(&held) {
+            standing.said = None;
+        }
+        standing.held = held;
+    }
+
+    /// The standing work of an agent that is here and knows what that is.
+    pub(crate) fn held(&self, agent: AgentId) -> Option<Vec<StandingHeld>> {
+        Some(self.lock().get(&agent)?.standing.as_ref()?.held.clone())
+    }
+
+    /// Says to an agent what changes of its standing work, unless it was the last thing said and nothing came of it: an agent that will not
+    /// take it is not asked again and again.
+    pub(crate) fn say_change(&self, agent: AgentId, change: Configure) {
+        let mut live = self.lock();
+        let Some(present) = live.get_mut(&agent) else { return };
+        let Some(standing) = present.standing.as_mut().filter(|standing| standing.said.as_ref() != Some(&change)) else {
+            return;
+        };
+        standing.said = Some(change.clone());
+        // One that does not keep up is cut, and hears of it in its next session.
+        let _ = present.commands.tell(SessionCommand::configure(change));
+    }
+
     /// What an agent that is here told last.
     pub(crate) fn load(&self, agent: AgentId) -> Option<Arc<Told>> {
         self.lock().get(&agent)?.told.clone()
@@ -220,6 +262,7 @@ mod tests {
                 heard: at(heard),
                 rival: None,
                 told: None,
+                standing: None,
             },
             receiver,
         )

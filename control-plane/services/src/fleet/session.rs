@@ -57,6 +57,7 @@ impl Session {
             ServerEffect::Finding { job, n, findings } => self.found(job, n, findings),
             ServerEffect::Report { seq, job, body } => self.report(seq, job, body).await,
             ServerEffect::Keepalive(keepalive) => self.told(keepalive),
+            ServerEffect::Configured(configured) => self.fleet.holds(self.agent, self.epoch, configured.items).await,
             ServerEffect::Hello(_) | ServerEffect::Close(_) => {}
         }
     }

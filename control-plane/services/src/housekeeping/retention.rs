@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Gone {
     pub(crate) reports: u64,
     pub(crate) jobs: u64,
+    pub(crate) windows: u64,
     pub(crate) days: u64,
     pub(crate) hours: u64,
     pub(crate) series: u64,
@@ -32,6 +33,9 @@ pub(crate) async fn let_go(store: &Store, tiers: &TierTable, now: UnixMicros, st
         gone.jobs += work
             .repeat(move |tx| Box::pin(retention::jobs(tx, SYSTEM, class, cutoff.jobs_below, ROWS_PER_COMMIT)))
             .await?;
+        gone.windows += work
+            .repeat(move |tx| Box::pin(retention::windows(tx, SYSTEM, class, cutoff.jobs_below, ROWS_PER_COMMIT)))
+            .await?;
         let mut first = SeriesKey(0);
         while let Some(last) = retention::series_after(&mut store.reader().await?, SYSTEM, first, SERIES_PER_ROUND).await? {
             let range = (first, last);
@@ -44,6 +48,8 @@ pub(crate) async fn let_go(store: &Store, tiers: &TierTable, now: UnixMicros, st
             first = last;
         }
     }
+    gone.windows += work.repeat(|tx| Box::pin(retention::windows_of_deleted(tx, SYSTEM, ROWS_PER_COMMIT))).await?;
+    work.repeat(|tx| Box::pin(retention::standing(tx, SYSTEM, ROWS_PER_COMMIT))).await?;
     let before = now.minus(REFUSED_KEPT);
     work.repeat(move |tx| Box::pin(retention::refused_reports(tx, SYSTEM, before, ROWS_PER_COMMIT)))
         .await?;

@@ -165,7 +165,7 @@ impl Jobs {
 }
 
 /// The body's hash is taken over its parsed form, so that white space makes no other request of it.
-fn idempotency(key: String, request: &CreateMeasurement) -> Result<NewIdempotency, ServiceError> {
+pub(crate) fn idempotency(key: String, request: &impl serde::Serialize) -> Result<NewIdempotency, ServiceError> {
     let ordered: BTreeMap<String, serde_json::Value> = match serde_json::to_value(request) {
         Ok(serde_json::Value::Object(members)) => members.into_iter().collect(),
         _ => return Err(ServiceError::Internal),

@@ -72,6 +72,35 @@ impl Jobs {
         }
     }
 
+    /// Chooses the agents of what goes on until it is taken back: of the tenant's own only, because what is shared serves everybody.
+    ///
+    /// # Errors
+    /// As [`Jobs::choose`]; [`ServiceError::Invalid`] where a shared agent is named.
+    pub(crate) async fn choose_own(
+        &self,
+        scope: TenantScope,
+        tier: Tier,
+        limits: &TierLimits,
+        spec: &ProbeSpec,
+        selection: &Selection,
+    ) -> Result<Vec<AgentId>, ServiceError> {
+        let mut agents = self.choose(scope, tier, limits, spec, selection).await?.agents;
+        let directory = self.fleet().directory();
+        if let Some(shared) = agents
+            .iter()
+            .find(|agent| !directory.owns(scope, **agent))
+            .filter(|_| !selection.agents.is_empty())
+        {
+            let message = format!("the agent {shared} serves every tenant: only your own make standing observations");
+            return Err(ServiceError::invalid("selection.agents", message));
+        }
+        agents.retain(|agent| directory.owns(scope, *agent));
+        if agents.is_empty() {
+            return Err(ServiceError::NoAgentMatches);
+        }
+        Ok(agents)
+    }
+
     /// Leaves out the newest agents above the number that the tier includes: they keep what they have and get no new work.
     fn without_held(&self, scope: TenantScope, limits: &TierLimits, choice: Choice) -> Result<Choice, ServiceError> {
         let directory = self.fleet().directory();

@@ -178,7 +178,7 @@ fn retry_policy(text: Option<&str>) -> Result<RetryPolicy, ServiceError> {
         .map_err(|unknown: UnknownRetryPolicy| ServiceError::invalid("retry", unknown.to_string()))
 }
 
-pub(super) fn within(parent: &str, invalid: InvalidField) -> InvalidField {
+pub(crate) fn within(parent: &str, invalid: InvalidField) -> InvalidField {
     let field = if invalid.field.is_empty() {
         parent.to_owned()
     } else {

@@ -6,14 +6,15 @@ use control_api::measurement::JobReport;
 use control_api::stream::StreamEvent;
 use control_core::authorize::SystemScope;
 use control_core::board::Returned;
-use control_core::series::{measured_at, readings};
+use control_core::series::{Measured, asked_at, measured_at, measured_since, readings};
 use control_store::StoreError;
-use control_store::reports::{Facts, IncomingReport, Ingest, IngestOutcome};
+use control_store::reports::{Facts, IncomingReport, IncomingWindow, Ingest, IngestOutcome};
 use shared_protocol::codec::decode_report;
 use shared_protocol::end::End;
 use shared_protocol::fault::ErrorCode;
-use shared_protocol::id::{AgentId, Epoch, IncarnationId, JobRef, Sequence};
+use shared_protocol::id::{AgentId, Epoch, IncarnationId, JobId, JobRef, Sequence};
 use shared_protocol::report::Report;
+use shared_protocol::standing::StandingWindow;
 use shared_protocol::time::UnixMicros;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -176,7 +177,7 @@ impl Intake {
         let lifecycle = &self.lifecycle;
         let Arrival { job, incoming, report, .. } = arrival;
         lifecycle.metrics.reports.get_or_create(&OutcomeLabel { outcome: name(&outcome) }).inc();
-        if matches!(outcome, IngestOutcome::Stored(_) | IngestOutcome::Late) {
+        if matches!(outcome, IngestOutcome::Stored(_) | IngestOutcome::Late | IngestOutcome::Window) {
             lifecycle.series.report_stored();
         }
         match outcome {
@@ -196,6 +197,8 @@ impl Intake {
                 lifecycle.bus.publish(ended.measurement, &StreamEvent::Report(published));
                 lifecycle.ended(&ended, Some(actual)).await;
             }
+            // Whoever reads it asks for it.
+            IngestOutcome::Window => {}
             IngestOutcome::Quarantined(Some(ended)) => lifecycle.ended(&ended, None).await,
             IngestOutcome::Retried(open) => {
                 let returned = open.not_before.map_or(Returned::Used, Returned::Held);
@@ -216,6 +219,8 @@ impl Arrival {
     fn read(seq: Sequence, job: JobRef, body: String, room: OwnedSemaphorePermit) -> Self {
         let read = decode_report(&body);
         let at = clock::now();
+        let measured = read.as_ref().map_or_else(|_| measured_at(job.job, at, at), |report| when(job, report, at));
+        let window = read.as_ref().ok().and_then(|report| report.standing);
         let incoming = IncomingReport {
             seq,
             job: job.job,
@@ -225,8 +230,12 @@ impl Arrival {
             duration_us: read.as_ref().map_or(0, |report| report.duration_us),
             at,
             end: read.as_ref().map_or(End::Failed, end_of),
-            readable: read.as_ref().map(|report| facts(job, report, at)).map_err(ToString::to_string),
+            readable: read.as_ref().map(|report| facts(report, measured)).map_err(ToString::to_string),
             jitter: clock::random_jitter(),
+            window: window.map(|window| IncomingWindow {
+                id: JobId::new(measured.at, clock::random_id_bytes()),
+                window,
+            }),
         };
         Self {
             job,
@@ -237,12 +246,20 @@ impl Arrival {
     }
 }
 
+/// When a report counts: no window of a standing observation begins before that was made.
+fn when(job: JobRef, report: &Report, received_at: UnixMicros) -> Measured {
+    match report.standing {
+        Some(StandingWindow { id, .. }) => measured_since(asked_at(JobId::from_uuid(id.uuid())), report.started_at_us, received_at),
+        None => measured_at(job.job, report.started_at_us, received_at),
+    }
+}
+
 /// What is kept of a report beside itself.
-fn facts(job: JobRef, report: &Report, received_at: UnixMicros) -> Facts {
+fn facts(report: &Report, measured: Measured) -> Facts {
     Facts {
         status: report.status,
         fault: report.fault,
-        measured: measured_at(job.job, report.started_at_us, received_at),
+        measured,
         readings: readings(report),
     }
 }
@@ -251,6 +268,7 @@ const fn name(outcome: &IngestOutcome) -> &'static str {
     match outcome {
         IngestOutcome::Stored(_) => "stored",
         IngestOutcome::Late => "late",
+        IngestOutcome::Window => "window",
         IngestOutcome::Duplicate => "duplicate",
         IngestOutcome::Discarded(reason) => reason.as_str(),
         IngestOutcome::Quarantined(_) => "quarantined",

@@ -157,6 +157,7 @@ impl World {
             }),
             body,
             jitter: 0,
+            window: None,
             duration_us: 5,
         };
         let ingest = Ingest {

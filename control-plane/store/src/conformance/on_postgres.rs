@@ -21,5 +21,7 @@ mod retention_life;
 mod series_life;
 #[path = "sets.rs"]
 mod sets;
+#[path = "standing_life.rs"]
+mod standing_life;
 #[path = "subscriptions.rs"]
 mod subscriptions;

@@ -7,7 +7,7 @@ use crate::statement::Statement;
 use crate::{Page, agents, jobs, keys, reports, tx};
 
 /// A statement as a mistake would leave it: it asks for everybody's rows.
-const FORGETFUL: [&str; 10] = [
+const FORGETFUL: [&str; 13] = [
     "SELECT count(*) AS n FROM tenant",
     "SELECT count(*) AS n FROM api_key",
     "SELECT count(*) AS n FROM join_token",
@@ -18,6 +18,9 @@ const FORGETFUL: [&str; 10] = [
     "SELECT count(*) AS n FROM job_open",
     "SELECT count(*) AS n FROM report",
     "SELECT count(*) AS n FROM idempotency",
+    "SELECT count(*) AS n FROM standing",
+    "SELECT count(*) AS n FROM standing_agent",
+    "SELECT count(*) AS n FROM standing_window",
 ];
 
 #[tokio::test]

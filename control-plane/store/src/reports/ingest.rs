@@ -7,6 +7,7 @@ use control_core::series::{Good, Measured, Reading};
 use shared_protocol::end::End;
 use shared_protocol::fault::{Fault, Status};
 use shared_protocol::id::{AgentId, Attempt, Epoch, IncarnationId, JobId, JobRef, Sequence};
+use shared_protocol::standing::StandingWindow;
 use shared_protocol::time::UnixMicros;
 
 use crate::error::StoreError;
@@ -20,8 +21,10 @@ mod in_time;
 mod insert;
 mod late;
 mod outbox;
+mod windows;
 
 use outbox::Taken;
+use windows::Window;
 
 /// Reports that came over one session, in their order. They are taken in together or not at all.
 #[derive(Debug, Clone)]
@@ -61,6 +64,17 @@ pub struct IncomingReport {
     pub readable: Result<Facts, String>,
     /// Drawn evenly: the pause before a retry.
     pub jitter: u32,
+    /// What it is a window of; absent where it answers a job.
+    pub window: Option<IncomingWindow>,
+}
+
+/// The window of a standing observation that a report is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IncomingWindow {
+    /// The id it gets: in the order in which windows count.
+    pub id: JobId,
+    /// What the agent says it is.
+    pub window: StandingWindow,
 }
 
 /// What a report says, as far as it is found again by it and goes into series.
@@ -83,6 +97,8 @@ pub enum IngestOutcome {
     Stored(EndedJob),
     /// It is stored beside the end that its job already had.
     Late,
+    /// It is stored as a window of a standing observation.
+    Window,
     /// It was taken in before.
     Duplicate,
     /// It is not stored; the reason is.
@@ -106,8 +122,10 @@ pub enum DiscardReason {
     Cancelled,
     /// The job has its end, and there is nothing to add.
     AlreadyEnded,
-    /// A report of the job is stored already.
+    /// A report of the job, or of the window, is stored already.
     AlreadyReported,
+    /// No such standing observation was ever wanted of this agent, or it was deleted.
+    UnknownStanding,
 }
 
 impl DiscardReason {
@@ -119,6 +137,7 @@ impl DiscardReason {
             Self::Cancelled => "cancelled",
             Self::AlreadyEnded => "already_ended",
             Self::AlreadyReported => "already_reported",
+            Self::UnknownStanding => "unknown_standing",
         }
     }
 }
@@ -161,16 +180,18 @@ fn wave(of: &[Arrived<'_>]) -> usize {
 
 /// Settles reports of as many jobs; one outcome for each, in their order.
 async fn settle(tx: &mut Tx, wave: &[Arrived<'_>]) -> Result<Vec<IngestOutcome>, StoreError> {
-    let (mut readable, mut unreadable) = (Vec::with_capacity(wave.len()), Vec::new());
+    let (mut readable, mut windows, mut unreadable) = (Vec::with_capacity(wave.len()), Vec::new(), Vec::new());
     for &arrived in wave {
-        match &arrived.report.readable {
-            Ok(facts) => readable.push((arrived, facts)),
-            Err(why) => unreadable.push((arrived, why.as_str())),
+        match (&arrived.report.readable, &arrived.report.window) {
+            (Ok(facts), Some(of)) => windows.push(Window { arrived, facts, of }),
+            (Ok(facts), None) => readable.push((arrived, facts)),
+            (Err(why), _) => unreadable.push((arrived, why.as_str())),
         }
     }
     let mut outcomes = HashMap::with_capacity(wave.len());
     let untimely = in_time::store(tx, readable, &mut outcomes).await?;
     late::judge(tx, untimely, &mut outcomes).await?;
+    windows::store(tx, windows, &mut outcomes).await?;
     aside::set(tx, unreadable, &mut outcomes).await?;
     Ok(wave.iter().filter_map(|arrived| outcomes.remove(&arrived.report.job)).collect())
 }
@@ -220,4 +241,5 @@ pub(crate) const STATEMENTS: &[&[&str]] = &[
     insert::STATEMENTS,
     late::STATEMENTS,
     outbox::STATEMENTS,
+    windows::STATEMENTS,
 ];
