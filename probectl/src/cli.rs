@@ -25,6 +25,7 @@ pub use crate::command::ping::PingArgs;
 pub use crate::command::pmtu::PmtuArgs;
 pub use crate::command::port::PortArgs;
 pub use crate::command::reports::ReportsCommand;
+pub use crate::command::standing::StandingCommand;
 pub use crate::command::tcp::TcpArgs;
 pub use crate::command::traceroute::TracerouteArgs;
 pub use crate::command::udp::UdpArgs;
@@ -98,6 +99,9 @@ pub enum Command {
     Udp(UdpArgs),
     /// Show what the kernels of agents' own hosts see: connections, who opens them, dropped packets.
     Observe(ObserveArgs),
+    /// Standing observations: what agents observe, window after window, until it is stopped.
+    #[command(subcommand)]
+    Standing(StandingCommand),
     /// See which ports of a target are open, closed or filtered, and what that rests on.
     Port(PortArgs),
     /// Ask a name server from agents and show its whole answer.

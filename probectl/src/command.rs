@@ -31,6 +31,7 @@ pub(crate) mod ping;
 pub(crate) mod pmtu;
 pub(crate) mod port;
 pub(crate) mod reports;
+pub(crate) mod standing;
 pub(crate) mod tcp;
 mod tiers;
 pub(crate) mod traceroute;
@@ -100,6 +101,7 @@ async fn connected(
         Command::Pmtu(arguments) => pmtu::run(&arguments, format, &client, screen, interrupt).await,
         Command::Explain(arguments) => explain::run(&arguments, format, &client, screen).await,
         Command::Observe(arguments) => observe::run(&arguments, format, &client, screen, interrupt).await,
+        Command::Standing(command) => standing::run(command, format, &client, screen).await,
         Command::Port(arguments) => port::run(&arguments, format, &client, screen, interrupt).await,
         Command::Udp(arguments) => udp::run(&arguments, format, &client, screen, interrupt).await,
         Command::Agents(command) => agents::run(command, format, &client, screen).await,

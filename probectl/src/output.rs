@@ -18,7 +18,7 @@ mod line;
 mod live;
 mod markdown;
 mod mtr;
-mod observe;
+pub(crate) mod observe;
 pub(crate) mod ping;
 mod pmtu;
 mod port;

@@ -14,6 +14,7 @@ mod plan;
 mod selection;
 mod watch;
 
+pub(super) use selection::{Wanted, selection};
 use watch::Watch;
 
 use super::measurements;
@@ -59,6 +60,18 @@ pub struct MeasureArgs {
     pub no_wait: bool,
 }
 
+impl MeasureArgs {
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted {
+            from: &self.from,
+            label: &self.label,
+            region: self.region.as_deref(),
+            same_as: self.same_as.as_deref(),
+            limit: self.limit,
+        }
+    }
+}
+
 /// A probe with its options: only those that were given, so that the control plane's defaults count.
 pub(super) fn spec(probe: ProbeKind, options: impl IntoIterator<Item = (&'static str, Option<Value>)>) -> Value {
     let given = options.into_iter().filter_map(|(name, value)| value.map(|value| (name.to_owned(), value)));
@@ -92,7 +105,7 @@ pub(super) async fn run_and_keep(
 ) -> Result<Exit, Error> {
     let request = CreateMeasurement {
         spec,
-        selection: selection::selection(arguments, client, screen).await?,
+        selection: selection(arguments.wanted(), client, screen).await?,
         deadline_s: arguments.timeout,
         retry: arguments.retry.clone(),
         max_age_s: arguments.max_age,

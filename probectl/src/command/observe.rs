@@ -117,13 +117,13 @@ fn spec(arguments: &ObserveArgs) -> Value {
 }
 
 /// The names that there are, for help and completion.
-fn observation_parser() -> impl TypedValueParser<Value = Observation> {
+pub(super) fn observation_parser() -> impl TypedValueParser<Value = Observation> {
     let names = Observation::ALL.into_iter().chain([Observation::Custom]).map(Observation::as_str);
     PossibleValuesParser::new(names).try_map(|name| name.parse::<Observation>())
 }
 
 /// A time as people write it, in seconds.
-fn seconds(text: &str) -> Result<u32, String> {
+pub(super) fn seconds(text: &str) -> Result<u32, String> {
     let (digits, unit) = match (text.strip_suffix('s'), text.strip_suffix('m')) {
         (Some(digits), _) => (digits, 1),
         (None, Some(digits)) => (digits, 60),

@@ -13,6 +13,7 @@ use crate::output::{Colour, Screen, Surface, Terminal};
 mod explain;
 mod http;
 mod outputs;
+mod standing;
 mod subscription;
 
 const TERMINAL: Surface = Surface::Terminal(Terminal {

@@ -136,6 +136,11 @@ pub(crate) const COLUMNS: Columns = Columns {
     shown: 7,
 };
 
+/// What was seen, in one line.
+pub(crate) fn summary(findings: &ObserveFindings) -> String {
+    shown(&findings.seen).summary()
+}
+
 /// A report's findings under [`COLUMNS`].
 pub(crate) fn row(findings: &ObserveFindings) -> Vec<Cell> {
     let check = match findings.self_check {

@@ -29,6 +29,8 @@ mod snoop;
 #[cfg(test)]
 mod stacks;
 #[cfg(test)]
+mod standing;
+#[cfg(test)]
 mod trouble;
 #[cfg(test)]
 mod waits;

@@ -3,22 +3,31 @@
 use control_api::agent::Agent;
 use control_api::measurement::Selection;
 
-use super::MeasureArgs;
 use crate::cli::Origin;
 use crate::client::Client;
 use crate::command::agents;
 use crate::error::Error;
 use crate::output::Screen;
 
+/// What the options say about agents.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::command) struct Wanted<'a> {
+    pub(in crate::command) from: &'a [Origin],
+    pub(in crate::command) label: &'a [(String, String)],
+    pub(in crate::command) region: Option<&'a str>,
+    pub(in crate::command) same_as: Option<&'a str>,
+    pub(in crate::command) limit: Option<u32>,
+}
+
 /// Which agents the options mean. Only `all` has to ask which there are.
-pub(super) async fn selection(arguments: &MeasureArgs, client: &Client, screen: &mut Screen<'_>) -> Result<Selection, Error> {
+pub(in crate::command) async fn selection(arguments: Wanted<'_>, client: &Client, screen: &mut Screen<'_>) -> Result<Selection, Error> {
     let mut selection = Selection {
-        region: arguments.region.clone(),
-        same_as: arguments.same_as.clone(),
+        region: arguments.region.map(str::to_owned),
+        same_as: arguments.same_as.map(str::to_owned),
         count: arguments.limit,
         ..Selection::default()
     };
-    for (key, value) in &arguments.label {
+    for (key, value) in arguments.label {
         require(&mut selection, key, value)?;
     }
     if arguments.from.contains(&Origin::All) {
@@ -28,7 +37,7 @@ pub(super) async fn selection(arguments: &MeasureArgs, client: &Client, screen: 
         selection.agents = online(client, screen).await?;
         return Ok(selection);
     }
-    for origin in &arguments.from {
+    for origin in arguments.from {
         match origin {
             Origin::All => {}
             Origin::Label(key, value) => require(&mut selection, key, value)?,
