@@ -111,6 +111,9 @@ pub struct OptionArgs {
     /// Only what has this address at one of its ends.
     #[arg(long)]
     pub address: Option<IpAddr>,
+    /// The package that is run; with custom only.
+    #[arg(long, value_name = "NAME")]
+    pub package: Option<String>,
 }
 
 /// Where it is observed. Agents are chosen once: one that joins later is not.
@@ -367,6 +370,7 @@ fn with(mut spec: Value, options: &OptionArgs) -> Value {
         ("top", options.top.map(Value::from)),
         ("port", options.port.map(Value::from)),
         ("address", options.address.map(|address| json!(address))),
+        ("package", options.package.as_ref().map(|package| json!(package))),
     ];
     if let Value::Object(members) = &mut spec {
         members.extend(given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
@@ -376,7 +380,7 @@ fn with(mut spec: Value, options: &OptionArgs) -> Value {
 
 impl OptionArgs {
     const fn is_empty(&self) -> bool {
-        self.top.is_none() && self.port.is_none() && self.address.is_none()
+        self.top.is_none() && self.port.is_none() && self.address.is_none() && self.package.is_none()
     }
 }
 
