@@ -85,10 +85,9 @@ async fn hear(socket: &mut RawSocket) -> ServerFrame {
 }
 
 async fn change(socket: &mut RawSocket) -> Configure {
-    match hear(socket).await {
-        ServerFrame::Configure(change) => change,
-        other => panic!("{other:?}"),
-    }
+    let heard = hear(socket).await;
+    let ServerFrame::Configure(change) = heard else { panic!("{heard:?}") };
+    change
 }
 
 async fn say(socket: &mut RawSocket, items: Vec<StandingHeld>) {

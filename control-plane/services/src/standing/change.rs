@@ -64,7 +64,7 @@ impl Standing {
             of_agent: OF_AGENT,
             at: clock::now(),
         };
-        let mut record = self.audited(grant, id, "standing.changed")?;
+        let mut record = audited(grant, id, "standing.changed")?;
         let written = self
             .store()
             .write(move |tx| {
@@ -90,7 +90,7 @@ impl Standing {
     pub async fn delete(&self, grant: &Grant, id: &str) -> Result<(), ServiceError> {
         let scope = grant.scope()?;
         let id = parse_id::<StandingId>(id)?;
-        let record = self.audited(grant, id, "standing.deleted")?;
+        let record = audited(grant, id, "standing.deleted")?;
         let at = record.at;
         let found = self
             .store()
@@ -108,17 +108,6 @@ impl Standing {
             return Err(ServiceError::NotFound);
         }
         self.tell_agents(id).await
-    }
-
-    fn audited(&self, grant: &Grant, id: StandingId, action: &'static str) -> Result<audit::NewAudit, ServiceError> {
-        Ok(audit::NewAudit {
-            at: clock::now(),
-            tenant: Some(grant.scope()?.tenant()),
-            actor: grant.actor().to_owned(),
-            action,
-            subject: id.to_string(),
-            detail: Value::Null,
-        })
     }
 }
 
@@ -138,4 +127,16 @@ fn is_running(state: &str) -> Result<bool, ServiceError> {
         "stopped" => Ok(false),
         _ => Err(ServiceError::invalid("state", "must be running or stopped")),
     }
+}
+
+/// What the audit log keeps of a change.
+fn audited(grant: &Grant, id: StandingId, action: &'static str) -> Result<audit::NewAudit, ServiceError> {
+    Ok(audit::NewAudit {
+        at: clock::now(),
+        tenant: Some(grant.scope()?.tenant()),
+        actor: grant.actor().to_owned(),
+        action,
+        subject: id.to_string(),
+        detail: Value::Null,
+    })
 }

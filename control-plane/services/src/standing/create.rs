@@ -109,14 +109,14 @@ impl Standing {
 }
 
 pub(super) fn refused(error: StoreError) -> ServiceError {
-    match error {
-        StoreError::Conflict("standing_of_agent") => {
-            let message = format!("an agent makes at most {OF_AGENT} standing observations at the same time, and one of these has as many");
-            ServiceError::Invalid(InvalidField::new("selection", message))
-        }
-        StoreError::Conflict("standing_revision") => ServiceError::PreconditionFailed,
-        error => error.into(),
+    if matches!(error, StoreError::Conflict("standing_revision")) {
+        return ServiceError::PreconditionFailed;
     }
+    if matches!(error, StoreError::Conflict("standing_of_agent")) {
+        let message = format!("an agent makes at most {OF_AGENT} standing observations at the same time, and one of these has as many");
+        return ServiceError::Invalid(InvalidField::new("selection", message));
+    }
+    error.into()
 }
 
 /// Most that are wanted of one agent.

@@ -30,16 +30,16 @@ pub(super) async fn store(tx: &mut Tx, windows: Vec<Window<'_>>, outcomes: &mut 
         return Ok(());
     }
     let owners = owners(tx, &windows).await?;
-    let (mut owned, mut discarded) = (Vec::with_capacity(windows.len()), Vec::new());
+    let (mut taken, mut discarded) = (Vec::with_capacity(windows.len()), Vec::new());
     for window in windows {
         let owner = owners.get(&(window.of.window.id, window.arrived.from.agent));
         match owner.filter(|owner| window.of.window.revision <= owner.revision) {
-            Some(owner) => owned.push((window, *owner)),
+            Some(owner) => taken.push((window, *owner)),
             None => discarded.push((window, DiscardReason::UnknownStanding)),
         }
     }
-    let fresh = insert(tx, &owned).await?;
-    let (fresh, known): (Vec<_>, Vec<_>) = owned.into_iter().partition(|(window, _)| fresh.contains(&window.of.id));
+    let fresh = insert(tx, &taken).await?;
+    let (fresh, known): (Vec<_>, Vec<_>) = taken.into_iter().partition(|(window, _)| fresh.contains(&window.of.id));
     discarded.extend(known.into_iter().map(|(window, _)| (window, DiscardReason::AlreadyReported)));
     due(tx, &fresh)?;
     note(tx, &fresh)?;
@@ -78,11 +78,11 @@ async fn owners(tx: &mut Tx, windows: &[Window<'_>]) -> Result<HashMap<(Standing
     Ok(rows.into_iter().collect())
 }
 
-async fn insert(tx: &mut Tx, owned: &[(Window<'_>, Owner)]) -> Result<HashSet<JobId>, StoreError> {
-    if owned.is_empty() {
+async fn insert(tx: &mut Tx, taken: &[(Window<'_>, Owner)]) -> Result<HashSet<JobId>, StoreError> {
+    if taken.is_empty() {
         return Ok(HashSet::new());
     }
-    let batch: Vec<Came<'_>> = owned.iter().map(|(window, owner)| came(*window, *owner)).collect();
+    let batch: Vec<Came<'_>> = taken.iter().map(|(window, owner)| came(*window, *owner)).collect();
     let stored = tx::all(tx, Statement::own(INSERT).bind(row::json(&batch)?), |row| Ok(JobId::from_uuid(row.uuid("id")?))).await?;
     Ok(stored.into_iter().collect())
 }
