@@ -3,9 +3,9 @@
 //! Every frame is `{"v":1,"t":"<type>",…}`. Unknown members are ignored; missing or wrongly typed ones are errors that name their place;
 //! an unknown type is ignored unless the frame says `"critical":true`.
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use crate::frame::{AgentFrame, Hello, ServerFrame};
 use crate::host::{TooMany, shorten};
@@ -152,39 +152,43 @@ pub fn encode_report(report: &crate::report::Report) -> String {
 /// # Errors
 /// [`InvalidFrame`] names the member that is missing or of the wrong type.
 pub fn decode_report(text: &str) -> Result<crate::report::Report, InvalidFrame> {
-    read("report body", strict_json::parse_report(text)?)
+    strict_json::check_report(text)?;
+    read("report body", text)
 }
 
-struct Envelope {
+/// A frame whose type is known; the text is JSON within the bounds.
+struct Envelope<'a> {
     kind: String,
     critical: bool,
-    members: Map<String, Value>,
+    text: &'a str,
 }
 
-impl Envelope {
-    fn open(text: &str) -> Result<Self, InvalidFrame> {
-        let Value::Object(mut members) = strict_json::parse(text)? else {
+impl<'a> Envelope<'a> {
+    fn open(text: &'a str) -> Result<Self, InvalidFrame> {
+        strict_json::check(text)?;
+        if !text.trim_start().starts_with('{') {
             return Err(InvalidFrame::Envelope("must be an object"));
-        };
-        let Some(version) = members.remove("v").and_then(|version| version.as_u64()) else {
+        }
+        let head: Head = serde_json::from_str(text).map_err(|_| InvalidFrame::Envelope("must be an object"))?;
+        let Some(version) = head.v.and_then(|version| version.as_u64()) else {
             return Err(InvalidFrame::Envelope("v must be a number"));
         };
         if !SUPPORTED_VERSIONS.iter().any(|supported| u64::from(*supported) == version) {
             return Err(InvalidFrame::Version);
         }
-        let Some(Value::String(kind)) = members.remove("t") else {
+        let Some(Value::String(kind)) = head.t else {
             return Err(InvalidFrame::Envelope("t must be a string"));
         };
-        let critical = match members.remove("critical") {
+        let critical = match head.critical {
             None | Some(Value::Bool(false)) => false,
             Some(Value::Bool(true)) => true,
             Some(_) => return Err(InvalidFrame::Envelope("critical must be true or false")),
         };
-        Ok(Self { kind, critical, members })
+        Ok(Self { kind, critical, text })
     }
 
     fn read<T: DeserializeOwned>(self, frame: &'static str) -> Result<T, InvalidFrame> {
-        read(frame, Value::Object(self.members))
+        read(frame, self.text)
     }
 
     fn ignore<F>(&self) -> Result<Decoded<F>, InvalidFrame> {
@@ -196,12 +200,30 @@ impl Envelope {
     }
 }
 
-fn read<T: DeserializeOwned>(frame: &'static str, value: Value) -> Result<T, InvalidFrame> {
-    serde_path_to_error::deserialize(value).map_err(|error| InvalidFrame::Member {
-        frame,
-        path: error.path().to_string(),
-        message: error.inner().to_string(),
-    })
+/// What every frame says of itself; a member that is null is there.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Head {
+    #[serde(deserialize_with = "present")]
+    v: Option<Value>,
+    #[serde(deserialize_with = "present")]
+    t: Option<Value>,
+    #[serde(deserialize_with = "present")]
+    critical: Option<Value>,
+}
+
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+/// Reads a text that was looked at. Only where it is refused is it taken apart, to say where.
+fn read<T: DeserializeOwned>(frame: &'static str, text: &str) -> Result<T, InvalidFrame> {
+    if let Ok(read) = serde_json::from_str(text) {
+        return Ok(read);
+    }
+    let refused = |path: String, message: String| InvalidFrame::Member { frame, path, message };
+    let value: Value = serde_json::from_str(text).map_err(|error| refused(".".to_owned(), error.to_string()))?;
+    serde_path_to_error::deserialize(value).map_err(|error| refused(error.path().to_string(), error.inner().to_string()))
 }
 
 fn check_hello(mut hello: Hello) -> Result<Hello, InvalidFrame> {

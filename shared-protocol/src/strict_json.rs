@@ -9,6 +9,8 @@ use serde_json::{Map, Number, Value};
 
 use crate::limits::{JSON_DEPTH, JSON_ELEMENTS, JSON_STRING_BYTES, REPORT_ELEMENTS};
 
+mod check;
+
 /// Parses one JSON document within the bounds of [`crate::limits`].
 ///
 /// # Errors
@@ -17,12 +19,14 @@ pub fn parse(text: &str) -> Result<Value, InvalidJson> {
     parse_within(text, JSON_ELEMENTS)
 }
 
-/// Parses a report: like [`parse`], but for the columns of sweeps, which are longer than anything else.
-///
-/// # Errors
-/// [`InvalidJson`] with the place and the reason.
-pub fn parse_report(text: &str) -> Result<Value, InvalidJson> {
-    parse_within(text, REPORT_ELEMENTS)
+/// Looks whether a text would be parsed, and makes nothing of it.
+pub(crate) fn check(text: &str) -> Result<(), InvalidJson> {
+    check::check_within(text, JSON_ELEMENTS)
+}
+
+/// Looks at a report: like [`check`], but for the columns of sweeps, which are longer than anything else.
+pub(crate) fn check_report(text: &str) -> Result<(), InvalidJson> {
+    check::check_within(text, REPORT_ELEMENTS)
 }
 
 fn parse_within(text: &str, elements: usize) -> Result<Value, InvalidJson> {
