@@ -30,6 +30,8 @@ pub enum StreamEvent {
 impl StreamEvent {
     /// Name of the snapshot.
     pub const SNAPSHOT: &'static str = "snapshot";
+    /// The name of the event after which none follows.
+    pub const DONE: &'static str = "done";
 
     /// The name in the `event:` line.
     pub const fn name(&self) -> &'static str {
@@ -38,7 +40,7 @@ impl StreamEvent {
             Self::Job(_) => "job",
             Self::Finding(_) => "finding",
             Self::Report(_) => "report",
-            Self::Done(_) => "done",
+            Self::Done(_) => Self::DONE,
         }
     }
 }

@@ -102,6 +102,16 @@ impl Bus {
         }
     }
 
+    /// Publishes an event of a job that is at its end, on disk already. Where nobody follows and no other job is open, the event is not even made:
+    /// the channel closes with that job, and who comes before it does is told by a snapshot.
+    pub(crate) fn publish_at_end(&self, measurement: MeasurementId, event: impl FnOnce() -> StreamEvent) {
+        let Some(channel) = self.channel(measurement) else { return };
+        let followed = Arc::strong_count(&channel) > NOBODYS;
+        if followed || !channel.passed_over() {
+            channel.push(&event());
+        }
+    }
+
     /// Takes note that a job has its end; after the last one the channel says so and closes.
     pub(crate) fn job_ended(&self, measurement: MeasurementId) {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
@@ -179,7 +189,7 @@ impl Channel {
         let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         let first = ring.events.front().map_or(ring.next, |(number, _, _)| *number);
         if place + 1 < first {
-            return Batch::Gap(ring.next - 1);
+            return Batch::Gap(ring.behind());
         }
         let items = ring.events.iter().filter(|(number, _, _)| *number > place);
         let items = items
@@ -194,6 +204,18 @@ impl Channel {
 
     fn push(&self, event: &StreamEvent) {
         self.append(event.name(), content(event));
+    }
+
+    /// Leaves a gap instead of an event, where the measurement's last job is at its end; says whether it did.
+    fn passed_over(&self) -> bool {
+        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = ring.open_jobs <= 1;
+        if last {
+            ring.events.clear();
+            ring.bytes = 0;
+            ring.next += 1;
+        }
+        last
     }
 
     fn append(&self, name: &'static str, content: serde_json::Result<Arc<str>>) {
@@ -228,6 +250,14 @@ impl Channel {
 }
 
 impl Ring {
+    /// Where a follower stands that was told everything by a snapshot: that nothing more comes it is told by the event that says so.
+    fn behind(&self) -> u64 {
+        match self.events.back() {
+            Some((number, StreamEvent::DONE, _)) => number - 1,
+            Some(_) | None => self.next - 1,
+        }
+    }
+
     fn push(&mut self, name: &'static str, data: Arc<str>) {
         self.bytes += data.len() + EVENT_OVERHEAD_BYTES;
         self.events.push_back((self.next, name, data));
@@ -260,6 +290,8 @@ fn tenant_content(event: &TenantEvent) -> serde_json::Result<Arc<str>> {
     Ok(text.into())
 }
 
+/// Holders of a channel that is looked at and that nobody follows: the bus, and whoever looks.
+const NOBODYS: usize = 2;
 /// Most tenants whose channels are kept although nobody follows them.
 const TENANTS_MAX: usize = 1_000;
 /// What an event costs beside its data, bytes.
@@ -334,6 +366,26 @@ mod tests {
         }
         assert_eq!(channel.after(0), Batch::Gap(8));
         assert!(matches!(channel.after(7), Batch::Items(items, 8) if items.len() == 1));
+    }
+
+    #[test]
+    fn an_event_at_the_end_that_nobody_follows_is_a_gap_and_the_end_is_told_all_the_same() {
+        let bus = Bus::new("boot".to_owned());
+        bus.open(measurement(), 2, None);
+        bus.publish_at_end(measurement(), || event("kept: another job is open"));
+        assert!(matches!(bus.channel(measurement()).unwrap().after(0), Batch::Items(items, 1) if items.len() == 1));
+        bus.job_ended(measurement());
+        bus.publish_at_end(measurement(), || panic!("made for nobody"));
+        let late = bus.channel(measurement()).unwrap();
+        assert_eq!(late.after(0), Batch::Gap(2));
+        bus.job_ended(measurement());
+        assert_eq!(late.after(0), Batch::Gap(2), "what was told by a snapshot is not the end");
+        assert!(matches!(late.after(2), Batch::Items(items, 3) if items[0].name == StreamEvent::DONE));
+
+        bus.open(measurement(), 1, None);
+        let followed = bus.channel(measurement()).unwrap();
+        bus.publish_at_end(measurement(), || event("followed"));
+        assert!(matches!(followed.after(0), Batch::Items(items, 1) if items.len() == 1));
     }
 
     #[test]

@@ -184,17 +184,19 @@ impl Intake {
             IngestOutcome::Stored(ended) => {
                 let Some(report) = report else { return };
                 let actual = actual_cost(&report);
-                let published = JobReport {
-                    job: ended.job.to_string(),
-                    measurement: ended.measurement.to_string(),
-                    agent: self.agent.to_string(),
-                    received_at: incoming.at.into(),
-                    started_at: report.started_at_us.into(),
-                    late: false,
-                    cached: false,
-                    report,
+                let published = || {
+                    StreamEvent::Report(JobReport {
+                        job: ended.job.to_string(),
+                        measurement: ended.measurement.to_string(),
+                        agent: self.agent.to_string(),
+                        received_at: incoming.at.into(),
+                        started_at: report.started_at_us.into(),
+                        late: false,
+                        cached: false,
+                        report,
+                    })
                 };
-                lifecycle.bus.publish(ended.measurement, &StreamEvent::Report(published));
+                lifecycle.bus.publish_at_end(ended.measurement, published);
                 lifecycle.ended(&ended, Some(actual)).await;
             }
             // Whoever reads it asks for it.
