@@ -1,7 +1,7 @@
 //! One batch of the writer: what was asked alone is applied one by one, what is hot as one set for each kind; then all is committed at once.
 //!
-//! Each of them has a savepoint, so that one that fails is undone and takes nobody with it. A set that fails is undone too, and its members are
-//! applied one by one.
+//! What is asked alone has a savepoint, so that one that fails is undone and takes nobody with it. All sets share one; if they fail they are undone
+//! and applied each by itself, and the members of one that fails again one by one.
 
 use std::future::poll_fn;
 use std::iter::zip;
@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::Operation;
 use crate::connection::TransactionId;
 use crate::error::{StoreError, Unavailable};
-use crate::hot::{Asked, Hot};
+use crate::hot::{Asked, Hot, sealed};
 use crate::jobs::{Enqueue, Lease, Running};
 use crate::reports::Ingest;
 use crate::tally;
@@ -65,6 +65,20 @@ pub(super) struct Batch {
     enqueue: Vec<Asked<Enqueue>>,
     lease: Vec<Asked<Lease>>,
 }
+
+/// All of a kind that somebody still waits for, and who.
+struct Set<H: Hot> {
+    all: Vec<H>,
+    answers: Vec<oneshot::Sender<Result<H::Answer, StoreError>>>,
+}
+
+/// What came of each of the sets.
+type Answers = (
+    Vec<<Running as sealed::Set>::Answer>,
+    Vec<<Ingest as sealed::Set>::Answer>,
+    Vec<<Enqueue as sealed::Set>::Answer>,
+    Vec<<Lease as sealed::Set>::Answer>,
+);
 
 /// A batch's transaction.
 struct Applying<'a> {
@@ -166,11 +180,9 @@ impl Batch {
         for alone in self.alone {
             applying.alone(alone).await?;
         }
-        // A job that is accepted and reported in one batch was running before it ended.
-        applying.set(self.running).await?;
-        applying.set(self.ingest).await?;
-        applying.set(self.enqueue).await?;
-        applying.set(self.lease).await?;
+        applying
+            .sets(Set::of(self.running), Set::of(self.ingest), Set::of(self.enqueue), Set::of(self.lease))
+            .await?;
         tally::write(tx).map_err(|error| broken(&error))?;
         tx.commit().await.map_err(|error| {
             let broken = broken(&error);
@@ -181,6 +193,23 @@ impl Batch {
     }
 }
 
+impl<H: Hot> Set<H> {
+    fn of(asked: Vec<Asked<H>>) -> Self {
+        // Where nobody waits any more, nothing was promised either.
+        let waiting = asked.into_iter().filter(|one| !one.answer.is_closed());
+        let (all, answers) = waiting.map(|one| (one.asked, one.answer)).unzip();
+        Self { all, answers }
+    }
+
+    fn settled(self, answers: Vec<H::Answer>) -> impl Iterator<Item = Settled> {
+        zip(answers, self.answers).map(|(answer, to)| Settled::new(Ok(answer), to))
+    }
+
+    fn refused(self, reason: Unavailable) -> impl Iterator<Item = Settled> {
+        self.answers.into_iter().map(move |to| Settled::new(Err(reason.into()), to))
+    }
+}
+
 impl Applying<'_> {
     async fn alone(&mut self, operation: Alone) -> Result<(), Broken> {
         self.next_savepoint();
@@ -188,32 +217,61 @@ impl Applying<'_> {
         self.settle(one).await
     }
 
-    /// Applies all operations of a kind at once; if that fails, one by one.
-    async fn set<H: Hot>(&mut self, asked: Vec<Asked<H>>) -> Result<(), Broken> {
-        // Where nobody waits any more, nothing was promised either.
-        let waiting = asked.into_iter().filter(|one| !one.answer.is_closed());
-        let (all, answers): (Vec<H>, Vec<_>) = waiting.map(|one| (one.asked, one.answer)).unzip();
-        if all.is_empty() {
+    /// Applies all sets as one; if that fails, each by itself. A savepoint for each would have each page of the batch copied aside as often, and
+    /// the last statements of a set would not travel with the next.
+    async fn sets(&mut self, running: Set<Running>, ingest: Set<Ingest>, enqueue: Set<Enqueue>, lease: Set<Lease>) -> Result<(), Broken> {
+        if running.all.is_empty() && ingest.all.is_empty() && enqueue.all.is_empty() && lease.all.is_empty() {
             return Ok(());
         }
         self.next_savepoint();
-        match guarded(whole_set(self.tx, &all)).await? {
-            Ok(results) => {
-                let settled = zip(results, answers).map(|(result, answer)| Settled::new(Ok(result), answer));
-                self.settled.extend(settled);
+        match guarded(whole_sets(self.tx, &running, &ingest, &enqueue, &lease)).await? {
+            Ok((of_running, of_ingest, of_enqueue, of_lease)) => {
+                self.settled.extend(running.settled(of_running));
+                self.settled.extend(ingest.settled(of_ingest));
+                self.settled.extend(enqueue.settled(of_enqueue));
+                self.settled.extend(lease.settled(of_lease));
                 self.savepoint = Savepoint::Holds;
                 Ok(())
             }
             // What the database cannot do for all of them, it cannot do for one.
             Err(StoreError::Unavailable(reason)) => {
-                let settled = answers.into_iter().map(|answer| Settled::new(Err(reason.into()), answer));
-                self.settled.extend(settled);
-                self.tx.undo().await.map_err(|error| broken(&error))
+                self.settled.extend(running.refused(reason));
+                self.settled.extend(ingest.refused(reason));
+                self.settled.extend(enqueue.refused(reason));
+                self.settled.extend(lease.refused(reason));
+                self.undo().await
             }
             Err(error) => {
-                self.tx.undo().await.map_err(|error| broken(&error))?;
-                tracing::warn!(%error, operations = all.len(), "a set of operations was refused; they are tried one by one");
-                for (one, answer) in zip(&all, answers) {
+                self.undo().await?;
+                tracing::warn!(%error, "the sets of a batch were refused together; each is tried by itself");
+                self.set(running).await?;
+                self.set(ingest).await?;
+                self.set(enqueue).await?;
+                self.set(lease).await
+            }
+        }
+    }
+
+    /// Applies all operations of a kind at once; if that fails, one by one.
+    async fn set<H: Hot>(&mut self, set: Set<H>) -> Result<(), Broken> {
+        if set.all.is_empty() {
+            return Ok(());
+        }
+        self.next_savepoint();
+        match guarded(whole_set(self.tx, &set.all)).await? {
+            Ok(answers) => {
+                self.settled.extend(set.settled(answers));
+                self.savepoint = Savepoint::Holds;
+                Ok(())
+            }
+            Err(StoreError::Unavailable(reason)) => {
+                self.settled.extend(set.refused(reason));
+                self.undo().await
+            }
+            Err(error) => {
+                self.undo().await?;
+                tracing::warn!(%error, operations = set.all.len(), "a set of operations was refused; they are tried one by one");
+                for (one, answer) in zip(&set.all, set.answers) {
                     self.one_of_set(one, answer).await?;
                 }
                 Ok(())
@@ -237,6 +295,10 @@ impl Applying<'_> {
             self.savepoint = Savepoint::Holds;
             return Ok(());
         }
+        self.undo().await
+    }
+
+    async fn undo(&mut self) -> Result<(), Broken> {
         self.tx.undo().await.map_err(|error| broken(&error))
     }
 
@@ -260,9 +322,27 @@ where
 
 /// Applies a set, down to its last statement.
 async fn whole_set<H: Hot>(tx: &mut Tx, all: &[H]) -> Result<Vec<H::Answer>, StoreError> {
-    let answers = H::apply(tx, all).await?;
+    let answers = some(tx, all).await?;
     tx.flush().await?;
     Ok(answers)
+}
+
+/// Applies sets of all kinds, down to the last statement; the answers of each.
+async fn whole_sets(tx: &mut Tx, running: &Set<Running>, ingest: &Set<Ingest>, enqueue: &Set<Enqueue>, lease: &Set<Lease>) -> Result<Answers, StoreError> {
+    // A job that is accepted and reported in one batch was running before it ended.
+    let running = some(tx, &running.all).await?;
+    let ingest = some(tx, &ingest.all).await?;
+    let enqueue = some(tx, &enqueue.all).await?;
+    let lease = some(tx, &lease.all).await?;
+    tx.flush().await?;
+    Ok((running, ingest, enqueue, lease))
+}
+
+async fn some<H: Hot>(tx: &mut Tx, all: &[H]) -> Result<Vec<H::Answer>, StoreError> {
+    if all.is_empty() {
+        return Ok(Vec::new());
+    }
+    H::apply(tx, all).await
 }
 
 /// Runs one operation or set; one that panics or never ends breaks its batch, not the writer.
