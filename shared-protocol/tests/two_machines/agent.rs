@@ -9,6 +9,7 @@ use shared_protocol::frame::{Hello, HostFacts, OutboxState, Refuse, Run};
 use shared_protocol::id::{IncarnationId, InstanceId, JobId, JobRef, Sequence};
 use shared_protocol::report::PingPacket;
 use shared_protocol::session::{AgentEffect, AgentSession, Jitter};
+use shared_protocol::standing::{Book, StandingHeld};
 use shared_protocol::time::{MonotonicMicros, UnixMicros};
 
 use crate::dice::Dice;
@@ -26,6 +27,8 @@ pub(crate) struct Agent {
     /// By how much this clock is ahead of the world's.
     pub(crate) ahead: u64,
     last_heard: u64,
+    /// Outlives a crash, as the outbox does.
+    pub(crate) book: Book,
 }
 
 struct Running {
@@ -48,6 +51,7 @@ impl Agent {
             dial_at: 0,
             ahead: 3 * SECOND,
             last_heard: 0,
+            book: Book::default(),
         }
     }
 
@@ -80,7 +84,7 @@ impl Agent {
                 set_aside: 0,
             },
             in_hand,
-            standing: None,
+            standing: Some(self.held()),
         };
         let mut session = AgentSession::new(hello, CAPACITY, Jitter::from_seed(dice.next()), self.local(now));
         if let Some(previous) = self.session.take() {
@@ -89,6 +93,10 @@ impl Agent {
         self.session = Some(session);
         self.link = Some(link);
         self.last_heard = self.local(now).micros();
+    }
+
+    fn held(&self) -> Vec<StandingHeld> {
+        self.book.items().map(StandingHeld::waiting).collect()
     }
 
     /// A crash: everything volatile is gone.
@@ -205,7 +213,11 @@ impl Agent {
                     }
                 }
                 AgentEffect::Close(reason) => ledger.closed("the agent", reason),
-                AgentEffect::Welcomed(_) | AgentEffect::Goaway(_) | AgentEffect::Configure(_) => {}
+                AgentEffect::Configure(change) => {
+                    self.book.apply(change);
+                    session.standing(self.held());
+                }
+                AgentEffect::Welcomed(_) | AgentEffect::Goaway(_) => {}
             }
         }
     }

@@ -1,5 +1,5 @@
 //! Both session machines over a simulated link that cuts, stalls, goes half open and restarts either side, against a reference model:
-//! every job has exactly one end, no report is lost or stored twice, what is acknowledged is on disk, attempts fence late answers.
+//! every job has exactly one end, no report is lost or stored twice, what is acknowledged is on disk, attempts fence late answers, and standing work is what is wanted.
 //!
 //! 10,000 seeds; `PROBEOPS_LONG=1` takes 200,000, `PROBEOPS_SEED=<n>` replays one. Seeds that once failed are kept in
 //! `tests/two_machines.seeds` and go first.
@@ -30,6 +30,8 @@ enum Mutation {
     SameAttemptAgain,
     /// Takes the report of any attempt.
     NoFence,
+    /// Does not look at what an agent holds when it comes.
+    NoComparison,
 }
 
 #[cfg(test)]
@@ -133,6 +135,11 @@ mod tests {
     #[test]
     fn a_control_plane_that_does_not_fence_attempts_is_caught() {
         assert_caught(Mutation::NoFence, "fenced attempt");
+    }
+
+    #[test]
+    fn stw_01_a_control_plane_that_does_not_compare_standing_work_is_caught() {
+        assert_caught(Mutation::NoComparison, "standing work differs");
     }
 
     #[test]

@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 
 use shared_protocol::close::CloseReason;
 use shared_protocol::frame::Hello;
-use shared_protocol::id::{JobId, JobRef};
+use shared_protocol::id::{JobId, JobRef, StandingId};
 use shared_protocol::session::{Jitter, ServerEffect, ServerSession};
+use shared_protocol::standing::{StandingHeld, difference};
 use shared_protocol::time::MonotonicMicros;
 
 use crate::Mutation;
@@ -35,6 +36,8 @@ struct Connection {
     granted: u64,
     spent: u64,
     last_heard: u64,
+    /// The standing work that the agent says it has; none before its session counts.
+    held: Option<Vec<StandingHeld>>,
 }
 
 enum Operation {
@@ -68,6 +71,7 @@ impl Server {
             granted: 0,
             spent: 0,
             last_heard: local.micros(),
+            held: None,
         });
     }
 
@@ -187,7 +191,12 @@ impl Server {
                     }
                     Operation::Report(link, seq.value(), job, body)
                 }
-                ServerEffect::Keepalive(_) | ServerEffect::Configured(_) => continue,
+                ServerEffect::Keepalive(_) => continue,
+                ServerEffect::Configured(told) => {
+                    self.connections[index].held = Some(told.items);
+                    self.say_what_is_wanted(index);
+                    continue;
+                }
                 ServerEffect::Close(reason) => {
                     ledger.closed("the server", reason);
                     links[link].cut(now, dice);
@@ -236,7 +245,29 @@ impl Server {
         let connection = &mut self.connections[index];
         connection.epoch = self.store.epoch;
         connection.session.welcome(welcome, local);
+        connection.held = hello.standing;
         ledger.sessions += 1;
+        if self.mutation != Mutation::NoComparison {
+            self.say_what_is_wanted(index);
+        }
+    }
+
+    /// Something else is to stand; the agent hears of it if it is here.
+    pub(crate) fn want(&mut self, id: StandingId, anything: bool) {
+        self.store.want(id, anything);
+        let epoch = self.store.epoch;
+        if let Some(index) = self.connections.iter().position(|connection| connection.epoch == epoch && epoch > 0) {
+            self.say_what_is_wanted(index);
+        }
+    }
+
+    fn say_what_is_wanted(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        let Some(held) = &connection.held else { return };
+        let change = difference(&self.store.wanted(), held);
+        if !change.is_empty() {
+            connection.session.configure(change);
+        }
     }
 
     fn lapse(&mut self, local: u64) {

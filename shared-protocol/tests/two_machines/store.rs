@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use shared_protocol::end::End;
 use shared_protocol::frame::{Ack, Hello, Run, Welcome};
-use shared_protocol::id::{Attempt, JobId, JobRef, Sequence};
+use shared_protocol::id::{Attempt, JobId, JobRef, Sequence, StandingId};
+use shared_protocol::standing::StandingItem;
 use shared_protocol::time::UnixMicros;
 
 use crate::Mutation;
@@ -15,6 +16,9 @@ pub(crate) struct Store {
     up_to: u64,
     pub(crate) epoch: u32,
     mutation: Mutation,
+    /// Standing work, as it is wanted of the agent.
+    wanted: BTreeMap<StandingId, StandingItem>,
+    changes: u32,
 }
 
 struct Row {
@@ -41,7 +45,31 @@ impl Store {
             up_to: 0,
             epoch: 0,
             mutation,
+            wanted: BTreeMap::new(),
+            changes: 0,
         }
+    }
+
+    /// Somebody wants something else done until they say otherwise.
+    pub(crate) fn want(&mut self, id: StandingId, anything: bool) {
+        self.changes += 1;
+        if !anything {
+            self.wanted.remove(&id);
+            return;
+        }
+        let item = StandingItem {
+            id,
+            revision: self.changes,
+            mark: self.changes.to_string(),
+            spec: serde_json::Value::Null,
+            limits: None,
+        };
+        self.wanted.insert(id, item);
+    }
+
+    /// All that is wanted to stand.
+    pub(crate) fn wanted(&self) -> Vec<StandingItem> {
+        self.wanted.values().cloned().collect()
     }
 
     pub(crate) fn accept(&mut self, job: JobId, cost: u32, ends_by: u64) {

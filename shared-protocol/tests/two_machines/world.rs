@@ -1,6 +1,6 @@
 //! One run: jobs and faults of a seed, then healing, then the ledger's verdict.
 
-use shared_protocol::id::JobId;
+use shared_protocol::id::{JobId, StandingId};
 use shared_protocol::time::UnixMicros;
 
 use crate::Mutation;
@@ -31,6 +31,8 @@ struct World {
 enum Deed {
     Submit,
     Cancel,
+    /// Standing work is asked for, changed, or taken back.
+    Want,
     Cut,
     HalfOpen,
     Stall,
@@ -61,6 +63,9 @@ impl World {
                 plan.push((at + dice.within(0..10 * SECOND), Deed::Cancel));
             }
         }
+        for _ in 0..dice.within(0..8) {
+            plan.push((dice.within(0..STORM), Deed::Want));
+        }
         for _ in 0..dice.within(0..10) {
             let fault = FAULTS[usize::try_from(dice.within(0..7)).unwrap()];
             plan.push((dice.within(0..STORM), fault));
@@ -80,14 +85,22 @@ impl World {
 
     fn run(mut self) -> Result<Ledger, Violation> {
         for _ in 0..STEPS {
-            let done = self.plan.is_empty() && self.ledger.all_ended() && self.ledger.all_forgotten() && self.agent.outbox_depth() == 0;
+            let done =
+                self.plan.is_empty() && self.ledger.all_ended() && self.ledger.all_forgotten() && self.agent.outbox_depth() == 0 && self.stands_as_wanted();
             if done || self.ledger.has_violation() || self.now > STORM + HEALING {
+                if !self.stands_as_wanted() {
+                    self.ledger.violate("standing work differs from what is wanted".to_owned());
+                }
                 return self.ledger.verdict(self.agent.outbox_depth());
             }
             self.step();
         }
         self.ledger.violate(format!("no end after {STEPS} steps, at {} s", self.now / SECOND));
         self.ledger.verdict(0)
+    }
+
+    fn stands_as_wanted(&self) -> bool {
+        self.agent.book.items().eq(self.server.store.wanted().iter())
     }
 
     fn step(&mut self) {
@@ -116,7 +129,7 @@ impl World {
 
     fn act(&mut self, deed: Deed) {
         let (now, dice) = (self.now, &mut self.dice);
-        if !matches!(deed, Deed::Submit | Deed::Cancel) {
+        if !matches!(deed, Deed::Submit | Deed::Cancel | Deed::Want) {
             self.ledger.faults += 1;
         }
         match deed {
@@ -132,6 +145,11 @@ impl World {
                 if let Some(job) = self.jobs.last() {
                     self.server.cancel(*job, &mut self.ledger);
                 }
+            }
+            Deed::Want => {
+                let number = u8::try_from(dice.within(0..4)).unwrap();
+                let id = StandingId::new(UnixMicros::from_micros(1_000), [number; 10]);
+                self.server.want(id, !dice.one_in(3));
             }
             Deed::CrashAgent => self.agent.crash(now, &mut self.links, dice),
             Deed::CrashServer => self.server.crash(now, &mut self.links, dice),
