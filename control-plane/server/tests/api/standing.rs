@@ -164,6 +164,23 @@ async fn stw_13_a_key_makes_one_the_tier_has_a_number_and_shared_agents_make_non
         "{body}"
     );
 
+    // What the tier includes no more can be stopped and named, and does not go on.
+    let made: Value = server.get(PATH, &few_key).await.json().await.unwrap();
+    let one = format!("{PATH}/{}", made["items"][0]["id"].as_str().unwrap());
+    let tier = server
+        .request(Method::PATCH, "/api/v1/tiers/standard", &operator)
+        .json(&json!({"standing_window_s": 300}));
+    assert_eq!(tier.send().await.unwrap().status(), 200);
+    let patch = |change: Value| server.request(Method::PATCH, &one, &few_key).json(&change).send();
+    assert_eq!(patch(json!({"state": "stopped", "name": "too fast"})).await.unwrap().status(), 200);
+    let (status, body) = problem(patch(json!({"state": "running"})).await.unwrap()).await;
+    assert_eq!(
+        (status, body["field"].as_str(), body["code"].as_str()),
+        (422, Some("window_s"), Some("tier_limit")),
+        "{body}"
+    );
+    assert_eq!(patch(json!({"state": "running", "window_s": 300})).await.unwrap().status(), 200);
+
     server.share(&agent, "shared").await;
     let foreign = server.key(theirs, &["measure", "read"]).await;
     let asked = json!({"spec": {"probe": "observe", "observation": "drops"}, "selection": {"agents": [agent]}});

@@ -153,18 +153,21 @@ impl Registry {
         is_news.then_some((before, told))
     }
 
-    /// Keeps what an agent says of its standing work. What was said to it may be said again once it holds something else than before.
-    pub(crate) fn holds(&self, agent: AgentId, epoch: Epoch, held: Vec<StandingHeld>) {
+    /// Keeps what an agent says of its standing work, and says whether that is news. What was said to it may be said again once it holds
+    /// something else than before.
+    pub(crate) fn holds(&self, agent: AgentId, epoch: Epoch, held: Vec<StandingHeld>) -> bool {
         let mut live = self.lock();
         let Some(present) = live.get_mut(&agent).filter(|present| present.epoch == epoch) else {
-            return;
+            return false;
         };
         let standing = present.standing.get_or_insert_default();
         let which = |held: &[StandingHeld]| held.iter().map(|item| (item.id, item.revision, item.mark.clone())).collect::<Vec<_>>();
         if which(&standing.held) != which(&held) {
             standing.said = None;
         }
+        let is_news = standing.held != held;
         standing.held = held;
+        is_news
     }
 
     /// The standing work of an agent that is here and knows what that is.

@@ -15,12 +15,16 @@ use crate::clock;
 impl Fleet {
     /// Takes what an agent holds when its session begins; `None` where it does not know what standing work is.
     pub(super) async fn begins_with(&self, agent: AgentId, epoch: Epoch, held: Option<Vec<StandingHeld>>) {
-        let told = match held {
-            Some(held) => {
-                self.registry().holds(agent, epoch, held.clone());
-                self.keep_told(agent, held).await
-            }
-            None => self.keep_unsupported(agent).await,
+        let holds_nothing = held.as_ref().is_none_or(Vec::is_empty);
+        if let Some(held) = &held {
+            self.registry().holds(agent, epoch, held.clone());
+        }
+        let concerned = if holds_nothing { self.is_concerned(agent).await } else { Ok(true) };
+        let told = match (concerned, held) {
+            (Ok(false), _) => return,
+            (Ok(true), Some(held)) => self.keep_told(agent, held).await,
+            (Ok(true), None) => self.keep_unsupported(agent).await,
+            (Err(error), _) => Err(error),
         };
         if let Err(error) = told {
             tracing::warn!(%error, %agent, "how standing work fares could not be written");
@@ -30,7 +34,9 @@ impl Fleet {
 
     /// Takes what an agent says of its standing work.
     pub(super) async fn holds(&self, agent: AgentId, epoch: Epoch, held: Vec<StandingHeld>) {
-        self.registry().holds(agent, epoch, held.clone());
+        if !self.registry().holds(agent, epoch, held.clone()) {
+            return;
+        }
         if let Err(error) = self.keep_told(agent, held).await {
             tracing::warn!(%error, %agent, "how standing work fares could not be written");
         }
@@ -73,23 +79,20 @@ impl Fleet {
         }
     }
 
+    /// Whether anything is, or was, wanted of an agent: of most of a fleet nothing ever is.
+    async fn is_concerned(&self, agent: AgentId) -> Result<bool, StoreError> {
+        standing::concerns(&mut self.store().reader().await?, SystemScope::for_own_work(), agent).await
+    }
+
     async fn keep_told(&self, agent: AgentId, held: Vec<StandingHeld>) -> Result<(), StoreError> {
-        let system = SystemScope::for_own_work();
-        if held.is_empty() && !standing::concerns(&mut self.store().reader().await?, system, agent).await? {
-            return Ok(());
-        }
-        let at = clock::now();
+        let (system, at) = (SystemScope::for_own_work(), clock::now());
         self.store()
             .write(move |tx| Box::pin(async move { standing::told(tx, system, agent, &held, at).await }))
             .await
     }
 
     async fn keep_unsupported(&self, agent: AgentId) -> Result<(), StoreError> {
-        let system = SystemScope::for_own_work();
-        if !standing::concerns(&mut self.store().reader().await?, system, agent).await? {
-            return Ok(());
-        }
-        let at = clock::now();
+        let (system, at) = (SystemScope::for_own_work(), clock::now());
         self.store()
             .write(move |tx| Box::pin(async move { standing::unsupported(tx, system, agent, UNSUPPORTED, at).await }))
             .await

@@ -1,11 +1,12 @@
 //! Changing, stopping, starting and taking away a standing observation.
 
 use control_api::standing::{StandingObservation, UpdateStandingObservation};
-use control_core::authorize::{Grant, SystemScope};
+use control_core::authorize::{Grant, SystemScope, TenantScope};
 use control_store::standing::StandingChange;
 use control_store::{audit, standing};
 use serde_json::{Value, json};
 use shared_protocol::id::StandingId;
+use shared_protocol::tier::Tier;
 
 use super::Standing;
 use super::create::{OF_AGENT, refused};
@@ -34,36 +35,7 @@ impl Standing {
         let id = parse_id::<StandingId>(id)?;
         let present = standing::find(&mut self.store().reader().await?, scope, id).await?;
         let present = present.ok_or(ServiceError::NotFound)?;
-        let tiers = self.fleet.lifecycle().tiers.table();
-        let limits = tiers.of(tier);
-        let (present_spec, present_window_s) = shown(present.spec);
-        let window_s = request.window_s.unwrap_or(present_window_s);
-        let asked = match (request.spec, request.window_s) {
-            (None, None) => None,
-            // What was a default then follows the new window.
-            (None, Some(_)) => Some(without_interval(present_spec.clone(), present_window_s)),
-            (Some(spec), _) => Some(spec),
-        };
-        let read = window_spec(asked.clone().unwrap_or(present_spec), window_s, limits)?;
-        let chosen = match &request.selection {
-            None => None,
-            Some(selection) => {
-                let agents = self.jobs.choose_own(scope, tier, limits, &read.spec, selection).await?;
-                Some((serde_json::to_value(selection).map_err(|_| ServiceError::Internal)?, agents))
-            }
-        };
-        let change = StandingChange {
-            name: request.name.as_deref().map(|name| checked_name("name", name)).transpose()?,
-            is_running: request.state.as_deref().map(is_running).transpose()?,
-            spec: match asked {
-                None => None,
-                Some(_) => Some(serde_json::to_value(&read.spec).map_err(|_| ServiceError::Internal)?),
-            },
-            chosen,
-            revision,
-            of_agent: OF_AGENT,
-            at: clock::now(),
-        };
+        let change = self.change_of(scope, tier, present.spec, request, revision).await?;
         let mut record = audited(grant, id, "standing.changed")?;
         let written = self
             .store()
@@ -81,6 +53,54 @@ impl Standing {
         let changed = written.map_err(refused)?.ok_or(ServiceError::NotFound)?;
         self.tell_agents(id).await?;
         to_observation(changed)
+    }
+
+    /// What a request changes of one that is there.
+    async fn change_of(
+        &self,
+        scope: TenantScope,
+        tier: Tier,
+        present: Value,
+        request: UpdateStandingObservation,
+        revision: Option<u64>,
+    ) -> Result<StandingChange, ServiceError> {
+        let tiers = self.fleet.lifecycle().tiers.table();
+        let limits = tiers.of(tier);
+        let (present_spec, present_window_s) = shown(present);
+        let window_s = request.window_s.unwrap_or(present_window_s);
+        let asked = match (request.spec, request.window_s) {
+            (None, None) => None,
+            // What was a default then follows the new window.
+            (None, Some(_)) => Some(without_interval(present_spec.clone(), present_window_s)),
+            (Some(spec), _) => Some(spec),
+        };
+        let is_running = request.state.as_deref().map(is_running).transpose()?;
+        // One that the tier includes no more can still be stopped.
+        let is_held_against_the_tier = asked.is_some() || request.selection.is_some() || is_running == Some(true);
+        let read = if is_held_against_the_tier {
+            Some(window_spec(asked.clone().unwrap_or(present_spec), window_s, limits)?.spec)
+        } else {
+            None
+        };
+        let chosen = match request.selection.as_ref().zip(read.as_ref()) {
+            None => None,
+            Some((selection, spec)) => {
+                let agents = self.jobs.choose_own(scope, tier, limits, spec, selection).await?;
+                Some((serde_json::to_value(selection).map_err(|_| ServiceError::Internal)?, agents))
+            }
+        };
+        Ok(StandingChange {
+            name: request.name.as_deref().map(|name| checked_name("name", name)).transpose()?,
+            is_running,
+            spec: match read.filter(|_| asked.is_some()) {
+                None => None,
+                Some(spec) => Some(serde_json::to_value(&spec).map_err(|_| ServiceError::Internal)?),
+            },
+            chosen,
+            revision,
+            of_agent: OF_AGENT,
+            at: clock::now(),
+        })
     }
 
     /// Takes a standing observation away, with what it saw.
@@ -130,7 +150,7 @@ fn is_running(state: &str) -> Result<bool, ServiceError> {
 }
 
 /// What the audit log keeps of a change.
-fn audited(grant: &Grant, id: StandingId, action: &'static str) -> Result<audit::NewAudit, ServiceError> {
+pub(super) fn audited(grant: &Grant, id: StandingId, action: &'static str) -> Result<audit::NewAudit, ServiceError> {
     Ok(audit::NewAudit {
         at: clock::now(),
         tenant: Some(grant.scope()?.tenant()),

@@ -9,6 +9,7 @@ use shared_protocol::limits::STANDING_ITEMS;
 use shared_protocol::spec::InvalidField;
 
 use super::Standing;
+use super::change::audited;
 use super::spec::{WINDOW_DEFAULT_S, window_spec};
 use crate::clock;
 use crate::error::ServiceError;
@@ -58,14 +59,8 @@ impl Standing {
             },
         };
         let id = new.id;
-        let record = audit::NewAudit {
-            at,
-            tenant: Some(scope.tenant()),
-            actor: grant.actor().to_owned(),
-            action: "standing.created",
-            subject: id.to_string(),
-            detail: serde_json::json!({ "name": new.name, "agents": new.agents.len() }),
-        };
+        let mut record = audited(grant, id, "standing.created")?;
+        record.detail = serde_json::json!({ "name": new.name, "agents": new.agents.len() });
         let written = self
             .store()
             .write(move |tx| {
