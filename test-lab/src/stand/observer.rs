@@ -35,6 +35,18 @@ impl Stand {
         Ok(observer)
     }
 
+    /// Starts an observer again that was killed.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn observe_again(&self, name: &str, observer: &mut Observer) -> Result<()> {
+        let config = observer.socket.with_file_name("agent.toml");
+        // What a killed one leaves is no sign of the next.
+        std::fs::remove_file(&observer.socket).context("remove the socket of the observer that was killed")?;
+        *observer = self.start_observer(name, &config, observer.socket.clone()).await?;
+        Ok(())
+    }
+
     async fn start_observer(&self, name: &str, config: &Path, socket: PathBuf) -> Result<Observer> {
         let log = format!("{name}.observe.log");
         let process = Command::new(self.program("probe-agent"))

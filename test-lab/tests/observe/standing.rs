@@ -5,8 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
-use test_lab::fault::Entry;
-use test_lab::fault::Whom;
+use test_lab::fault::{Entry, Whom};
 use test_lab::stand::{Stand, text};
 use tokio::process::Command;
 
@@ -150,6 +149,21 @@ async fn stw_06_an_owner_that_does_not_allow_it_is_named_with_the_rule_and_nothi
     assert_eq!(text(&fare, "reason"), "policy_denied");
     assert!(text(&fare, "message").contains("observe.allow_standing"), "{fare}");
     assert_eq!((windows(&stand, &id).await.len(), fare["revision"].as_u64()), (0, Some(1)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stw_14_an_observer_that_is_killed_shows_and_windows_go_on_once_it_is_back() {
+    let mut stand = Stand::start().await.unwrap();
+    let mut observer = stand.add_observed_agent("eyes", "allow_standing = true").await.unwrap();
+    let id = create(&stand, &["tcp_flows", "--window", "1s", "--from", "eyes"]).await;
+    until(&stand, &id, "a window", |windows| !windows.is_empty()).await;
+    observer.kill().await.unwrap();
+    let fare = until_it_fares(&stand, &id, "unsupported").await;
+    assert!(text(&fare, "message").contains("observe"), "{fare}");
+    let before = windows(&stand, &id).await.len();
+    stand.observe_again("eyes", &mut observer).await.unwrap();
+    until_it_fares(&stand, &id, "running").await;
+    until(&stand, &id, "windows after it came back", |windows| windows.len() > before).await;
 }
 
 /// How long the way is closed, or nothing is expected: some windows long.

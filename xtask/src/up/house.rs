@@ -292,7 +292,7 @@ const WATCH: Duration = Duration::from_millis(500);
 fn agent_config(observer_socket: &Path) -> String {
     let socket = toml::Value::String(observer_socket.display().to_string());
     format!(
-        "# What the owner of this host allows its agent. No control plane can override it.\n[policy]\nallow_loopback = true\n# `port` and `observe` are off unless an owner lists them.\nallow_probes = [{ALLOWED}]\n\n[observe]\nsocket = {socket}\n"
+        "# What the owner of this host allows its agent. No control plane can override it.\n[policy]\nallow_loopback = true\n# `port` and `observe` are off unless an owner lists them.\nallow_probes = [{ALLOWED}]\n\n[observe]\nallow_standing = true\nsocket = {socket}\n"
     )
 }
 

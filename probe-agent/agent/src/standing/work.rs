@@ -49,11 +49,11 @@ pub(super) struct Fare {
 }
 
 impl Work {
-    /// Makes windows until it is taken back. They begin at an even pace, by the monotonic clock, the first after a random part of that:
-    /// agents that were told at the same time do not report at the same time.
+    /// Makes windows until it is taken back. They begin at an even pace, by the monotonic clock, the first after a random part of that, a
+    /// minute at most: agents that were told at the same time do not report at the same time.
     pub(super) async fn run(self) {
         let pace = self.pace();
-        let mut next = clock::monotonic().plus(pace.mul_f64(rand::random()));
+        let mut next = clock::monotonic().plus(pace.min(SPREAD).mul_f64(rand::random()));
         loop {
             tokio::select! {
                 biased;
@@ -256,5 +256,7 @@ fn follows(begun: MonotonicMicros, pace: Duration, now: MonotonicMicros) -> Mono
 pub(crate) const WINDOW: Attempt = Attempt(0);
 /// How long windows may take to end when they are told to.
 pub(super) const END_TIME: Duration = Duration::from_secs(5);
+/// Longest time until the first window begins: enough for a fleet not to report at once, little enough not to miss much of a long window.
+const SPREAD: Duration = Duration::from_mins(1);
 /// Time until work that cannot be read is looked at again: a change of it comes by itself.
 const RETRY: Duration = Duration::from_mins(1);
