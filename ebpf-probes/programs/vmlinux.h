@@ -73,6 +73,12 @@ struct task_struct {
 	int exit_code;
 	struct task_struct *real_parent;
 	struct mm_struct *mm;
+	char comm[16];
+};
+
+/* Since 6.8 with this field; then the tracepoint hands out the task itself. */
+struct trace_event_raw_mark_victim {
+	unsigned int uid;
 };
 
 /* The same before 5.14, where its state had another name. */

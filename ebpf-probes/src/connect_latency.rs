@@ -6,6 +6,7 @@ use shared_protocol::report::{ConnectTotals, Connects, ConnectsSeen, Masked, See
 
 use crate::attach::Hook;
 use crate::endpoint::{Endpoints, Filter, command};
+use crate::entries::entries;
 use crate::error::ObserveError;
 use crate::kernel::Kernel;
 use crate::object;
@@ -75,13 +76,7 @@ impl Observer for ConnectLatency {
     }
 
     fn seen(&mut self) -> Result<Seen, ObserveError> {
-        let mut ended = Vec::new();
-        for entry in self.ended.iter().take(2 * ENTRIES) {
-            ended.push(entry?);
-        }
-        // An entry may be met twice while others are made.
-        ended.sort_by_key(|(whither, _)| *whither);
-        ended.dedup_by_key(|(whither, _)| *whither);
+        let mut ended = entries(self.ended.iter(), ENTRIES)?;
         let mut totals = ConnectTotals::default();
         for (_, connects) in &ended {
             totals.established += connects.established;

@@ -11,6 +11,7 @@ use raw::{RawOpener, RawOpening, RawOpens};
 
 use crate::attach::Hook;
 use crate::check::CheckFile;
+use crate::entries::entries;
 use crate::error::ObserveError;
 use crate::kernel::Kernel;
 use crate::object;
@@ -69,13 +70,7 @@ impl Observer for Files {
 
     fn seen(&mut self) -> Result<Seen, ObserveError> {
         self.gather();
-        let mut openers = Vec::new();
-        for entry in self.openers.iter().take(2 * ENTRIES) {
-            openers.push(entry?);
-        }
-        // An entry may be met twice while others are made.
-        openers.sort_by_key(|(opener, _)| *opener);
-        openers.dedup_by_key(|(opener, _)| *opener);
+        let mut openers = entries(self.openers.iter(), ENTRIES)?;
         let mut totals = FileTotals::default();
         for (_, opens) in &openers {
             totals.opened += opens.opened;

@@ -35,6 +35,7 @@ mod custom;
 mod dns_latency;
 mod drops;
 mod endpoint;
+mod entries;
 mod error;
 mod exec;
 mod facts;
@@ -43,6 +44,7 @@ mod interface;
 mod kernel;
 #[cfg(test)]
 mod layout;
+mod memory;
 mod object;
 mod observing;
 mod offcpu;

@@ -59,6 +59,10 @@ pub(crate) const OFFCPU: Object = Object {
     name: "offcpu",
     bytes: aya::include_bytes_aligned!("../programs/offcpu.bpf.o"),
 };
+pub(crate) const MEMORY: Object = Object {
+    name: "memory",
+    bytes: aya::include_bytes_aligned!("../programs/memory.bpf.o"),
+};
 pub(crate) const RUNQLAT: Object = Object {
     name: "runqlat",
     bytes: aya::include_bytes_aligned!("../programs/runqlat.bpf.o"),
@@ -100,7 +104,7 @@ mod tests {
 
     use super::*;
 
-    const OBJECTS: [Object; 16] = [
+    const OBJECTS: [Object; 17] = [
         BIOLATENCY,
         CONNECT_LATENCY,
         DNS_LATENCY,
@@ -109,6 +113,7 @@ mod tests {
         FACTS,
         FILES,
         INTERFACE,
+        MEMORY,
         OFFCPU,
         PACKETS,
         PROFILE,

@@ -16,6 +16,7 @@ use crate::error::ObserveError;
 use crate::exec::Exec;
 use crate::files::Files;
 use crate::kernel::Kernel;
+use crate::memory::Memory;
 use crate::offcpu::Offcpu;
 use crate::packets::Packets;
 use crate::profile::Profile;
@@ -114,6 +115,7 @@ impl Observing {
             Observation::Biolatency => Box::new(Biolatency::start(kernel, ask)?),
             Observation::Profile => Box::new(Profile::start(kernel, ask)?),
             Observation::Offcpu => Box::new(Offcpu::start(kernel, ask)?),
+            Observation::Memory => Box::new(Memory::start(kernel, ask)?),
             Observation::Exec => Box::new(Exec::start(kernel, ask)?),
             Observation::Files => Box::new(Files::start(kernel, ask)?),
             Observation::Syscalls => Box::new(Syscalls::start(kernel, ask)?),

@@ -6,6 +6,7 @@ use shared_protocol::report::{InterfacePackets, PacketsSeen, ProtocolPackets, Se
 
 use crate::attach::Hook;
 use crate::endpoint::command;
+use crate::entries::entries;
 use crate::error::ObserveError;
 use crate::interface::Side;
 use crate::kernel::Kernel;
@@ -59,14 +60,8 @@ impl Observer for Packets {
     }
 
     fn seen(&mut self) -> Result<Seen, ObserveError> {
-        let mut sides = Vec::new();
-        for entry in self.sides.iter().take(2 * ENTRIES) {
-            let (side, counts) = entry?;
-            sides.push((side, counts.iter().fold(Counted::default(), added)));
-        }
-        // An entry may be met twice while others are made.
-        sides.sort_by_key(|(side, _)| *side);
-        sides.dedup_by_key(|(side, _)| *side);
+        let entries = entries(self.sides.iter(), ENTRIES)?.into_iter();
+        let mut sides: Vec<_> = entries.map(|(side, counts)| (side, counts.iter().fold(Counted::default(), added))).collect();
         let mut seen = PacketsSeen::default();
         for (_, counted) in &sides {
             seen.packets += counted.packets;

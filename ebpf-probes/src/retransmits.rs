@@ -6,6 +6,7 @@ use shared_protocol::report::{Masked, Retransmits as Told, RetransmitsSeen, Seen
 
 use crate::attach::Hook;
 use crate::endpoint::{Endpoints, Filter, tcp_state};
+use crate::entries::entries;
 use crate::error::ObserveError;
 use crate::kernel::Kernel;
 use crate::object;
@@ -58,13 +59,7 @@ impl Observer for Retransmits {
     }
 
     fn seen(&mut self) -> Result<Seen, ObserveError> {
-        let mut flows = Vec::new();
-        for entry in self.flows.iter().take(2 * ENTRIES) {
-            flows.push(entry?);
-        }
-        // An entry may be met twice while others are made.
-        flows.sort_by_key(|(ends, _)| *ends);
-        flows.dedup_by_key(|(ends, _)| *ends);
+        let mut flows = entries(self.flows.iter(), ENTRIES)?;
         let mut seen = RetransmitsSeen {
             connections: u64::try_from(flows.len()).unwrap_or(u64::MAX),
             ..RetransmitsSeen::default()

@@ -11,6 +11,7 @@ use aya::maps::{HashMap, MapData, MapError};
 use shared_protocol::report::{Masked, StackUnit, StacksSeen};
 
 use crate::endpoint::command;
+use crate::entries::entries;
 use crate::error::ObserveError;
 use crate::kernel::Kernel;
 use crate::observing::Ask;
@@ -105,14 +106,9 @@ impl Stacks {
 
     /// What was seen up to now.
     pub(crate) fn seen(&mut self, programs: &mut Programs, extent: Extent) -> Result<StacksSeen, ObserveError> {
-        let mut places = BTreeMap::new();
-        for entry in self.places.iter().take(2 * PLACES) {
-            let (place, spent) = entry?;
-            // An entry may be met twice while others are made.
-            places.insert(place, spent);
-        }
+        let places = entries(self.places.iter(), PLACES)?;
         if self.commands == Commands::Told {
-            let processes = places.keys().map(|place| place.pid).collect();
+            let processes = places.iter().map(|(place, _)| place.pid).collect();
             self.mappings.ask(programs, &processes);
         }
         let mut counted = Vec::with_capacity(places.len());

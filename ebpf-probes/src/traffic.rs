@@ -6,6 +6,7 @@ use shared_protocol::report::{InterfaceSeen, InterfaceTraffic, Masked, Seen, Tal
 
 use crate::attach::Hook;
 use crate::endpoint::{Endpoints, command};
+use crate::entries::entries;
 use crate::error::ObserveError;
 use crate::interface::Interface;
 use crate::kernel::Kernel;
@@ -70,25 +71,16 @@ impl Traffic {
     }
 
     fn interfaces(&self) -> Result<Vec<(Interface, Through)>, ObserveError> {
-        let mut interfaces = Vec::new();
-        for entry in self.interfaces.iter().take(2 * INTERFACES) {
-            let (interface, counts) = entry?;
-            interfaces.push((interface, counts.iter().fold(Through::default(), added)));
-        }
-        // An entry may be met twice while others are made.
-        interfaces.sort_by_key(|(interface, _)| *interface);
-        interfaces.dedup_by_key(|(interface, _)| *interface);
+        let entries = entries(self.interfaces.iter(), INTERFACES)?.into_iter();
+        let mut interfaces: Vec<_> = entries
+            .map(|(interface, counts)| (interface, counts.iter().fold(Through::default(), added)))
+            .collect();
         interfaces.sort_by_key(|(_, through)| std::cmp::Reverse(through.traffic.moved()));
         Ok(interfaces)
     }
 
     fn talkers(&self) -> Result<Vec<(RawTalker, Both)>, ObserveError> {
-        let mut talkers = Vec::new();
-        for entry in self.talkers.iter().take(2 * TALKERS) {
-            talkers.push(entry?);
-        }
-        talkers.sort_by_key(|(talker, _)| *talker);
-        talkers.dedup_by_key(|(talker, _)| *talker);
+        let mut talkers = entries(self.talkers.iter(), TALKERS)?;
         talkers.sort_by_key(|(_, traffic)| std::cmp::Reverse(traffic.moved()));
         talkers.truncate(self.top);
         Ok(talkers)

@@ -6,6 +6,7 @@ use shared_protocol::report::{DatagramTotals, DatagramsSeen, FullSocket, Masked,
 
 use crate::attach::Hook;
 use crate::endpoint::{Endpoints, Filter, command};
+use crate::entries::entries;
 use crate::error::ObserveError;
 use crate::kernel::Kernel;
 use crate::object;
@@ -76,13 +77,7 @@ impl UdpFlows {
     }
 
     fn full(&self) -> Result<Vec<(Full, u64)>, ObserveError> {
-        let mut full = Vec::new();
-        for entry in self.full.iter().take(2 * SOCKETS) {
-            full.push(entry?);
-        }
-        // An entry may be met twice while others are made.
-        full.sort_unstable();
-        full.dedup_by_key(|(socket, _)| *socket);
+        let mut full = entries(self.full.iter(), SOCKETS)?;
         full.sort_by_key(|(_, datagrams)| std::cmp::Reverse(*datagrams));
         Ok(full)
     }
@@ -98,12 +93,7 @@ impl Observer for UdpFlows {
     }
 
     fn seen(&mut self) -> Result<Seen, ObserveError> {
-        let mut flows = Vec::new();
-        for entry in self.flows.iter().take(2 * FLOWS) {
-            flows.push(entry?);
-        }
-        flows.sort_by_key(|(flow, _)| *flow);
-        flows.dedup_by_key(|(flow, _)| *flow);
+        let mut flows = entries(self.flows.iter(), FLOWS)?;
         let full = self.full()?;
         let mut totals = DatagramTotals {
             flows: u64::try_from(flows.len()).unwrap_or(u64::MAX),

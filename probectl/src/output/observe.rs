@@ -13,6 +13,7 @@ mod executions;
 mod files;
 mod flows;
 mod latencies;
+mod memory;
 mod packets;
 mod questions;
 mod retransmits;
@@ -118,6 +119,10 @@ pub(crate) const COLUMNS: Columns = Columns {
         "samples",
         "idle_samples",
         "offcpu_us",
+        "page_faults",
+        "reclaims",
+        "reclaim_us",
+        "killed",
         "executions",
         "ended",
         "refused",
@@ -186,6 +191,7 @@ fn shown(seen: &Seen) -> &dyn Shown {
         Seen::Runqlat(seen) => seen,
         Seen::Biolatency(seen) => seen,
         Seen::Profile(seen) | Seen::Offcpu(seen) => seen,
+        Seen::Memory(seen) => seen,
         Seen::Exec(seen) => seen,
         Seen::Files(seen) => seen,
         Seen::Syscalls(seen) => seen,

@@ -15,6 +15,7 @@ mod executions;
 mod files;
 mod flows;
 mod latencies;
+mod memory;
 mod packets;
 mod questions;
 mod retransmits;
@@ -33,6 +34,7 @@ pub use executions::{Execution, ExecutionTotals, ExecutionsSeen};
 pub use files::{FileTotals, FilesSeen, Opener, Opening};
 pub use flows::{FlowTotals, FlowsSeen, TcpFlow, TcpState};
 pub use latencies::Latencies;
+pub use memory::{Killed, MemorySeen, MemoryTotals, MemoryUser};
 pub use packets::{InterfacePackets, NetworkInterface, PacketsSeen, ProtocolPackets, TcpFlagCounts};
 pub use questions::{DnsSeen, DnsTotals, QuestionSeen};
 pub use retransmits::{Retransmits, RetransmitsSeen};
@@ -126,6 +128,8 @@ pub enum Seen {
     Profile(StacksSeen),
     /// Where tasks waited.
     Offcpu(StacksSeen),
+    /// Memory running short.
+    Memory(MemorySeen),
     /// Programs that were run.
     Exec(ExecutionsSeen),
     /// Files that were opened.

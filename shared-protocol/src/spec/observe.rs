@@ -60,6 +60,8 @@ pub enum Observation {
     Profile,
     /// Where tasks wait for something else than a CPU, by stacks of functions.
     Offcpu,
+    /// Page faults, waiting for pages to be freed, and who was killed for want of memory.
+    Memory,
     /// Who runs which program.
     Exec,
     /// Who opens which file.
@@ -80,7 +82,7 @@ pub enum Observation {
 
 impl Observation {
     /// Everything that comes with this build; [`Self::Custom`] needs a package.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::TcpFlows,
         Self::ConnectLatency,
         Self::Drops,
@@ -89,6 +91,7 @@ impl Observation {
         Self::Biolatency,
         Self::Profile,
         Self::Offcpu,
+        Self::Memory,
         Self::Exec,
         Self::Files,
         Self::Syscalls,
@@ -109,6 +112,7 @@ impl Observation {
             Self::Biolatency => "biolatency",
             Self::Profile => "profile",
             Self::Offcpu => "offcpu",
+            Self::Memory => "memory",
             Self::Exec => "exec",
             Self::Files => "files",
             Self::Syscalls => "syscalls",
@@ -130,7 +134,7 @@ impl Observation {
 
     /// Whether it tells processes apart, so that it can be asked for one only.
     const fn has_processes(self) -> bool {
-        matches!(self, Self::Exec | Self::Files | Self::Syscalls)
+        matches!(self, Self::Memory | Self::Exec | Self::Files | Self::Syscalls)
     }
 
     /// What is hidden of its findings until the owner reveals it.

@@ -23,6 +23,8 @@ mod flows;
 #[cfg(test)]
 mod interfaces;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod openings;
 #[cfg(test)]
 mod snoop;

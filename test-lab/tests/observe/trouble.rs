@@ -109,6 +109,7 @@ async fn the_agent_says_what_it_can_observe_and_the_owner_has_the_last_word() {
             {"observation": "biolatency", "level": "full"},
             {"observation": "profile", "level": "full"},
             {"observation": "offcpu", "level": "full"},
+            {"observation": "memory", "level": "full"},
             {"observation": "exec", "level": "full"},
             {"observation": "files", "level": "full"},
             {"observation": "syscalls", "level": "full"},

@@ -97,6 +97,12 @@ fn of_seen(seen: &Seen, readings: &mut Vec<Reading>) {
             readings.push(reading("calls", float(seen.totals.calls)));
             readings.push(reading("failed", float(seen.totals.failed)));
         }
+        Seen::Memory(seen) => {
+            readings.push(reading("page_faults", float(seen.totals.faults)));
+            readings.push(reading("reclaims", float(seen.totals.reclaims)));
+            readings.push(reading("reclaim_us", float(seen.totals.reclaim_us)));
+            readings.push(reading("killed", float(seen.totals.killed)));
+        }
         Seen::Exec(seen) => {
             readings.push(reading("executions", float(seen.totals.executions)));
             readings.push(reading("failed", float(seen.totals.failed)));

@@ -31,7 +31,7 @@ pub struct ObserveOptions {
     #[serde(default)]
     #[schema(example = "192.0.2.1")]
     pub address: Option<String>,
-    /// Only what this process does; only with `exec` (also the programs that it starts), `files` and `syscalls`.
+    /// Only what this process does; only with `memory`, `exec` (also the programs that it starts), `files` and `syscalls`.
     #[serde(default)]
     #[schema(minimum = 1, maximum = 4_194_304)]
     pub pid: Option<u32>,
@@ -66,6 +66,8 @@ pub enum ObservationSchema {
     Profile,
     /// Where tasks wait for something else than a CPU, and how long, with their stacks of functions. Sees no ports or addresses.
     Offcpu,
+    /// Page faults of programs, how long they waited for pages to be freed, and who was killed for want of memory. Sees no ports or addresses.
+    Memory,
     /// Who runs which program, and how it ends. The host's owner has to name it.
     Exec,
     /// Who opens which file. The host's owner has to name it.

@@ -81,6 +81,18 @@ pub(super) fn print_seen(seen: &Seen, out: &mut impl Write) -> io::Result<()> {
                 .iter()
                 .try_for_each(|calls| writeln!(out, "{}  count {} failed {} total_us {}", calls.name, calls.count, calls.failed, calls.total_us))
         }
+        Seen::Memory(seen) => {
+            let totals = &seen.totals;
+            writeln!(
+                out,
+                "{} page faults, pages freed {} times in {} us, {} killed",
+                totals.faults, totals.reclaims, totals.reclaim_us, totals.killed
+            )?;
+            seen.users.iter().try_for_each(|user| {
+                let command = user.command.as_deref().unwrap_or("-");
+                writeln!(out, "{} {command}  faults {} reclaim_us {}", user.pid, user.faults, user.reclaim_us)
+            })
+        }
         Seen::Exec(seen) => {
             let totals = seen.totals;
             writeln!(
