@@ -42,7 +42,7 @@ async fn start_itself(check_port: u16) -> io::Result<()> {
     itself.status().await.map(|_| ())
 }
 
-/// So much is never taken of what was used before (mallopt(3), M_MMAP_THRESHOLD): its pages are there once they are touched, of which one is.
+/// So much is never taken of what was used before (mallopt(3), `M_MMAP_THRESHOLD`): its pages are there once they are touched, of which one is.
 const FRESH_BYTES: usize = 40 << 20;
 /// How long that may take.
 const START_TIME: Duration = Duration::from_secs(2);
