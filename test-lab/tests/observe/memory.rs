@@ -100,8 +100,8 @@ async fn who_reaches_the_limit_of_a_group_frees_pages_and_is_killed_when_none_ar
             let mut holder = group.run("tail -c 64M").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
             let mut input = holder.stdin.take().unwrap();
             // Four times as much as it would have to hold.
-            for _ in 0..4_096 {
-                if input.write_all(&[1; 65_536]).is_err() {
+            for _ in 0..16_384 {
+                if input.write_all(&[1; 16_384]).is_err() {
                     break;
                 }
             }
