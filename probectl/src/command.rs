@@ -65,10 +65,14 @@ async fn dispatch(
     if let Command::Completion(arguments) = cli.command {
         return completion::run(&arguments, screen);
     }
-    if let Command::Packages(command) = cli.command {
-        return packages::run(command, format, screen);
+    let mut command = cli.command;
+    if let Command::Packages(of_packages) = command {
+        match packages::run(of_packages, format, screen)? {
+            Ok(exit) => return Ok(exit),
+            Err(asks) => command = Command::Packages(asks),
+        }
     }
-    connected(cli.command, &cli.global, surroundings, stdin, screen, interrupt).await
+    connected(command, &cli.global, surroundings, stdin, screen, interrupt).await
 }
 
 /// Does what needs a control plane.
@@ -111,10 +115,11 @@ async fn connected(
         Command::Metrics(command) => metrics::run(command, format, &client, screen).await,
         Command::Usage(arguments) => usage::run(&arguments, format, &client, screen).await,
         Command::Tiers => tiers::run(format, &client, screen).await,
+        Command::Packages(command) => packages::ask(command, format, &client, screen).await,
         Command::Keys(command) => keys::run(command, format, &client, screen).await,
         Command::JoinTokens(command) => join_tokens::run(command, format, &client, screen).await,
         // Done without a control plane, above.
-        Command::Contexts(_) | Command::Completion(_) | Command::Packages(_) => Ok(Exit::Usage),
+        Command::Contexts(_) | Command::Completion(_) => Ok(Exit::Usage),
     }
 }
 

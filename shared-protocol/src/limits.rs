@@ -12,6 +12,10 @@ pub const SUBPROTOCOL: &str = "probeops.v1";
 pub const SESSION_PATH: &str = "/agent/v1/session";
 /// The path of an enrolment on the agent port.
 pub const ENROL_PATH: &str = "/agent/v1/enrol";
+/// The path on the agent port at which an agent asks for a package.
+pub const PACKAGE_PATH: &str = "/agent/v1/observe/packages";
+/// The path on the agent port at which an agent says what its observer made of one.
+pub const PACKAGE_TOLD_PATH: &str = "/agent/v1/observe/packages/told";
 
 /// Longest WebSocket frame an agent may send, bytes; longer ends the session with 1009.
 pub const AGENT_FRAME_BYTES: usize = 256 * 1024;

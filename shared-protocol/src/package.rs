@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::fault::{ErrorCode, Status};
+
 /// A package's name: lower-case letters, digits, `-` and `_`, at most 40, the first a letter or digit. It is part of no path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -19,6 +21,35 @@ pub struct PackageVersion(String);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PackageDigest([u8; 32]);
+
+/// What an agent asks its control plane for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PackageWanted {
+    /// The package of this name.
+    pub name: PackageName,
+    /// Exactly this one; whichever the agent is to have where this is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<PackageDigest>,
+}
+
+/// What an agent's observer made of a package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PackageTold {
+    /// Its name.
+    pub name: PackageName,
+    /// Which one it was.
+    pub sha256: PackageDigest,
+    /// How it went, as in the report.
+    pub status: Status,
+    /// Why not, as in the report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<ErrorCode>,
+    /// Why not, as a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
 
 /// The text names no package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

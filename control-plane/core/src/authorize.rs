@@ -87,6 +87,14 @@ pub enum Action {
     JoinTokenCreate,
     /// Revoke a join token.
     JoinTokenRevoke,
+    /// Read packages, and how they do on agents.
+    PackageRead,
+    /// Upload a package.
+    PackageCreate,
+    /// Say on which agents a package's name means it.
+    PackageDeploy,
+    /// Take a package away.
+    PackageDelete,
     /// Read keys.
     KeyRead,
     /// Make a key.
@@ -344,7 +352,9 @@ impl Action {
     const fn needs(self) -> Needs {
         match self {
             Self::TenantCreate | Self::TenantSetTier | Self::TierChange | Self::AgentShare => Needs::Operator,
-            Self::TenantRead | Self::TierRead | Self::UsageRead | Self::MeasurementRead | Self::StandingRead | Self::AgentRead => Needs::Scope(Scope::Read),
+            Self::TenantRead | Self::TierRead | Self::UsageRead | Self::MeasurementRead | Self::StandingRead | Self::AgentRead | Self::PackageRead => {
+                Needs::Scope(Scope::Read)
+            }
             Self::MeasurementCreate | Self::MeasurementCancel | Self::StandingCreate | Self::StandingUpdate | Self::StandingDelete => {
                 Needs::Scope(Scope::Measure)
             }
@@ -354,6 +364,9 @@ impl Action {
             | Self::JoinTokenRead
             | Self::JoinTokenCreate
             | Self::JoinTokenRevoke
+            | Self::PackageCreate
+            | Self::PackageDeploy
+            | Self::PackageDelete
             | Self::KeyRead
             | Self::KeyCreate
             | Self::KeyRevoke => Needs::Scope(Scope::Admin),
@@ -396,6 +409,10 @@ mod tests {
             (Action::AgentRevoke, Scope::Admin),
             (Action::JoinTokenCreate, Scope::Admin),
             (Action::KeyCreate, Scope::Admin),
+            (Action::PackageRead, Scope::Read),
+            (Action::PackageCreate, Scope::Admin),
+            (Action::PackageDeploy, Scope::Admin),
+            (Action::PackageDelete, Scope::Admin),
         ] {
             for own in Scope::ALL {
                 let granted = authorize(&key(Scopes::NONE.with(own)), action, Resource::OwnTenant);

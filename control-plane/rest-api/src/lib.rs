@@ -14,6 +14,7 @@ pub mod join_token;
 pub mod key;
 pub mod measurement;
 pub mod metric;
+pub mod package;
 pub mod page;
 pub mod problem;
 pub mod report;

@@ -6,6 +6,7 @@ mod connection;
 mod enrol;
 mod http;
 mod metered;
+mod package;
 mod problem;
 mod session;
 mod upgrade;
@@ -15,6 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use control_services::fleet::Fleet;
+use control_services::packages::Packages;
 use shared_protocol::limits::UNSENT_BYTES;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
@@ -26,6 +28,7 @@ use tokio_util::task::TaskTracker;
 /// What all connections of the port share.
 pub(crate) struct Edge {
     fleet: Fleet,
+    packages: Packages,
     acceptor: TlsAcceptor,
     leaving: CancellationToken,
     /// Handshakes take turns, first come, first served.
@@ -34,10 +37,11 @@ pub(crate) struct Edge {
 }
 
 /// Serves agents until told to leave; then closes every session as a restart and waits for them.
-pub async fn serve(listener: TcpListener, fleet: Fleet, leaving: CancellationToken) {
+pub async fn serve(listener: TcpListener, (fleet, packages): (Fleet, Packages), leaving: CancellationToken) {
     let edge = Arc::new(Edge {
         acceptor: TlsAcceptor::from(fleet.tls()),
         fleet,
+        packages,
         leaving,
         turns: Semaphore::new(TURNS),
         sessions: AtomicUsize::new(0),

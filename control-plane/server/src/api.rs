@@ -7,6 +7,7 @@ mod join_tokens;
 mod keys;
 mod measurements;
 mod metrics;
+mod packages;
 mod permission;
 mod reports;
 mod standing_observations;

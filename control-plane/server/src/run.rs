@@ -45,7 +45,11 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     tasks.spawn(http::serve(http_listener, services.clone(), stopping.clone()));
     tasks.spawn(admin_socket.serve(services.clone(), stopping.clone()));
     let agents = TaskTracker::new();
-    agents.spawn(agent_port::serve(agent_listener, services.fleet.clone(), leaving.clone()));
+    agents.spawn(agent_port::serve(
+        agent_listener,
+        (services.fleet.clone(), services.packages.clone()),
+        leaving.clone(),
+    ));
     let address_file = AddressFile::write(&config.data_dir, http_address, agent_address).context("write addresses.json")?;
     tasks.spawn(service_manager::feed_watchdog(services.clone(), stopping.clone()));
     service_manager::ready();

@@ -21,6 +21,7 @@ mod housekeeping;
 pub mod identity;
 pub mod jobs;
 pub mod metrics;
+pub mod packages;
 mod private_file;
 pub mod reports;
 pub mod series;

@@ -24,6 +24,7 @@ use crate::housekeeping;
 use crate::identity::{Identity, JoinBundles, Pepper};
 use crate::jobs::{Accepts, Dispatch, Dispatcher, Jobs, Lifecycle, Loaded, Rates, stranded};
 use crate::metrics::Metrics;
+use crate::packages::Packages;
 use crate::reports::{Bus, Reports};
 use crate::series::{Roller, Series};
 use crate::standing::Standing;
@@ -76,6 +77,8 @@ pub struct Services {
     pub subscriptions: Subscriptions,
     /// What is observed until it is taken back.
     pub standing: Standing,
+    /// Observations of tenants' own.
+    pub packages: Packages,
     /// Numbers over time.
     pub series: Series,
     /// What is counted.
@@ -163,6 +166,7 @@ impl Services {
         let jobs = Jobs::new(lifecycle.clone(), fleet.clone());
         lifecycle.tasks.spawn(jobs.clone().relocate(relocations));
         Ok(Self {
+            packages: Packages::new(store.clone(), lifecycle.tiers.clone(), fleet.clone()),
             subscriptions: Subscriptions::new(lifecycle.clone(), identity.clone()),
             standing: Standing::new(jobs.clone(), fleet.clone()),
             identity,

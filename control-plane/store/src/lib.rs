@@ -34,6 +34,7 @@ pub mod keys;
 mod lock;
 pub mod maintenance;
 mod metrics;
+pub mod packages;
 mod page;
 mod postgres;
 pub mod quota;

@@ -31,7 +31,7 @@ use crate::link::driver::{self, DRAIN, Hands, SessionEnd};
 use crate::link::http::{HttpError, Refusal, come_back};
 use crate::link::identity::{self, Identity, IdentityError};
 use crate::outbox::{Outbox, OutboxError};
-use crate::package_shelf::PackageShelf;
+use crate::package_shelf::{PackageShelf, Plane};
 use crate::policy::{LocalAddresses, Policy};
 use crate::runner::{LocalProbes, ProbeEngine, Runner};
 use crate::standing::Standing;
@@ -96,7 +96,12 @@ impl AgentError {
 ///
 /// # Errors
 /// Where the sockets' event loop or the resolver cannot be set up, or the owner's roots not be read. Missing privilege is no error: it shows in the capabilities.
-pub fn open_probes(policy: &Arc<Policy>, (settings, observe): (&ProbeSettings, &ObserveSettings), sockets: IcmpSockets) -> io::Result<LocalProbes> {
+pub fn open_probes(
+    policy: &Arc<Policy>,
+    (settings, observe): (&ProbeSettings, &ObserveSettings),
+    plane: Option<Plane>,
+    sockets: IcmpSockets,
+) -> io::Result<LocalProbes> {
     policy.set_local(LocalAddresses::read());
     let gate: Arc<dyn Gate> = Arc::<Policy>::clone(policy);
     Ok(LocalProbes::new(ProbeContext {
@@ -106,7 +111,7 @@ pub fn open_probes(policy: &Arc<Policy>, (settings, observe): (&ProbeSettings, &
         roots: TargetRoots::from_system(settings.extra_roots()?)?,
         clock: ClockQuality::default(),
         observer: Arc::new(Observer::at(observe.socket.clone())),
-        packages: Arc::new(PackageShelf::new(observe.packages.clone())),
+        packages: Arc::new(PackageShelf::new(observe.packages.clone(), plane)),
         flows: Flows::nobody(),
     }))
 }
@@ -122,7 +127,12 @@ impl Agent {
         let tls = identity.tls(&key)?;
         let outbox = Outbox::open(state, config.outbox, clock::wall(), clock::random_id_bytes()).await?;
         let policy = Arc::new(Policy::new(config.policy).with_observe(config.observe.clone()));
-        let engine: Arc<dyn ProbeEngine> = Arc::new(open_probes(&policy, (&config.probes, &config.observe), sockets)?);
+        let shelf = Plane {
+            endpoint: identity.endpoint.clone(),
+            tls: Arc::clone(&tls),
+            state: state.clone(),
+        };
+        let engine: Arc<dyn ProbeEngine> = Arc::new(open_probes(&policy, (&config.probes, &config.observe), Some(shelf), sockets)?);
         Ok(Self {
             tls,
             runner: Runner::new(Arc::clone(&engine), Arc::clone(&policy), outbox.clone()),

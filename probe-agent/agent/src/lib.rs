@@ -23,7 +23,7 @@ pub mod link;
 pub mod local_probe;
 pub mod observer;
 pub mod outbox;
-pub(crate) mod package_shelf;
+pub mod package_shelf;
 pub mod policy;
 pub mod runner;
 pub mod standing;

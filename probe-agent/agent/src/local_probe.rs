@@ -74,7 +74,7 @@ pub async fn probe(
 ) -> Result<(), LocalProbeError> {
     let spec = ProbeSpec::parse(spec)?;
     let policy = Arc::new(Policy::new(config.policy).with_observe(config.observe.clone()));
-    let probes = open_probes(&policy, (&config.probes, &config.observe), sockets)?;
+    let probes = open_probes(&policy, (&config.probes, &config.observe), None, sockets)?;
     policy.check_spec(&spec)?;
     let (events, mut found) = mpsc::channel(EVENTS);
     let run = probes.run(&spec, events, stop);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use shared_protocol::event::{ObserveEvent, ObserveWindow, ProbeEvent};
 use shared_protocol::fault::{ErrorCode, Fault, Status};
 use shared_protocol::frame::CapabilityLevel;
+use shared_protocol::package::{PackageDigest, PackageName, PackageTold};
 use shared_protocol::report::{Findings, ObserveFindings, OverBudget, Report, Seen, SelfCheck};
 use shared_protocol::spec::{ObserveSpec, ProbeSpec};
 use tokio::sync::mpsc;
@@ -20,7 +21,7 @@ mod packages;
 
 pub(crate) use facts::Failing;
 pub use observer::Observer;
-pub use packages::{NoPackage, NoPackages, Packages};
+pub use packages::{FoundPackage, Later, NoPackage, NoPackages, Packages};
 
 use message::{Ask, Told};
 
@@ -40,8 +41,10 @@ pub(crate) async fn run(options: &ObserveSpec, context: &ProbeContext, events: &
         missing: Vec::new(),
         findings: None,
     };
-    let outcome = match package(options, context.packages.as_ref()).await {
-        Ok(package) => run.observe(&context.observer, package, cancel).await,
+    let package = package(options, context.packages.as_ref()).await;
+    let known = package.as_ref().ok().and_then(|found| found.as_ref().map(|found| found.digest));
+    let outcome = match package {
+        Ok(found) => run.observe(&context.observer, found.map(|found| found.text), cancel).await,
         Err(stop) => Err(stop),
     };
     let findings = run.findings.take().or_else(|| run.findings_so_far());
@@ -50,11 +53,29 @@ pub(crate) async fn run(options: &ObserveSpec, context: &ProbeContext, events: &
         findings: findings.map(|findings| Findings::Observe(Box::new(findings))),
         completeness: Completeness::Whole,
     };
-    record.end(outcome, found)
+    let report = record.end(outcome, found);
+    if let (Some(name), Some(sha256)) = (options.package.clone(), known) {
+        tell_of(name, sha256, &report, context.packages.as_ref()).await;
+    }
+    report
+}
+
+/// Says how a package did to whoever keeps it, unless that takes long.
+async fn tell_of(name: PackageName, sha256: PackageDigest, report: &Report, packages: &dyn Packages) {
+    let told = PackageTold {
+        name,
+        sha256,
+        status: report.status,
+        code: report.error.as_ref().map(|error| error.code),
+        message: report.error.as_ref().map(|error| error.message.clone()),
+    };
+    if tokio::time::timeout(TOLD_TIME, packages.told(told)).await.is_err() {
+        tracing::debug!("nobody heard in time how a package did");
+    }
 }
 
 /// The package that is asked for, where one is.
-async fn package(options: &ObserveSpec, packages: &dyn Packages) -> Result<Option<String>, Stop> {
+async fn package(options: &ObserveSpec, packages: &dyn Packages) -> Result<Option<FoundPackage>, Stop> {
     let Some(name) = &options.package else { return Ok(None) };
     let found = tokio::time::timeout(PACKAGE_TIME, packages.find(name, options.sha256)).await;
     let found = found.unwrap_or_else(|_| Err(NoPackage(format!("the package {name} does not come in time"))));
@@ -220,6 +241,8 @@ fn gone(cause: &io::Error) -> Stop {
     agent(ErrorCode::ObserverLost, format!("the observer ended before the observation did: {cause}"))
 }
 
+/// How long it may take to say how a package did.
+const TOLD_TIME: Duration = Duration::from_secs(2);
 /// How long it may take to find a package.
 const PACKAGE_TIME: Duration = Duration::from_secs(8);
 /// How long the observer may take beside what it was asked to.

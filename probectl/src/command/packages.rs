@@ -6,13 +6,17 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use control_api::package::{Package as ShownPackage, PackageActed, PackageAction, PackageActionKind, PackageDetail, PackageSelection};
 use ebpf_package::{PACKAGE_BYTES, Package, SigningKey};
 use serde_json::{Value, json};
+use shared_protocol::package::PackageDigest;
 
-use crate::cli::Format;
-use crate::error::Error;
+use super::say_if_more;
+use crate::cli::{Format, ListArgs, Origin};
+use crate::client::{Client, PAGE};
+use crate::error::{ClientError, Error};
 use crate::exit::Exit;
-use crate::output::Screen;
+use crate::output::{Cell, Listing, Screen, table};
 
 /// What to do with packages.
 #[derive(Debug, Subcommand)]
@@ -25,6 +29,27 @@ pub enum PackagesCommand {
     },
     /// Make a signed package of an object and its manifest. Needs no control plane.
     Sign(SignArgs),
+    /// Upload a package to the control plane.
+    Upload {
+        /// The package.
+        package: PathBuf,
+    },
+    /// List packages.
+    List(ListArgs),
+    /// Show a package, the agents that have one of its name, and how it does there.
+    Show {
+        /// Its hash.
+        sha256: PackageDigest,
+    },
+    /// From here on a package's name means this one on some agents.
+    Deploy(ActArgs),
+    /// On some agents a package's name means again the one before.
+    RollBack(ActArgs),
+    /// Delete a package that no agent is to have.
+    Delete {
+        /// Its hash.
+        sha256: PackageDigest,
+    },
     /// Look at a package: whether it is one, who signed it, what it would do. Needs no control plane.
     Check {
         /// The package.
@@ -48,15 +73,153 @@ pub struct SignArgs {
     pub out: PathBuf,
 }
 
-/// Does what needs no control plane.
-pub(super) fn run(command: PackagesCommand, format: Format, screen: &mut Screen<'_>) -> Result<Exit, Error> {
+/// Which package on which agents.
+#[derive(Debug, Args)]
+pub struct ActArgs {
+    /// The package's hash.
+    pub sha256: PackageDigest,
+    /// These agents: a name or id, label:KEY=VALUE, or all; may be given more than once.
+    #[arg(long, value_name = "ORIGIN", required = true)]
+    pub to: Vec<Origin>,
+}
+
+/// Does what needs no control plane; what needs one is given back.
+pub(super) fn run(command: PackagesCommand, format: Format, screen: &mut Screen<'_>) -> Result<Result<Exit, PackagesCommand>, Error> {
     match command {
-        PackagesCommand::Key { out } => make_key(&out, screen),
-        PackagesCommand::Sign(arguments) => sign(&arguments, format, screen),
+        PackagesCommand::Key { out } => make_key(&out, screen).map(Ok),
+        PackagesCommand::Sign(arguments) => sign(&arguments, format, screen).map(Ok),
         PackagesCommand::Check { package } => {
             let package = Package::parse(&read(&package, PACKAGE_BYTES)?)?;
-            show(&package, format, screen)
+            show(&package, format, screen).map(Ok)
         }
+        asks @ (PackagesCommand::Upload { .. }
+        | PackagesCommand::List(_)
+        | PackagesCommand::Show { .. }
+        | PackagesCommand::Deploy(_)
+        | PackagesCommand::RollBack(_)
+        | PackagesCommand::Delete { .. }) => Ok(Err(asks)),
+    }
+}
+
+/// Does what needs a control plane.
+pub(super) async fn ask(command: PackagesCommand, format: Format, client: &Client, screen: &mut Screen<'_>) -> Result<Exit, Error> {
+    match command {
+        PackagesCommand::Upload { package } => {
+            let text = read(&package, PACKAGE_BYTES)?;
+            // What would be refused need not be sent.
+            Package::parse(&text)?.check()?;
+            let body: Value = serde_json::from_slice(&text).map_err(|_| ClientError::Unreadable("the package"))?;
+            let kept: ShownPackage = client.post(&PATH, &body).await?;
+            one(&kept, format, screen)?;
+        }
+        PackagesCommand::List(list) => {
+            let listed = client.list::<ShownPackage>(&PATH, &[], PAGE.min(list.limit), list.limit).await?;
+            say_if_more(screen, &listed);
+            screen.items(format, &listing(&listed.items))?;
+        }
+        PackagesCommand::Show { sha256 } => {
+            let detail: PackageDetail = client.get(&[&PATH[..], &[&sha256.to_string()]].concat(), &[]).await?;
+            show_detail(&detail, format, screen)?;
+        }
+        PackagesCommand::Deploy(arguments) => act(PackageActionKind::Deploy, &arguments, format, client, screen).await?,
+        PackagesCommand::RollBack(arguments) => act(PackageActionKind::RollBack, &arguments, format, client, screen).await?,
+        PackagesCommand::Delete { sha256 } => {
+            client.delete(&[&PATH[..], &[&sha256.to_string()]].concat()).await?;
+            screen.say(&format!("package {sha256} is deleted"));
+        }
+        // Done without a control plane, above.
+        PackagesCommand::Key { .. } | PackagesCommand::Sign(_) | PackagesCommand::Check { .. } => return Ok(Exit::Usage),
+    }
+    Ok(Exit::Ok)
+}
+
+async fn act(action: PackageActionKind, arguments: &ActArgs, format: Format, client: &Client, screen: &mut Screen<'_>) -> Result<(), Error> {
+    let mut selection = PackageSelection::default();
+    for origin in &arguments.to {
+        match origin {
+            Origin::All => selection.all = true,
+            Origin::Label(key, value) => {
+                selection.labels.insert(key.clone(), value.clone());
+            }
+            Origin::Agent(agent) => selection.agents.push(agent.clone()),
+        }
+    }
+    let digest = arguments.sha256.to_string();
+    let request = PackageAction { action, selection };
+    let acted: PackageActed = client.post(&[&PATH[..], &[&digest, "actions"]].concat(), &request).await?;
+    let done = |agent: &String| vec![agent.as_str().into(), "done".into()];
+    let left = |agent: &String| vec![agent.as_str().into(), "nothing to go back to".into()];
+    let rows: Vec<Vec<Cell>> = acted.agents.iter().map(done).chain(acted.unchanged.iter().map(left)).collect();
+    match format {
+        Format::Table => table(&["agent", "result"], &rows).iter().try_for_each(|line| screen.line(line))?,
+        Format::Json => screen.document(vec![("acted", json!(acted))])?,
+        Format::Ndjson => screen.record(vec![("acted", json!(acted))])?,
+        Format::Csv | Format::Markdown | Format::Prometheus => screen.rows(format, &["agent", "result"], &rows)?,
+    }
+    Ok(())
+}
+
+fn show_detail(detail: &PackageDetail, format: Format, screen: &mut Screen<'_>) -> Result<(), Error> {
+    match format {
+        Format::Json => screen.document(vec![("package", json!(detail))])?,
+        Format::Ndjson => screen.record(vec![("package", json!(detail))])?,
+        Format::Table | Format::Csv | Format::Markdown | Format::Prometheus => {
+            let short = |digest: Option<&String>| Cell::of(digest.map(|digest| digest.get(..SHORT).unwrap_or_default()));
+            let rows: Vec<Vec<Cell>> = detail
+                .agents
+                .iter()
+                .map(|on| {
+                    let health = on.health.as_ref();
+                    vec![
+                        on.agent_name.as_str().into(),
+                        short(on.sha256.as_ref()),
+                        short(on.previous.as_ref()),
+                        Cell::of(health.map(|health| health.status.as_str())),
+                        short(health.map(|health| &health.sha256)),
+                        Cell::of(health.and_then(|health| health.message.as_deref())),
+                    ]
+                })
+                .collect();
+            let columns = ["agent", "has", "before", "health", "of", "message"];
+            if format == Format::Table {
+                one(&detail.package, format, screen)?;
+                table(&columns, &rows).iter().try_for_each(|line| screen.line(line))?;
+            } else {
+                screen.rows(format, &columns, &rows)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn one(package: &ShownPackage, format: Format, screen: &mut Screen<'_>) -> Result<(), Error> {
+    let fields = [
+        ("sha256", package.sha256.as_str().into()),
+        ("name", package.name.as_str().into()),
+        ("version", package.version.as_str().into()),
+        ("summary", package.summary.as_str().into()),
+        ("signed_by", package.signed_by.as_str().into()),
+    ];
+    screen.item(format, &listing(std::slice::from_ref(package)), &fields)?;
+    Ok(())
+}
+
+fn listing(packages: &[ShownPackage]) -> Listing<'_, ShownPackage> {
+    Listing {
+        noun: "packages",
+        single: "package",
+        items: packages,
+        columns: &["sha256", "name", "version", "created", "signed_by", "summary"],
+        row: |package| {
+            vec![
+                package.sha256.as_str().into(),
+                package.name.as_str().into(),
+                package.version.as_str().into(),
+                package.created_at.into(),
+                package.signed_by.as_str().into(),
+                package.summary.as_str().into(),
+            ]
+        },
     }
 }
 
@@ -152,3 +315,8 @@ fn read(path: &Path, most: usize) -> Result<Vec<u8>, Error> {
     }
     Ok(bytes)
 }
+
+/// Where packages are, below the API's root.
+const PATH: [&str; 2] = ["observe", "packages"];
+/// How much of a hash people are shown.
+const SHORT: usize = 12;

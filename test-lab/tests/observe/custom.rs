@@ -173,6 +173,73 @@ async fn until_nothing_is_held(process: u32) {
     tokio::time::timeout(Duration::from_secs(20), gone).await.expect("nothing of a package stays");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_package_that_is_uploaded_reaches_its_agents_and_is_rolled_back_there() {
+    let mut stand = Stand::start_straight(Kind::Sqlite).await.unwrap();
+    let workshop = Workshop::new(&stand).await;
+    workshop.sign(&stand, "tcp-states").await;
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../samples/observe");
+    let manifest = workshop.path().join("second.toml");
+    let text = std::fs::read_to_string(samples.join("tcp-states.toml")).unwrap();
+    std::fs::write(&manifest, text.replace("1.0.0", "2.0.0")).unwrap();
+    workshop.sign_of(&stand, &samples.join("tcp-states.bpf.o"), &manifest, "second").await;
+    let owner = format!("allow = [\"custom:tcp-states\"]\ncustom_keys = [\"{}\"]", workshop.key);
+    let observer = stand.add_observed_agent("seen", &owner).await.unwrap();
+    let asked = async |arguments: &[&str]| {
+        let mut command = Command::new(stand.program("probectl"));
+        command.args(["--url", &stand.url(""), "-o", "json", "packages"]).args(arguments);
+        let said = command.env("PROBEOPS_TOKEN", &stand.key).output().await.unwrap();
+        assert!(said.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&said.stderr));
+        serde_json::from_slice::<Value>(&said.stdout).unwrap_or_default()
+    };
+    let before = ended(&stand, &["--name", "tcp-states"]).await;
+    assert_eq!(before.0, json!(["failed", "agent", "package_missing"]), "{}", before.1);
+    let upload = async |name: &str| {
+        let kept = asked(&["upload", path(&workshop.package(name))]).await;
+        kept["package"]["sha256"].as_str().unwrap().to_owned()
+    };
+    let (first, second) = (upload("tcp-states").await, upload("second").await);
+    let version = async |arguments: &[&str]| {
+        let asked = Asked::begin(
+            &stand,
+            &[&["custom", "--name", "tcp-states", "--from", "seen", "--for", "1s"], arguments].concat(),
+        );
+        let report = asked.report().await;
+        assert_eq!(report["status"], "ok", "{report}");
+        report["findings"]["seen"]["version"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(version(&[]).await, "2.0.0", "the newest, as long as none is deployed");
+    assert_eq!(version(&["--sha256", &first]).await, "1.0.0");
+    asked(&["deploy", &first, "--to", "seen"]).await;
+    assert_eq!(version(&[]).await, "1.0.0");
+    asked(&["deploy", &second, "--to", "all"]).await;
+    assert_eq!(version(&[]).await, "2.0.0");
+    let acted = asked(&["roll-back", &second, "--to", "seen"]).await;
+    assert_eq!(acted["acted"]["agents"], json!(["seen"]));
+    assert_eq!(version(&[]).await, "1.0.0");
+    let shown = asked(&["show", &first]).await;
+    let on = &shown["package"]["agents"][0];
+    assert_eq!(
+        (
+            &on["agent_name"],
+            &on["sha256"],
+            &on["previous"],
+            &on["health"]["status"],
+            &on["health"]["sha256"]
+        ),
+        (
+            &"seen".into(),
+            &first.as_str().into(),
+            &second.as_str().into(),
+            &"ok".into(),
+            &first.as_str().into()
+        ),
+        "{shown}"
+    );
+    asked(&["delete", &second]).await;
+    until_nothing_is_held(observer.pid().unwrap()).await;
+}
+
 /// What becomes of a question about a package: how the report ends.
 async fn ended(stand: &Stand, arguments: &[&str]) -> (Value, String) {
     let asked = Asked::begin(stand, &[&["custom", "--from", "seen", "--for", "1s"], arguments].concat());
@@ -211,11 +278,11 @@ async fn nothing_is_loaded_that_the_owner_did_not_allow_trust_and_name() {
             "is called tcp-states, not other",
         ),
         (vec!["--name", "changed"], json!(["failed", "agent", "package_refused"]), "signature is not"),
-        (vec!["--name", "broken"], json!(["failed", "agent", "package_refused"]), "no package"),
+        (vec!["--name", "broken"], json!(["failed", "agent", "package_missing"]), "no package"),
         (
             vec!["--name", "absent"],
             json!(["failed", "agent", "package_missing"]),
-            "there is no package absent",
+            "neither this host nor its control plane has the package absent",
         ),
         (
             vec!["--name", "tcp-states", "--sha256", &wrong],

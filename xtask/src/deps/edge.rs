@@ -120,7 +120,10 @@ const ROOMS: [Room; 17] = [
         "control-services",
         &["shared-protocol", "control-core", "control-store", "control-api", "ebpf-package"],
     ),
-    room("control-server", &["shared-protocol", "control-core", "control-services", "control-api"]),
+    room(
+        "control-server",
+        &["shared-protocol", "control-core", "control-services", "control-api", "ebpf-package"],
+    ),
     pure_room(
         "agent-paths",
         &["shared-protocol"],

@@ -28,8 +28,8 @@ pub(super) async fn answer(fleet: &Fleet, request: Request<Incoming>, peer: Sock
     Ok(response)
 }
 
-async fn read(body: Incoming) -> Result<Bytes, Refused> {
-    let too_large = || Refused::new(ProblemCode::BodyTooLarge, format!("an enrolment has at most {ENROL_BODY_BYTES} bytes"));
+pub(super) async fn read(body: Incoming) -> Result<Bytes, Refused> {
+    let too_large = || Refused::new(ProblemCode::BodyTooLarge, format!("a request of an agent has at most {ENROL_BODY_BYTES} bytes"));
     if body.size_hint().lower() > u64::try_from(ENROL_BODY_BYTES).unwrap_or(u64::MAX) {
         return Err(too_large());
     }

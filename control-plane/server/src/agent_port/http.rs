@@ -13,12 +13,12 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use shared_protocol::fault::ProblemCode;
-use shared_protocol::limits::{ENROL_PATH, SESSION_PATH};
+use shared_protocol::limits::{ENROL_PATH, PACKAGE_PATH, PACKAGE_TOLD_PATH, SESSION_PATH};
 
 use super::connection::Stream;
 use super::problem::Refused;
 use super::upgrade::{self, Promised, Upgraded};
-use super::{Edge, enrol};
+use super::{Edge, enrol, package};
 
 /// Where the handler leaves an upgrade it promised, for when the connection has been let go of by HTTP.
 type Slot = Arc<Mutex<Option<Promised>>>;
@@ -43,8 +43,13 @@ pub(super) async fn serve(edge: Arc<Edge>, stream: Stream, peer: SocketAddr) -> 
                 }),
                 (SESSION_PATH, _) => Err(Refused::method("GET")),
                 (ENROL_PATH, &Method::POST) => enrol::answer(&edge.fleet, request, peer).await,
-                (ENROL_PATH, _) => Err(Refused::method("POST")),
-                _ => Err(Refused::new(ProblemCode::NotFound, "the agent port knows enrolments and sessions only")),
+                (PACKAGE_PATH, &Method::POST) => package::give(&edge.fleet, &edge.packages, leaf.as_deref(), request).await,
+                (PACKAGE_TOLD_PATH, &Method::POST) => package::hear(&edge.fleet, &edge.packages, leaf.as_deref(), request).await,
+                (ENROL_PATH | PACKAGE_PATH | PACKAGE_TOLD_PATH, _) => Err(Refused::method("POST")),
+                _ => Err(Refused::new(
+                    ProblemCode::NotFound,
+                    "the agent port knows enrolments, sessions and packages only",
+                )),
             };
             Ok::<Response<Full<Bytes>>, Infallible>(answer.unwrap_or_else(Refused::into_response))
         }

@@ -9,7 +9,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Components, OpenApi as Document, PathItem, Ref, RefOr, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{agents, jobs, join_tokens, keys, measurements, metrics, reports, standing_observations, stream, tenant, tiers, usage};
+use super::{agents, jobs, join_tokens, keys, measurements, metrics, packages, reports, standing_observations, stream, tenant, tiers, usage};
 use crate::http::state::AppState;
 
 /// The frame of the document; paths come from the routes.
@@ -29,6 +29,7 @@ use crate::http::state::AppState;
         (name = "standing observations", description = "What agents observe, window after window, until it is taken back."),
         (name = "agents", description = "Installed probe agents."),
         (name = "join tokens", description = "Single-use secrets with which new agents come in."),
+        (name = "packages", description = "Observations of one's own: signed programs for the kernels of agents' hosts."),
         (name = "keys", description = "API keys."),
         (name = "tiers", description = "What each subscription allows."),
         (name = "tenant", description = "The organisation that owns all of it."),
@@ -47,6 +48,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .merge(stream::router())
         .merge(agents::router())
         .merge(join_tokens::router())
+        .merge(packages::router())
         .merge(keys::router())
         .merge(tenant::router())
         .merge(tiers::router())

@@ -42,6 +42,14 @@ pub(crate) enum ReadJoinTokens {}
 pub(crate) enum CreateJoinTokens {}
 /// Revokes join tokens.
 pub(crate) enum RevokeJoinTokens {}
+/// Reads packages.
+pub(crate) enum ReadPackages {}
+/// Uploads packages.
+pub(crate) enum CreatePackages {}
+/// Deploys packages.
+pub(crate) enum DeployPackages {}
+/// Takes packages away.
+pub(crate) enum DeletePackages {}
 /// Reads keys.
 pub(crate) enum ReadKeys {}
 /// Makes keys.
@@ -105,6 +113,18 @@ impl Permission for CreateJoinTokens {
 }
 impl Permission for RevokeJoinTokens {
     const ACTION: Action = Action::JoinTokenRevoke;
+}
+impl Permission for ReadPackages {
+    const ACTION: Action = Action::PackageRead;
+}
+impl Permission for CreatePackages {
+    const ACTION: Action = Action::PackageCreate;
+}
+impl Permission for DeployPackages {
+    const ACTION: Action = Action::PackageDeploy;
+}
+impl Permission for DeletePackages {
+    const ACTION: Action = Action::PackageDelete;
 }
 impl Permission for ReadKeys {
     const ACTION: Action = Action::KeyRead;

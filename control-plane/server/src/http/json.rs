@@ -32,6 +32,19 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     }
 }
 
+/// A body of JSON as it came, for whoever has a reader of its own.
+#[derive(Debug)]
+pub(crate) struct JsonText(pub(crate) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for JsonText {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Refused> {
+        check_headers(request.headers())?;
+        receive(request.into_body()).await.map(Self)
+    }
+}
+
 fn check_headers(headers: &HeaderMap) -> Result<(), Refused> {
     let unsupported = |detail: &'static str| Err(Refused::new(ProblemCode::UnsupportedMediaType, detail));
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();

@@ -23,5 +23,5 @@ impl FromRequestParts<AppState> for Id {
     }
 }
 
-/// Longest id of anything: a UUID.
-const ID_BYTES: usize = 36;
+/// Longest id of anything: the hash of a package.
+const ID_BYTES: usize = 64;

@@ -66,7 +66,11 @@ impl Stand {
         let address = listener.local_addr().unwrap();
         let leaving = CancellationToken::new();
         let mut serving = JoinSet::new();
-        serving.spawn(control_server::agent_port::serve(listener, services.fleet.clone(), leaving.clone()));
+        serving.spawn(control_server::agent_port::serve(
+            listener,
+            (services.fleet.clone(), services.packages.clone()),
+            leaving.clone(),
+        ));
         let root = CertificateDer::from_pem_file(data_dir.join("ca/root.crt")).unwrap();
         let platform = authorize(&Principal::Operator, Action::TenantCreate, Resource::Platform).unwrap();
         let request = CreateTenant {

@@ -11,6 +11,8 @@ mod document;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]
+mod packages;
+#[cfg(test)]
 mod reports;
 #[cfg(test)]
 mod requests;

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::packages;
 use crate::server::{Server, Tenant, problem};
 
 /// Method, path, the one scope that opens it, a body it takes. What destroys something stands last.
-const ROUTES: [(&str, &str, &str, &str); 41] = [
+const ROUTES: [(&str, &str, &str, &str); 46] = [
     ("GET", "/api/v1/tenant", "read", ""),
     ("GET", "/api/v1/usage", "read", ""),
     ("GET", "/api/v1/tiers", "read", ""),
@@ -50,6 +51,15 @@ const ROUTES: [(&str, &str, &str, &str); 41] = [
     ("GET", "/api/v1/agents/{id}/metrics", "read", ""),
     ("PATCH", "/api/v1/agents/{id}", "admin", r#"{"labels":{"site":"lab"}}"#),
     ("POST", "/api/v1/agents/{id}/actions", "admin", r#"{"action":"start"}"#),
+    ("GET", "/api/v1/observe/packages", "read", ""),
+    ("POST", "/api/v1/observe/packages", "admin", "PACKAGE"),
+    ("GET", "/api/v1/observe/packages/{id}", "read", ""),
+    (
+        "POST",
+        "/api/v1/observe/packages/{id}/actions",
+        "admin",
+        r#"{"action":"roll_back","selection":{"agents":["AGENT"]}}"#,
+    ),
     ("GET", "/api/v1/join-tokens", "admin", ""),
     ("POST", "/api/v1/join-tokens", "admin", r#"{"ttl_s":60}"#),
     ("GET", "/api/v1/keys", "admin", ""),
@@ -57,6 +67,7 @@ const ROUTES: [(&str, &str, &str, &str); 41] = [
     ("POST", "/api/v1/jobs/{id}/cancel", "measure", ""),
     ("POST", "/api/v1/measurements/{id}/cancel", "measure", ""),
     ("DELETE", "/api/v1/standing-observations/{id}", "measure", ""),
+    ("DELETE", "/api/v1/observe/packages/{id}", "admin", ""),
     ("DELETE", "/api/v1/agents/{id}", "admin", ""),
     ("DELETE", "/api/v1/join-tokens/{id}", "admin", ""),
     ("DELETE", "/api/v1/keys/{id}", "admin", ""),
@@ -71,6 +82,7 @@ struct Owned {
     key: String,
     join_token: String,
     standing: String,
+    package: String,
 }
 
 impl Owned {
@@ -101,6 +113,7 @@ impl Owned {
             key: text(&key["id"]),
             join_token: text(&join_token["id"]),
             standing: text(&standing["id"]),
+            package: packages::upload(server, tenant, &all).await,
             agent,
         }
     }
@@ -115,6 +128,7 @@ impl Owned {
             "keys" => &self.key,
             "join-tokens" => &self.join_token,
             "standing-observations" => &self.standing,
+            "observe" => &self.package,
             _ => "",
         };
         let query = if path.ends_with("/metrics") { "?metric=ping.loss" } else { "" };
@@ -134,7 +148,9 @@ async fn send(server: &Server, row: &(&str, &str, &str, &str), owned: &Owned, ke
         request = request.bearer_auth(key);
     }
     if !body.is_empty() {
-        request = request.header("content-type", "application/json").body(body.replace("AGENT", &owned.agent));
+        request = request
+            .header("content-type", "application/json")
+            .body(body.replace("AGENT", &owned.agent).replace("PACKAGE", &packages::signed("tcp-states")));
     }
     request.send().await.unwrap()
 }
@@ -243,6 +259,7 @@ async fn lists_and_filters(server: Server) {
         "/api/v1/agents".to_owned(),
         "/api/v1/join-tokens".to_owned(),
         "/api/v1/standing-observations".to_owned(),
+        "/api/v1/observe/packages".to_owned(),
     ] {
         let page: Value = server.get(&path, &foreign).await.json().await.unwrap();
         assert_eq!(page["items"], json!([]), "{path}: {page}");

@@ -13,6 +13,8 @@ mod fleet;
 mod identity;
 #[path = "job_life.rs"]
 mod job_life;
+#[path = "packages.rs"]
+mod packages;
 #[path = "report_life.rs"]
 mod report_life;
 #[path = "retention_life.rs"]

@@ -5,8 +5,8 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqlSafeStr as _, Sqlit
 use super::{Made, OnPostgres, OnSqlite, World};
 use crate::connection::Connection;
 use crate::{
-    agents, audit, certificates, dialect, idempotency, jobs, join_tokens, keys, maintenance, quota, reports, retention, series, sessions, standing, tally,
-    tenants, tiers, usage,
+    agents, audit, certificates, dialect, idempotency, jobs, join_tokens, keys, maintenance, packages, quota, reports, retention, series, sessions, standing,
+    tally, tenants, tiers, usage,
 };
 
 fn statements() -> Vec<&'static str> {
@@ -23,6 +23,7 @@ fn statements() -> Vec<&'static str> {
         idempotency::STATEMENTS,
         tally::STATEMENTS,
         retention::STATEMENTS,
+        packages::STATEMENTS,
     ]
     .concat();
     statements.extend(agents::STATEMENTS.concat());

@@ -7,7 +7,7 @@ use crate::statement::Statement;
 use crate::{Page, agents, jobs, keys, reports, tx};
 
 /// A statement as a mistake would leave it: it asks for everybody's rows.
-const FORGETFUL: [&str; 13] = [
+const FORGETFUL: [&str; 15] = [
     "SELECT count(*) AS n FROM tenant",
     "SELECT count(*) AS n FROM api_key",
     "SELECT count(*) AS n FROM join_token",
@@ -21,6 +21,8 @@ const FORGETFUL: [&str; 13] = [
     "SELECT count(*) AS n FROM standing",
     "SELECT count(*) AS n FROM standing_agent",
     "SELECT count(*) AS n FROM standing_window",
+    "SELECT count(*) AS n FROM package",
+    "SELECT count(*) AS n FROM package_on_agent",
 ];
 
 #[tokio::test]

@@ -56,7 +56,7 @@ pub enum HttpError {
     #[error("cannot make the HTTP request: {0}")]
     Request(#[from] http::Error),
     /// The answer is longer than any of the control plane's.
-    #[error("the answer is longer than {ANSWER_BYTES} bytes or broke off")]
+    #[error("the answer is longer than it may be, or broke off")]
     Body,
     /// The server switched protocols, but not to a session.
     #[error("the server switched protocols without a valid WebSocket answer")]
@@ -78,12 +78,23 @@ pub async fn post_json<S>(stream: S, endpoint: &Endpoint, path: &str, body: Stri
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    post_json_within(stream, endpoint, path, body, (now, ANSWER_BYTES)).await
+}
+
+/// The same for an answer of at most so many bytes.
+///
+/// # Errors
+/// [`HttpError`].
+pub async fn post_json_within<S>(stream: S, endpoint: &Endpoint, path: &str, body: String, (now, most): (UnixMicros, usize)) -> Result<Bytes, HttpError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let request = request(Method::POST, endpoint, path)
         .header(CONTENT_TYPE, "application/json")
         .body(Full::new(Bytes::from(body)))?;
     let read = async |response: Response<Incoming>| {
         if response.status() == StatusCode::OK && !is_html(response.headers()) {
-            read_body(response).await
+            read_body(response, most).await
         } else {
             Err(HttpError::Refused(read_refusal(response, now).await))
         }
@@ -175,8 +186,8 @@ fn request(method: Method, endpoint: &Endpoint, path: &str) -> http::request::Bu
         .header(USER_AGENT, concat!("probe-agent/", env!("CARGO_PKG_VERSION")))
 }
 
-async fn read_body(response: Response<Incoming>) -> Result<Bytes, HttpError> {
-    let collected = Limited::new(response.into_body(), ANSWER_BYTES).collect().await;
+async fn read_body(response: Response<Incoming>, most: usize) -> Result<Bytes, HttpError> {
+    let collected = Limited::new(response.into_body(), most).collect().await;
     collected.map(http_body_util::Collected::to_bytes).map_err(|_| HttpError::Body)
 }
 
@@ -185,7 +196,7 @@ async fn read_refusal(response: Response<Incoming>, now: UnixMicros) -> Refusal 
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
     let is_problem = header(CONTENT_TYPE).is_some_and(|kind| kind.starts_with("application/problem+json"));
     let retry_after = header(RETRY_AFTER).and_then(|text| retry_after(text, now));
-    let body = if is_problem { read_body(response).await.ok() } else { None };
+    let body = if is_problem { read_body(response, ANSWER_BYTES).await.ok() } else { None };
     classify(status, body.as_deref(), retry_after)
 }
 
