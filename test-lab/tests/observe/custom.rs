@@ -174,6 +174,37 @@ async fn until_nothing_is_held(process: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_package_that_costs_more_than_the_owner_allows_ends_and_says_so() {
+    let mut stand = Stand::start_straight(Kind::Sqlite).await.unwrap();
+    let workshop = Workshop::new(&stand).await;
+    workshop.sign(&stand, "opens-by-process").await;
+    let owner = format!("{}\nmax_cpu_percent = 0.001", workshop.owner("\"custom:opens-by-process\""));
+    let observer = stand.add_observed_agent("seen", &owner).await.unwrap();
+    let asked = Asked::observe(&stand, &["custom", "--name", "opens-by-process", "--from", "seen", "--for", "60s"]).await;
+    // Every call of the kernel runs it.
+    let busy = tokio::task::spawn_blocking(|| {
+        for _ in 0..2_000_000 {
+            call(1);
+        }
+    });
+    let report = asked.report().await;
+    busy.await.unwrap();
+    let findings = &report["findings"];
+    let over = &findings["over_budget"];
+    assert_eq!(
+        (&report["status"], &over["budget"], &over["ended"]),
+        (&"degraded".into(), &json!(10), &json!(true)),
+        "{report}"
+    );
+    assert!(findings["observed_us"].as_u64().unwrap() < 30_000_000, "{findings}");
+    assert!(
+        !findings["seen"]["maps"][0]["rows"].as_array().unwrap().is_empty(),
+        "what was seen until then is told: {findings}"
+    );
+    until_nothing_is_held(observer.pid().unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_package_that_is_uploaded_reaches_its_agents_and_is_rolled_back_there() {
     let mut stand = Stand::start_straight(Kind::Sqlite).await.unwrap();
     let workshop = Workshop::new(&stand).await;
