@@ -14,7 +14,7 @@
 //! use agent_probes::net::icmp::{IcmpEngine, IcmpSockets};
 //! use agent_probes::net::resolver::Resolver;
 //! use agent_probes::net::tls::TargetRoots;
-//! use agent_probes::observe::Observer;
+//! use agent_probes::observe::{NoPackages, Observer};
 //! use agent_probes::table::{self, Flows, ProbeContext};
 //! use shared_protocol::spec::ProbeSpec;
 //!
