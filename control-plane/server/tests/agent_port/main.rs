@@ -5,6 +5,8 @@ mod duty;
 #[cfg(test)]
 mod enrolment;
 #[cfg(test)]
+mod packages;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod stand;
