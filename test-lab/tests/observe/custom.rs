@@ -11,6 +11,7 @@ use test_lab::stand::Stand;
 use tokio::process::Command;
 
 use crate::asked::Asked;
+use crate::standing::{create, until};
 use crate::trouble::{held, until_gone};
 
 /// A folder with a key and packages that it signed.
@@ -202,6 +203,23 @@ async fn a_package_that_costs_more_than_the_owner_allows_ends_and_says_so() {
         "what was seen until then is told: {findings}"
     );
     until_nothing_is_held(observer.pid().unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_package_stands_like_any_other_observation() {
+    let mut stand = Stand::start_straight(Kind::Sqlite).await.unwrap();
+    let workshop = Workshop::new(&stand).await;
+    let digest = workshop.sign(&stand, "opens-by-process").await;
+    let owner = format!("{}\nallow_standing = true", workshop.owner("\"custom:opens-by-process\""));
+    let _observer = stand.add_observed_agent("eyes", &owner).await.unwrap();
+    let id = create(&stand, &["custom", "--package", "opens-by-process", "--window", "1s", "--from", "eyes"]).await;
+    let windows = until(&stand, &id, "two windows", |windows| windows.len() >= 2).await;
+    for window in &windows[..2] {
+        let report = &window["report"];
+        let seen = &report["findings"]["seen"];
+        assert_eq!((&report["status"], &seen["sha256"]), (&"ok".into(), &digest.as_str().into()), "{report}");
+        assert!(!seen["maps"][0]["rows"].as_array().unwrap().is_empty(), "{seen}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

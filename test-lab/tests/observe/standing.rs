@@ -33,7 +33,7 @@ async fn windows(stand: &Stand, id: &str) -> Vec<Value> {
 }
 
 /// Waits until the windows are as they should be.
-async fn until(stand: &Stand, id: &str, what: &str, are_there: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+pub(crate) async fn until(stand: &Stand, id: &str, what: &str, are_there: impl Fn(&[Value]) -> bool) -> Vec<Value> {
     for _ in 0..PATIENCE {
         let windows = windows(stand, id).await;
         if are_there(&windows) {
@@ -66,7 +66,7 @@ fn of_revision(windows: &[Value], revision: u64) -> usize {
     windows.iter().filter(|window| window["revision"] == revision).count()
 }
 
-async fn create(stand: &Stand, arguments: &[&str]) -> String {
+pub(crate) async fn create(stand: &Stand, arguments: &[&str]) -> String {
     let made = standing(stand, &[&["create"], arguments].concat()).await;
     text(&made["standing_observation"], "id").to_owned()
 }
