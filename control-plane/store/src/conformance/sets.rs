@@ -26,6 +26,34 @@ async fn ingest_all(world: &World, all: Vec<Ingest>) -> Vec<Vec<IngestOutcome>> 
     world.write(move |tx| Box::pin(async move { crate::reports::ingest(tx, &all).await })).await
 }
 
+/// Holds the writer until so many operations wait, which then are one batch; the commits before.
+async fn in_one_batch(world: &World, operations: u64, submit: impl FnOnce()) -> u64 {
+    let (started, has_started) = tokio::sync::oneshot::channel::<()>();
+    let (go_on, goes_on) = tokio::sync::oneshot::channel::<()>();
+    let store = world.store.clone();
+    let mut holding = tokio::task::JoinSet::new();
+    holding.spawn(async move {
+        store
+            .write(|_| {
+                Box::pin(async move {
+                    let _ = started.send(());
+                    let _ = goes_on.await;
+                    Ok(())
+                })
+            })
+            .await
+    });
+    has_started.await.unwrap();
+    submit();
+    while world.store.metrics().queue_depth < operations {
+        tokio::task::yield_now().await;
+    }
+    let commits = world.store.metrics().commits;
+    go_on.send(()).unwrap();
+    assert!(holding.join_all().await.iter().all(Result::is_ok));
+    commits
+}
+
 #[tokio::test]
 async fn a_key_a_cap_and_a_quota_count_within_a_set() {
     let world = World::new().await;
@@ -67,34 +95,14 @@ async fn one_bad_member_of_a_set_is_refused_alone() {
     // The same job twice breaks the primary key, after the measurement was written.
     bad.jobs.push(bad.jobs[0].clone());
     let (ids, bad_id): (Vec<MeasurementId>, MeasurementId) = (good.iter().map(|one| one.measurement.id).collect(), bad.measurement.id);
-    let (started, has_started) = tokio::sync::oneshot::channel::<()>();
-    let (go_on, goes_on) = tokio::sync::oneshot::channel::<()>();
-    // While this one is applied, the others gather and become one batch.
-    let store = world.store.clone();
-    let mut holding = tokio::task::JoinSet::new();
-    holding.spawn(async move {
-        store
-            .write(|_| {
-                Box::pin(async move {
-                    let _ = started.send(());
-                    let _ = goes_on.await;
-                    Ok(())
-                })
-            })
-            .await
-    });
-    has_started.await.unwrap();
     let mut waiting = tokio::task::JoinSet::new();
-    for one in good.into_iter().chain([bad]) {
-        let store = world.store.clone();
-        waiting.spawn(async move { (one.measurement.id, store.submit(one).await) });
-    }
-    while world.store.metrics().queue_depth < 4 {
-        tokio::task::yield_now().await;
-    }
-    let commits = world.store.metrics().commits;
-    go_on.send(()).unwrap();
-    assert!(holding.join_all().await.iter().all(Result::is_ok));
+    let commits = in_one_batch(&world, 4, || {
+        for one in good.into_iter().chain([bad]) {
+            let store = world.store.clone();
+            waiting.spawn(async move { (one.measurement.id, store.submit(one).await) });
+        }
+    })
+    .await;
     for (id, answer) in waiting.join_all().await {
         if id == bad_id {
             assert!(matches!(answer, Err(StoreError::Statement(_))), "{answer:?}");
@@ -119,6 +127,70 @@ async fn one_bad_member_of_a_set_is_refused_alone() {
         "nor in the count that caps are held against"
     );
     assert_eq!(enqueue(&world, vec![room(4)]).await, [Enqueued::Fresh]);
+}
+
+/// What becomes of a running job's report, a queued job's lease and enqueues that share a batch; how many trips that took.
+async fn of_all_kinds(world: &World, bad: Option<Enqueue>) -> (u64, Option<Result<Enqueued, StoreError>>) {
+    let side = world.ours;
+    let (_, reported) = world.start(side).await;
+    let (_, queued) = world.accept(side).await;
+    let good = asked(side, Tier::Free);
+    let lease = jobs::Lease {
+        scope: system(),
+        agent: side.agent,
+        epoch: side.epoch,
+        jobs: vec![queued],
+        at: at(20),
+    };
+    let running = jobs::Running {
+        scope: system(),
+        accepted: vec![(side.agent, reported)],
+    };
+    let (_, before) = sessions::outbox(&mut world.reader().await, system(), side.agent).await.unwrap().unzip();
+    let next = before.map_or(1, |seq: Sequence| seq.value() + 1);
+    let (mut ran, mut stored) = (tokio::task::JoinSet::new(), tokio::task::JoinSet::new());
+    let (mut accepted, mut leased, mut refused) = (tokio::task::JoinSet::new(), tokio::task::JoinSet::new(), tokio::task::JoinSet::new());
+    let trips = world.store.metrics().trips;
+    let operations = 4 + u64::from(bad.is_some());
+    let commits = in_one_batch(world, operations, || {
+        let (one, two, three, four) = (world.store.clone(), world.store.clone(), world.store.clone(), world.store.clone());
+        ran.spawn(async move { one.submit(running).await });
+        stored.spawn(async move { two.submit(ingest(side, vec![report(reported, next)])).await });
+        accepted.spawn(async move { three.submit(good).await });
+        leased.spawn(async move { four.submit(lease).await });
+        if let Some(bad) = bad {
+            let five = world.store.clone();
+            refused.spawn(async move { five.submit(bad).await });
+        }
+    })
+    .await;
+    assert!(matches!(ran.join_all().await[..], [Ok(())]));
+    let stored = stored.join_all().await.remove(0).unwrap();
+    assert!(matches!(stored[..], [IngestOutcome::Stored(_)]), "{stored:?}");
+    assert!(matches!(accepted.join_all().await[..], [Ok(Enqueued::Fresh)]));
+    assert_eq!(leased.join_all().await.remove(0).unwrap().len(), 1);
+    let refused = refused.join_all().await.into_iter().next();
+    assert_eq!(world.store.metrics().commits - commits, 2, "the one that held, then all others together");
+    (world.store.metrics().trips - trips, refused)
+}
+
+#[tokio::test]
+async fn sets_of_all_kinds_travel_together_and_a_bad_member_of_one_takes_no_other_kind_with_it() {
+    let world = World::new().await;
+    let side = world.ours;
+    let (trips, _) = of_all_kinds(&world, None).await;
+    assert_eq!(trips, 4, "sessions, gate, the rest with the leases, commit");
+    let mut bad = asked(side, Tier::Free);
+    bad.jobs.push(bad.jobs[0].clone());
+    let (_, refused) = of_all_kinds(&world, Some(bad)).await;
+    assert!(matches!(refused, Some(Err(StoreError::Statement(_)))), "{refused:?}");
+
+    let used = usage::days(&mut world.reader().await, side.scope, 0, i64::MAX).await.unwrap();
+    let (jobs, completed) = used
+        .iter()
+        .fold((0, 0), |(jobs, completed), day| (jobs + day.used.jobs, completed + day.used.completed));
+    assert_eq!((jobs, completed), (6, 2), "counted once, though the sets were applied twice");
+    assert_eq!(jobs::count_open(&mut world.reader().await, side.scope).await.unwrap(), 4);
 }
 
 #[tokio::test]

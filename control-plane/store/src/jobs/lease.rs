@@ -90,7 +90,7 @@ pub async fn running(tx: &mut Tx, all: &[Running]) -> Result<Vec<()>, StoreError
     }
     let accepted = all.iter().flat_map(|running| &running.accepted);
     let batch: Vec<Accepted> = accepted.map(|&(agent, job)| Accepted { agent, job }).collect();
-    tx::execute(tx, Statement::own(RUNNING).bind(row::json(&batch)?)).await?;
+    tx::later(tx, Statement::own(RUNNING).bind(row::json(&batch)?));
     Ok(vec![(); all.len()])
 }
 
