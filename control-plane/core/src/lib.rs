@@ -22,4 +22,5 @@ pub mod retry;
 pub mod selection;
 pub mod series;
 pub mod sharing;
+pub mod standing;
 pub mod steady;

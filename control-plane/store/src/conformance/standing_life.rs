@@ -310,6 +310,38 @@ async fn stw_08_a_window_is_stored_once_under_its_revision_and_nobody_elses_is()
 }
 
 #[tokio::test]
+async fn stw_15_more_windows_than_there_can_have_been_are_not_stored() {
+    let world = World::new().await;
+    let side = world.ours;
+    let id = make(&world, side).await;
+    // Made at one second, told at forty: the spare ones only, in batches and across them.
+    let come = |from: u64, count: u64| (from..from + count).map(|seq| window(id, 1, at(i64::try_from(seq).unwrap()), seq)).collect();
+    let outcomes = world.submit(super::ingest(side, come(1, 60))).await;
+    assert!(outcomes.iter().all(|outcome| *outcome == IngestOutcome::Window));
+    let outcomes = world.submit(super::ingest(side, come(61, 10))).await;
+    let stored = outcomes.iter().take_while(|outcome| **outcome == IngestOutcome::Window).count();
+    assert_eq!(stored, 4, "{outcomes:?}");
+    let too_many = IngestOutcome::Discarded(DiscardReason::TooManyWindows);
+    assert!(outcomes[4..].iter().all(|outcome| *outcome == too_many));
+    change(&world, side, id, StandingChange::default()).await.unwrap().unwrap();
+    assert_eq!(
+        world.ingest(side, &window(id, 2, at(3), 71)).await,
+        IngestOutcome::Window,
+        "a new revision begins anew"
+    );
+    assert_eq!(
+        world.ingest(side, &window(id, 1, at(4_000), 72)).await,
+        IngestOutcome::Window,
+        "and what comes late has its own place"
+    );
+    let long = IncomingReport {
+        body: format!("\"{}\"", "x".repeat(512 * 1024)),
+        ..window(id, 2, at(5_000), 73)
+    };
+    assert_eq!(world.ingest(side, &long).await, too_many);
+}
+
+#[tokio::test]
 async fn stw_09_windows_of_a_clock_that_steps_are_all_stored_and_those_that_cannot_be_are_marked() {
     let world = World::new().await;
     let side = world.ours;

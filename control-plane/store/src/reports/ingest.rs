@@ -126,6 +126,8 @@ pub enum DiscardReason {
     AlreadyReported,
     /// No such standing observation was ever wanted of this agent, or it was deleted.
     UnknownStanding,
+    /// There cannot have been so many windows, or one so long.
+    TooManyWindows,
 }
 
 impl DiscardReason {
@@ -138,6 +140,7 @@ impl DiscardReason {
             Self::AlreadyEnded => "already_ended",
             Self::AlreadyReported => "already_reported",
             Self::UnknownStanding => "unknown_standing",
+            Self::TooManyWindows => "too_many_windows",
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Reports of windows of standing observations: each is stored once, under the revision that it was made of.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use control_core::quota::Spans;
 use control_core::series::{Good, Trust};
+use control_core::standing::{Standing, TakenIn, Verdict};
 use serde::Serialize;
 use shared_protocol::id::{AgentId, JobId, StandingId, TenantId};
 use shared_protocol::tier::Tier;
@@ -24,25 +26,30 @@ pub(super) struct Window<'a> {
     pub(super) of: &'a IncomingWindow,
 }
 
-/// Stores windows of what is, or was, wanted of their agents; a revision that there never was is nobody's.
+/// Stores windows of what is, or was, wanted of their agents; a revision that there never was is nobody's, and no more come than there can have been.
 pub(super) async fn store(tx: &mut Tx, windows: Vec<Window<'_>>, outcomes: &mut HashMap<JobId, IngestOutcome>) -> Result<(), StoreError> {
     if windows.is_empty() {
         return Ok(());
     }
-    let owners = owners(tx, &windows).await?;
+    let mut owners = owners(tx, &windows).await?;
     let (mut taken, mut discarded) = (Vec::with_capacity(windows.len()), Vec::new());
     for window in windows {
-        let owner = owners.get(&(window.of.window.id, window.arrived.from.agent));
-        match owner.filter(|owner| window.of.window.revision <= owner.revision) {
-            Some(owner) => taken.push((window, *owner)),
-            None => discarded.push((window, DiscardReason::UnknownStanding)),
+        let report = window.arrived.report;
+        let Some(owner) = owners.get_mut(&(window.of.window.id, window.arrived.from.agent)) else {
+            discarded.push((window, DiscardReason::UnknownStanding));
+            continue;
+        };
+        match owner.taken_in.judge(owner.standing, window.of.window.revision, report.body.len(), report.at) {
+            Verdict::Taken => taken.push((window, *owner)),
+            Verdict::Unknown => discarded.push((window, DiscardReason::UnknownStanding)),
+            Verdict::TooMany => discarded.push((window, DiscardReason::TooManyWindows)),
         }
     }
     let fresh = insert(tx, &taken).await?;
     let (fresh, known): (Vec<_>, Vec<_>) = taken.into_iter().partition(|(window, _)| fresh.contains(&window.of.id));
     discarded.extend(known.into_iter().map(|(window, _)| (window, DiscardReason::AlreadyReported)));
     due(tx, &fresh)?;
-    note(tx, &fresh)?;
+    note(tx, &fresh, &owners)?;
     for (window, owner) in &fresh {
         let arrived = window.arrived;
         tx.tally.used(Spans::of(arrived.report.at).day, owner.tenant, arrived.spent());
@@ -63,7 +70,14 @@ pub(super) async fn store(tx: &mut Tx, windows: Vec<Window<'_>>, outcomes: &mut 
 struct Owner {
     tenant: TenantId,
     tier: Tier,
-    revision: u32,
+    standing: Standing,
+    taken_in: TakenIn,
+}
+
+/// What counts of a spec here.
+#[derive(serde::Deserialize)]
+struct WindowSpec {
+    duration_s: u64,
 }
 
 async fn owners(tx: &mut Tx, windows: &[Window<'_>]) -> Result<HashMap<(StandingId, AgentId), Owner>, StoreError> {
@@ -158,14 +172,17 @@ fn due(tx: &mut Tx, fresh: &[(Window<'_>, Owner)]) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Notes when the last window was, and how many were lost before it.
-fn note(tx: &mut Tx, fresh: &[(Window<'_>, Owner)]) -> Result<(), StoreError> {
+/// Notes when the last window was, how many were lost before it, and what was taken in.
+fn note(tx: &mut Tx, fresh: &[(Window<'_>, Owner)], owners: &HashMap<(StandingId, AgentId), Owner>) -> Result<(), StoreError> {
     #[derive(Serialize)]
     struct Note {
         standing: StandingId,
         agent: AgentId,
         at: i64,
         lost: i64,
+        counted_revision: u32,
+        windows: u64,
+        late_bytes: u64,
     }
     let mut notes: HashMap<(StandingId, AgentId), (i64, i64)> = HashMap::new();
     for (window, _) in fresh {
@@ -173,8 +190,19 @@ fn note(tx: &mut Tx, fresh: &[(Window<'_>, Owner)]) -> Result<(), StoreError> {
         seen.0 = seen.0.max(window.facts.measured.at.micros());
         seen.1 = seen.1.max(i64::try_from(window.of.window.lost).unwrap_or(i64::MAX));
     }
-    let note = |((standing, agent), (at, lost))| Note { standing, agent, at, lost };
-    let batch: Vec<Note> = notes.into_iter().map(note).collect();
+    let note = |((standing, agent), (at, lost)): ((StandingId, AgentId), (i64, i64))| {
+        let taken_in = owners.get(&(standing, agent))?.taken_in;
+        Some(Note {
+            standing,
+            agent,
+            at,
+            lost,
+            counted_revision: taken_in.revision,
+            windows: taken_in.windows,
+            late_bytes: taken_in.late_bytes,
+        })
+    };
+    let batch: Vec<Note> = notes.into_iter().filter_map(note).collect();
     if !batch.is_empty() {
         tx::later(tx, Statement::own(NOTE).bind(row::json(&batch)?));
     }
@@ -183,16 +211,27 @@ fn note(tx: &mut Tx, fresh: &[(Window<'_>, Owner)]) -> Result<(), StoreError> {
 
 fn owner(row: &Row) -> Result<((StandingId, AgentId), Owner), RowError> {
     let of = (StandingId::from_uuid(row.uuid("standing")?), AgentId::from_uuid(row.uuid("agent")?));
+    let spec = row.document::<WindowSpec>("spec")?;
     let owner = Owner {
         tenant: TenantId::from_uuid(row.uuid("tenant")?),
         tier: row.known("tier")?,
-        revision: row.number("revision")?,
+        standing: Standing {
+            revision: row.number("revision")?,
+            since: row.instant("updated_at")?,
+            window: Duration::from_secs(spec.duration_s),
+        },
+        taken_in: TakenIn {
+            revision: row.number("counted_revision")?,
+            windows: row.number("windows")?,
+            late_bytes: row.number("late_bytes")?,
+        },
     };
     Ok((of, owner))
 }
 
 const OWNERS: &str = concat!(
-    "SELECT a.standing, a.agent, s.tenant, s.revision, t.tier FROM (SELECT ",
+    "SELECT a.standing, a.agent, s.tenant, s.revision, s.updated_at, s.spec,
+a.counted_revision, a.windows, a.late_bytes, t.tier FROM (SELECT ",
     uuid!("value ->> 'standing'"),
     " AS standing, ",
     uuid!("value ->> 'agent'"),
@@ -230,11 +269,14 @@ const INSERT_DUE: &str = concat!(
 const NOTE: &str = concat!(
     "UPDATE standing_agent SET
 last_window_at = CASE WHEN standing_agent.last_window_at > came.at THEN standing_agent.last_window_at ELSE came.at END,
-lost = CASE WHEN standing_agent.lost > came.lost THEN standing_agent.lost ELSE came.lost END FROM (SELECT ",
+lost = CASE WHEN standing_agent.lost > came.lost THEN standing_agent.lost ELSE came.lost END,
+counted_revision = came.counted_revision, windows = came.windows, late_bytes = came.late_bytes FROM (SELECT ",
     uuid!("value ->> 'standing'"),
     " AS standing, ",
     uuid!("value ->> 'agent'"),
-    " AS agent, CAST(value ->> 'at' AS BIGINT) AS at, CAST(value ->> 'lost' AS BIGINT) AS lost FROM ",
+    " AS agent, CAST(value ->> 'at' AS BIGINT) AS at, CAST(value ->> 'lost' AS BIGINT) AS lost,
+CAST(value ->> 'counted_revision' AS BIGINT) AS counted_revision, CAST(value ->> 'windows' AS BIGINT) AS windows,
+CAST(value ->> 'late_bytes' AS BIGINT) AS late_bytes FROM ",
     rows!("$1"),
     ") AS came WHERE standing_agent.standing = came.standing AND standing_agent.agent = came.agent"
 );
