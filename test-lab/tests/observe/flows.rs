@@ -1,6 +1,7 @@
-//! `tcp_flows` beside connections whose bytes the test counted, and beside `ss`.
+//! `tcp_flows` beside connections whose bytes the test counted, beside `ss`, and beside libbpf-tools' tcplife.
 #![expect(clippy::disallowed_types, reason = "the lab starts the programs that it looks at")]
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -11,6 +12,7 @@ use test_lab::database::Kind;
 use test_lab::stand::Stand;
 
 use crate::asked::Asked;
+use crate::snoop::Snoop;
 
 /// A connection to itself over which so many bytes went each way; both ends, and the port of the one that opened it.
 fn connection(listener: &TcpListener, sent: u64, received: u64) -> (TcpStream, TcpStream, u16) {
@@ -56,6 +58,7 @@ async fn every_connection_is_seen_with_exactly_the_bytes_that_went_over_it() {
         &["tcp_flows", "--from", "seen", "--for", "3s", "--port", &port.to_string(), "--top", "100"],
     )
     .await;
+    let mut other = Snoop::start("tcplife", "COMM").await;
     let mut done = BTreeMap::new();
     for number in 0..40_u64 {
         let (sent, received) = (number * 7_001, 200_000 - number * 5_000);
@@ -63,6 +66,7 @@ async fn every_connection_is_seen_with_exactly_the_bytes_that_went_over_it() {
         done.insert(connected.2, (sent, received));
         close(connected);
     }
+    let theirs = by_tcplife(&mut other, port, 80).await;
     // Nothing listens there: the other end resets.
     drop(listener);
     TcpStream::connect(("127.0.0.1", port)).unwrap_err();
@@ -88,6 +92,12 @@ async fn every_connection_is_seen_with_exactly_the_bytes_that_went_over_it() {
         };
         let bytes = (number(flow, "sent_bytes"), number(flow, "received_bytes"));
         assert_eq!(bytes, if remote == port { (sent, received) } else { (received, sent) }, "{flow}");
+        let (their_sent, their_received) = theirs[&(local, remote)];
+        let close = |theirs: u64, ours: u64| theirs.abs_diff(ours) <= THEIR_STEP;
+        assert!(
+            close(their_sent, bytes.0) && close(their_received, bytes.1),
+            "{their_sent} {their_received} {flow}"
+        );
         assert_eq!((&flow["state"], flow.get("errno")), (&"closed".into(), None), "{flow}");
         assert_eq!(number(flow, "pid"), u64::from(std::process::id()), "{flow}");
         assert!(flow["srtt_us"].is_u64() && flow["established_us"].is_u64(), "{flow}");
@@ -100,6 +110,32 @@ async fn every_connection_is_seen_with_exactly_the_bytes_that_went_over_it() {
     let counts = ["flows", "opened", "closed", "failed", "sent_bytes", "received_bytes"].map(|name| number(totals, name));
     assert_eq!(counts, [81, 80, 80, 1, both, both], "{totals}");
 }
+
+/// What tcplife says of that many ends of connections to a port: bytes sent and received, by local and remote port.
+async fn by_tcplife(tcplife: &mut Snoop, port: u16, rows: usize) -> BTreeMap<(u16, u16), (u64, u64)> {
+    let found = Cell::new(0);
+    let port = port.to_string();
+    let of_port = |words: &[&str]| words.len() >= 9 && (words[3] == port || words[5] == port);
+    let lines = tcplife
+        .until(|line| {
+            found.set(found.get() + usize::from(of_port(&line.split_whitespace().collect::<Vec<_>>())));
+            found.get() == rows
+        })
+        .await;
+    let bytes = |word: &str| {
+        let (whole, hundredths) = word.split_once('.').unwrap();
+        whole.parse::<u64>().unwrap() * 1_024 + hundredths.parse::<u64>().unwrap() * 1_024 / 100
+    };
+    lines
+        .iter()
+        .map(|line| line.iter().map(String::as_str).collect::<Vec<_>>())
+        .filter(|words| of_port(words))
+        .map(|words| ((words[3].parse().unwrap(), words[5].parse().unwrap()), (bytes(words[6]), bytes(words[7]))))
+        .collect()
+}
+
+/// It tells hundredths of a kibibyte, and counts the two ends of a stream as a byte each.
+const THEIR_STEP: u64 = 13;
 
 /// What `ss` says of an open connection: bytes sent, bytes received, smoothed round-trip time, congestion window.
 fn by_ss(local: u16, remote: u16) -> (u64, u64, u64, u64) {
