@@ -43,9 +43,10 @@ pub(crate) struct Hook {
     pub(crate) without: Option<&'static str>,
 }
 
-/// Puts programs onto all hooks.
+/// Puts programs onto all hooks. One that can be done without may be missing, but not all of them.
 pub(crate) fn attach(ebpf: &mut Ebpf, kernel: &Kernel, hooks: &[Hook]) -> Result<Attachment, ObserveError> {
     let mut attachment = Attachment::default();
+    let mut refused = None;
     for hook in hooks {
         let source = match attach_one(ebpf, kernel, hook) {
             Ok(Way::AsTold) => continue,
@@ -55,17 +56,20 @@ pub(crate) fn attach(ebpf: &mut Ebpf, kernel: &Kernel, hooks: &[Hook]) -> Result
             }
             Err(source) => source,
         };
+        let error = ObserveError::Program {
+            program: hook.typed,
+            source: Box::new(source),
+        };
         match hook.without {
             Some(without) => attachment.missing.push(format!("{without}: {} does not attach", hook.tracepoint)),
-            None => {
-                return Err(ObserveError::Program {
-                    program: hook.typed,
-                    source: Box::new(source),
-                });
-            }
+            None => return Err(error),
         }
+        refused.get_or_insert(error);
     }
-    Ok(attachment)
+    match refused {
+        Some(first) if attachment.missing.len() == hooks.len() => Err(first),
+        _ => Ok(attachment),
+    }
 }
 
 /// Which of a hook's two programs is on it.
