@@ -15,6 +15,7 @@ use crate::attach::Hook;
 use crate::endpoint::{Endpoints, Filter};
 use crate::error::ObserveError;
 use crate::kernel::Kernel;
+use crate::message::message;
 use crate::object;
 use crate::observing::{Ask, Observer};
 use crate::programs::Programs;
@@ -65,6 +66,8 @@ struct Answered {
 unsafe impl Pod for Asked {}
 // SAFETY: as above.
 unsafe impl Pod for Question {}
+// SAFETY: as above.
+unsafe impl Pod for Answered {}
 
 impl DnsLatency {
     pub(crate) fn start(kernel: &Kernel, ask: &Ask<'_>) -> Result<Self, ObserveError> {
@@ -82,21 +85,10 @@ impl DnsLatency {
 
     fn drain(&mut self, mut answered: impl FnMut(&Answered)) {
         while let Some(item) = self.answers.next() {
-            let Some(one) = Answered::read(&item) else { continue };
+            let Some(one) = message::<Answered>(&item) else { continue };
             self.book.answered(&one);
             answered(&one);
         }
-    }
-}
-
-impl Answered {
-    /// Reads one out of a ring's message.
-    fn read(bytes: &[u8]) -> Option<Self> {
-        if bytes.len() != size_of::<Self>() {
-            return None;
-        }
-        // SAFETY: the length was compared, any bits are a value, and nothing is assumed of where the bytes lie.
-        Some(unsafe { std::ptr::read_unaligned(bytes.as_ptr().cast()) })
     }
 }
 
@@ -203,8 +195,8 @@ mod tests {
 
     #[test]
     fn a_message_of_another_length_is_none() {
-        assert!(Answered::read(&[0; size_of::<Answered>()]).is_some());
-        assert!(Answered::read(&[0; size_of::<Answered>() + 1]).is_none());
-        assert!(Answered::read(&[]).is_none());
+        assert!(message::<Answered>(&[0; size_of::<Answered>()]).is_some());
+        assert!(message::<Answered>(&[0; size_of::<Answered>() + 1]).is_none());
+        assert!(message::<Answered>(&[]).is_none());
     }
 }

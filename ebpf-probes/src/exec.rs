@@ -12,6 +12,7 @@ use raw::{RawEnding, RawExecution};
 use crate::attach::Hook;
 use crate::error::ObserveError;
 use crate::kernel::Kernel;
+use crate::message::message;
 use crate::object;
 use crate::observing::{Ask, Observer};
 use crate::programs::Programs;
@@ -48,9 +49,9 @@ impl Observer for Exec {
     /// Takes in what was run, and what ended, since.
     fn gather(&mut self) {
         while let Some(item) = self.told.next() {
-            if let Some(execution) = RawExecution::read(&item) {
+            if let Some(execution) = message::<RawExecution>(&item) {
                 self.book.began(&execution);
-            } else if let Some(ending) = RawEnding::read(&item) {
+            } else if let Some(ending) = message::<RawEnding>(&item) {
                 self.book.ended(ending);
             }
         }

@@ -14,6 +14,7 @@ use crate::check::CheckFile;
 use crate::entries::entries;
 use crate::error::ObserveError;
 use crate::kernel::Kernel;
+use crate::message::message;
 use crate::object;
 use crate::observing::{Ask, Observer};
 use crate::programs::Programs;
@@ -61,7 +62,7 @@ impl Observer for Files {
 
     fn gather(&mut self) {
         while let Some(item) = self.told.next() {
-            if let Some(opening) = RawOpening::read(&item) {
+            if let Some(opening) = message::<RawOpening>(&item) {
                 self.latest.truncate(self.top.saturating_sub(1));
                 self.latest.push_front(opening.told(&self.masked));
             }

@@ -45,6 +45,7 @@ mod kernel;
 #[cfg(test)]
 mod layout;
 mod memory;
+mod message;
 mod object;
 mod observing;
 mod offcpu;

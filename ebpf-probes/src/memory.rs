@@ -14,6 +14,7 @@ use crate::attach::Hook;
 use crate::entries::entries;
 use crate::error::ObserveError;
 use crate::kernel::Kernel;
+use crate::message::message;
 use crate::object;
 use crate::observing::{Ask, Observer};
 use crate::programs::Programs;
@@ -61,7 +62,7 @@ impl Observer for Memory {
 
     fn gather(&mut self) {
         while let Some(item) = self.told.next() {
-            if let Some(victim) = RawVictim::read(&item) {
+            if let Some(victim) = message::<RawVictim>(&item) {
                 self.kills += 1;
                 self.killed.truncate(self.top.saturating_sub(1));
                 self.killed.push_front(victim.told(&self.masked));

@@ -15,6 +15,7 @@ use crate::attach::{self, Hook, Walk};
 use crate::endpoint::Filter;
 use crate::error::ObserveError;
 use crate::kernel::Kernel;
+use crate::message::message;
 use crate::object;
 use crate::observing::{Ask, Observer};
 use crate::programs::Programs;
@@ -51,7 +52,7 @@ impl TcpFlows {
 
     fn drain(&mut self, mut ended: impl FnMut(&RawFlow)) {
         while let Some(item) = self.closed.next() {
-            let Some(flow) = RawFlow::read(&item) else { continue };
+            let Some(flow) = message::<RawFlow>(&item) else { continue };
             self.book.closed(&flow);
             ended(&flow);
         }

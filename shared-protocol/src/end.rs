@@ -109,7 +109,9 @@ impl RefuseReason {
     /// Who can do what about it, as one clause.
     pub const fn remedy(self) -> &'static str {
         match self {
-            Self::PolicyDenied => "the policy of the agent's owner does not allow this target or option ([policy] in its agent.toml)",
+            Self::PolicyDenied => {
+                "the policy of the agent's owner does not allow this target, option or observation ([policy] and [observe] in its agent.toml)"
+            }
             Self::KindDisabled => "the agent's owner has to add this probe to `allow_probes` in its agent.toml",
             Self::CapExceeded => "ask for less: it is beyond what the agent's owner or your tier allows",
             Self::NoCredit | Self::AgentBusy => "the agent does as much as it can: ask again, or ask another",

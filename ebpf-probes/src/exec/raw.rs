@@ -1,5 +1,6 @@
 //! What the programs write into the ring.
 
+use aya::Pod;
 use shared_protocol::report::{Execution, Masked};
 
 use crate::endpoint::command;
@@ -30,16 +31,12 @@ pub(super) struct RawEnding {
     pub(super) status: u32,
 }
 
-impl RawExecution {
-    /// Reads one out of a ring's message.
-    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
-        if bytes.len() != size_of::<Self>() {
-            return None;
-        }
-        // SAFETY: the length was compared, any bits are a value, and nothing is assumed of where the bytes lie.
-        Some(unsafe { std::ptr::read_unaligned(bytes.as_ptr().cast()) })
-    }
+// SAFETY: they are plain numbers without room between them; every pattern of bits is a value.
+unsafe impl Pod for RawExecution {}
+// SAFETY: as above.
+unsafe impl Pod for RawEnding {}
 
+impl RawExecution {
     /// What it calls itself, and what it was given.
     pub(super) fn given(&self) -> &[u8] {
         let length = usize::try_from(self.length).unwrap_or(usize::MAX);
@@ -73,15 +70,6 @@ impl RawExecution {
 }
 
 impl RawEnding {
-    /// Reads one out of a ring's message.
-    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
-        if bytes.len() != size_of::<Self>() {
-            return None;
-        }
-        // SAFETY: as above.
-        Some(unsafe { std::ptr::read_unaligned(bytes.as_ptr().cast()) })
-    }
-
     /// The signal that ended it, where one did.
     pub(super) fn signal(self) -> Option<u32> {
         let signal = self.status & 0x7f;
@@ -101,6 +89,7 @@ const CUT: &str = "…";
 mod tests {
     use super::*;
     use crate::layout::assert_same_layout;
+    use crate::message::message;
 
     #[test]
     fn they_lie_in_memory_as_the_programs_have_them() {
@@ -168,8 +157,8 @@ mod tests {
 
     #[test]
     fn a_message_of_another_length_is_none() {
-        assert_eq!(RawExecution::read(&[0; 16]), None);
-        assert_eq!(RawEnding::read(&[0; 17]), None);
-        assert_eq!(RawEnding::read(&[]), None);
+        assert_eq!(message::<RawExecution>(&[0; 16]), None);
+        assert_eq!(message::<RawEnding>(&[0; 17]), None);
+        assert_eq!(message::<RawEnding>(&[]), None);
     }
 }

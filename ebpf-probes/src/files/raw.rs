@@ -37,6 +37,8 @@ pub(super) struct RawOpening {
 unsafe impl Pod for RawOpener {}
 // SAFETY: as above.
 unsafe impl Pod for RawOpens {}
+// SAFETY: as above.
+unsafe impl Pod for RawOpening {}
 
 impl RawOpener {
     /// As a report tells it.
@@ -56,15 +58,6 @@ impl RawOpener {
 }
 
 impl RawOpening {
-    /// Reads one out of a ring's message.
-    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
-        if bytes.len() != size_of::<Self>() {
-            return None;
-        }
-        // SAFETY: the length was compared, any bits are a value, and nothing is assumed of where the bytes lie.
-        Some(unsafe { std::ptr::read_unaligned(bytes.as_ptr().cast()) })
-    }
-
     /// As a report tells it.
     pub(super) fn told(&self, masked: &[Masked]) -> Opening {
         Opening {
@@ -82,6 +75,7 @@ impl RawOpening {
 mod tests {
     use super::*;
     use crate::layout::assert_same_layout;
+    use crate::message::message;
 
     #[test]
     fn they_lie_in_memory_as_the_programs_have_them() {
@@ -112,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_message_of_another_length_is_none() {
-        assert_eq!(RawOpening::read(&[0; 287]), None);
-        assert_eq!(RawOpening::read(&[]), None);
+        assert_eq!(message::<RawOpening>(&[0; 287]), None);
+        assert_eq!(message::<RawOpening>(&[]), None);
     }
 }

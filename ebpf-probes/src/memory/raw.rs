@@ -39,6 +39,8 @@ pub(super) struct RawVictim {
 unsafe impl Pod for RawUser {}
 // SAFETY: as above.
 unsafe impl Pod for RawPressure {}
+// SAFETY: as above.
+unsafe impl Pod for RawVictim {}
 
 impl RawUser {
     /// As a report tells it.
@@ -57,15 +59,6 @@ impl RawUser {
 }
 
 impl RawVictim {
-    /// Reads one out of a ring's message.
-    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
-        if bytes.len() != size_of::<Self>() {
-            return None;
-        }
-        // SAFETY: the length was compared, any bits are a value, and nothing is assumed of where the bytes lie.
-        Some(unsafe { std::ptr::read_unaligned(bytes.as_ptr().cast()) })
-    }
-
     /// As a report tells it. Kernels before 6.8 do not say its name.
     pub(super) fn told(&self, masked: &[Masked]) -> Killed {
         Killed {
@@ -83,6 +76,7 @@ fn named(bytes: &[u8; 16], masked: &[Masked]) -> Option<String> {
 mod tests {
     use super::*;
     use crate::layout::assert_same_layout;
+    use crate::message::message;
 
     #[test]
     fn they_lie_in_memory_as_the_programs_have_them() {
@@ -118,6 +112,6 @@ mod tests {
         assert_eq!(victim(b"java").told(&[]).command.as_deref(), Some("java"));
         assert_eq!(victim(b"java").told(&[Masked::Commands]).command, None);
         assert_eq!(victim(&[0; 4]).told(&[]).command, None);
-        assert_eq!(RawVictim::read(&[0; 31]), None);
+        assert_eq!(message::<RawVictim>(&[0; 31]), None);
     }
 }

@@ -36,15 +36,6 @@ pub(crate) struct RawFlow {
 unsafe impl Pod for RawFlow {}
 
 impl RawFlow {
-    /// Reads one out of a ring's message.
-    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
-        if bytes.len() != size_of::<Self>() {
-            return None;
-        }
-        // SAFETY: the length was compared, any bits are a value, and nothing is assumed of where the bytes lie.
-        Some(unsafe { std::ptr::read_unaligned(bytes.as_ptr().cast()) })
-    }
-
     /// Bytes that went over it while it was observed.
     pub(crate) const fn moved(&self) -> u64 {
         self.sent() + self.received()
@@ -102,6 +93,7 @@ const fn span_us(from_ns: u64, to_ns: u64) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::layout::assert_same_layout;
+    use crate::message::message;
 
     #[test]
     fn it_lies_in_memory_as_the_programs_have_it() {
@@ -167,8 +159,8 @@ mod tests {
     #[test]
     fn a_message_of_another_length_is_none() {
         let flow = RawFlow::default();
-        assert_eq!(RawFlow::read(&[0; size_of::<RawFlow>()]), Some(flow));
-        assert_eq!(RawFlow::read(&[0; size_of::<RawFlow>() - 1]), None);
-        assert_eq!(RawFlow::read(&[]), None);
+        assert_eq!(message::<RawFlow>(&[0; size_of::<RawFlow>()]), Some(flow));
+        assert_eq!(message::<RawFlow>(&[0; size_of::<RawFlow>() - 1]), None);
+        assert_eq!(message::<RawFlow>(&[]), None);
     }
 }

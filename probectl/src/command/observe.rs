@@ -81,15 +81,20 @@ pub(super) async fn run(
     measure::run_and_keep(asked, &keep, &arguments.measure, format, client, screen, interrupt).await
 }
 
-/// Writes the files that were asked for.
+/// Writes the files that were asked for; without a report that has stacks there is nothing to write, and a file of before stays.
 fn keep_stacks(arguments: &ObserveArgs, jobs: &[Job], reports: &[JobReport]) -> Result<(), Error> {
     let mut flame = Flame::default();
+    let mut told = false;
     for report in reports {
         let Some(Findings::Observe(found)) = report.findings() else { continue };
         if let Seen::Profile(seen) | Seen::Offcpu(seen) = &found.seen {
             let agent = jobs.iter().find(|job| job.id == report.job).map(|job| job.agent_name.as_str());
             flame.add(agent.filter(|_| jobs.len() > 1), seen);
+            told = true;
         }
+    }
+    if !told {
+        return Ok(());
     }
     let folded = arguments.folded.as_ref().map(|path| (path, flame.folded()));
     let drawn = arguments.flame_graph.as_ref().map(|path| (path, flame.svg()));
@@ -167,5 +172,27 @@ mod tests {
         ] {
             assert_eq!(Cli::try_parse_from([&["probectl"], bad].concat()).unwrap_err().exit_code(), 2, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn without_a_report_no_file_is_written_and_one_of_before_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let (folded, drawn) = (folder.path().join("folded.txt"), folder.path().join("drawn.svg"));
+        std::fs::write(&drawn, "of before").unwrap();
+        let arguments = [
+            "probectl",
+            "observe",
+            "profile",
+            "--folded",
+            folded.to_str().unwrap(),
+            "--flame-graph",
+            drawn.to_str().unwrap(),
+        ];
+        let Command::Observe(arguments) = Cli::try_parse_from(arguments).unwrap().command else {
+            panic!("another command")
+        };
+        keep_stacks(&arguments, &[], &[]).unwrap();
+        assert!(!folded.exists());
+        assert_eq!(std::fs::read_to_string(drawn).unwrap(), "of before");
     }
 }
