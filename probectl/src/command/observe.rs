@@ -176,8 +176,8 @@ mod tests {
 
     #[test]
     fn without_a_report_no_file_is_written_and_one_of_before_stays() {
-        let folder = tempfile::tempdir().unwrap();
-        let (folded, drawn) = (folder.path().join("folded.txt"), folder.path().join("drawn.svg"));
+        let place = tempfile::tempdir().unwrap();
+        let (folded, drawn) = (place.path().join("folded.txt"), place.path().join("drawn.svg"));
         std::fs::write(&drawn, "of before").unwrap();
         let arguments = [
             "probectl",
