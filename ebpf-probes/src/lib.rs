@@ -31,6 +31,7 @@ mod btf;
 mod capability;
 mod check;
 mod connect_latency;
+mod connects;
 mod custom;
 mod dns_latency;
 mod drops;

@@ -35,6 +35,10 @@ pub(crate) const CONNECT_LATENCY: Object = Object {
     name: "connect_latency",
     bytes: aya::include_bytes_aligned!("../programs/connect_latency.bpf.o"),
 };
+pub(crate) const CONNECTS: Object = Object {
+    name: "connects",
+    bytes: aya::include_bytes_aligned!("../programs/connects.bpf.o"),
+};
 pub(crate) const DROPS: Object = Object {
     name: "drops",
     bytes: aya::include_bytes_aligned!("../programs/drops.bpf.o"),
@@ -104,8 +108,9 @@ mod tests {
 
     use super::*;
 
-    const OBJECTS: [Object; 17] = [
+    const OBJECTS: [Object; 18] = [
         BIOLATENCY,
+        CONNECTS,
         CONNECT_LATENCY,
         DNS_LATENCY,
         DROPS,

@@ -9,6 +9,7 @@ use shared_protocol::spec::Observation;
 use crate::attach::Attachment;
 use crate::biolatency::Biolatency;
 use crate::connect_latency::ConnectLatency;
+use crate::connects::Connects;
 use crate::custom::Custom;
 use crate::dns_latency::DnsLatency;
 use crate::drops::Drops;
@@ -118,6 +119,7 @@ impl Observing {
             Observation::Memory => Box::new(Memory::start(kernel, ask)?),
             Observation::Exec => Box::new(Exec::start(kernel, ask)?),
             Observation::Files => Box::new(Files::start(kernel, ask)?),
+            Observation::Connects => Box::new(Connects::start(kernel, ask)?),
             Observation::Syscalls => Box::new(Syscalls::start(kernel, ask)?),
             Observation::Packets => Box::new(Packets::start(kernel, ask)?),
             Observation::Interface => Box::new(Traffic::start(kernel, ask)?),

@@ -7,6 +7,8 @@ mod beside;
 #[cfg(test)]
 mod custom;
 #[cfg(test)]
+mod dials;
+#[cfg(test)]
 mod memory;
 #[cfg(test)]
 mod packets;

@@ -8,6 +8,7 @@ mod calls;
 mod connects;
 mod custom;
 mod datagrams;
+mod dials;
 mod drops;
 mod executions;
 mod files;
@@ -127,6 +128,11 @@ pub(crate) const COLUMNS: Columns = Columns {
         "ended",
         "refused",
         "file_opens",
+        "dials",
+        "timed_out",
+        "unreachable",
+        "given_up",
+        "under_way",
         "calls",
         "packets",
         "bytes",
@@ -194,6 +200,7 @@ fn shown(seen: &Seen) -> &dyn Shown {
         Seen::Memory(seen) => seen,
         Seen::Exec(seen) => seen,
         Seen::Files(seen) => seen,
+        Seen::Connects(seen) => seen,
         Seen::Syscalls(seen) => seen,
         Seen::Packets(seen) => seen,
         Seen::Interface(seen) => seen,

@@ -10,6 +10,7 @@ mod calls;
 mod connects;
 mod custom;
 mod datagrams;
+mod dials;
 mod drops;
 mod executions;
 mod files;
@@ -29,6 +30,7 @@ pub use calls::{CallTotals, Calls, CallsSeen};
 pub use connects::{ConnectTotals, Connects, ConnectsSeen};
 pub use custom::{CustomEvents, CustomRow, CustomRows, CustomSeen};
 pub use datagrams::{DatagramTotals, DatagramsSeen, FullSocket, UdpFlow};
+pub use dials::{Dial, DialOutcome, DialTotals, DialsSeen};
 pub use drops::{DroppedPackets, DropsSeen};
 pub use executions::{Execution, ExecutionTotals, ExecutionsSeen};
 pub use files::{FileTotals, FilesSeen, Opener, Opening};
@@ -134,6 +136,8 @@ pub enum Seen {
     Exec(ExecutionsSeen),
     /// Files that were opened.
     Files(FilesSeen),
+    /// Tries to connect, one by one.
+    Connects(DialsSeen),
     /// Calls of the kernel.
     Syscalls(CallsSeen),
     /// Packets at interfaces.

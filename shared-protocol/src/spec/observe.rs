@@ -66,6 +66,8 @@ pub enum Observation {
     Exec,
     /// Who opens which file.
     Files,
+    /// Who dials whom, and what comes of it.
+    Connects,
     /// Calls of the kernel by name: how often, with what success, how long they take.
     Syscalls,
     /// Packets by interface: protocols, flags, sizes.
@@ -82,7 +84,7 @@ pub enum Observation {
 
 impl Observation {
     /// Everything that comes with this build; [`Self::Custom`] needs a package.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::TcpFlows,
         Self::ConnectLatency,
         Self::Drops,
@@ -94,6 +96,7 @@ impl Observation {
         Self::Memory,
         Self::Exec,
         Self::Files,
+        Self::Connects,
         Self::Syscalls,
         Self::Packets,
         Self::Interface,
@@ -115,6 +118,7 @@ impl Observation {
             Self::Memory => "memory",
             Self::Exec => "exec",
             Self::Files => "files",
+            Self::Connects => "connects",
             Self::Syscalls => "syscalls",
             Self::Packets => "packets",
             Self::Interface => "interface",
@@ -128,13 +132,13 @@ impl Observation {
     const fn has_endpoints(self) -> bool {
         matches!(
             self,
-            Self::TcpFlows | Self::ConnectLatency | Self::Retransmits | Self::UdpFlows | Self::DnsLatency
+            Self::TcpFlows | Self::ConnectLatency | Self::Connects | Self::Retransmits | Self::UdpFlows | Self::DnsLatency
         )
     }
 
     /// Whether it tells processes apart, so that it can be asked for one only.
     const fn has_processes(self) -> bool {
-        matches!(self, Self::Memory | Self::Exec | Self::Files | Self::Syscalls)
+        matches!(self, Self::Memory | Self::Exec | Self::Files | Self::Connects | Self::Syscalls)
     }
 
     /// What is hidden of its findings until the owner reveals it.
@@ -150,7 +154,7 @@ impl Observation {
 
     /// Whether it tells what people do on the host: an owner has to name it before it is made.
     pub const fn is_audit(self) -> bool {
-        matches!(self, Self::Profile | Self::Offcpu | Self::Exec | Self::Files | Self::Syscalls)
+        matches!(self, Self::Profile | Self::Offcpu | Self::Exec | Self::Files | Self::Connects | Self::Syscalls)
     }
 }
 

@@ -103,11 +103,17 @@ async fn what_was_on_a_command_line_is_told_only_where_the_owner_reveals_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_ran_what_is_nobodys_to_ask_until_the_owner_names_it() {
+async fn who_ran_or_dialled_what_is_nobodys_to_ask_until_the_owner_names_it() {
     let mut stand = Stand::start_straight(Kind::Sqlite).await.unwrap();
     let _observer = stand.add_observed_agent("seen", "").await.unwrap();
+    for audit in ["exec", "connects"] {
+        is_refused(&stand, audit).await;
+    }
+}
+
+async fn is_refused(stand: &Stand, audit: &str) {
     let request = json!({
-        "spec": {"probe": "observe", "observation": "exec", "duration_s": 1},
+        "spec": {"probe": "observe", "observation": audit, "duration_s": 1},
         "selection": {"agents": ["seen"]},
     });
     let asked = stand.post("/api/v1/measurements", &request).await.unwrap();

@@ -13,6 +13,8 @@ mod counted;
 #[cfg(test)]
 mod custom;
 #[cfg(test)]
+mod dials;
+#[cfg(test)]
 mod disk;
 #[cfg(test)]
 mod executions;

@@ -112,6 +112,7 @@ async fn the_agent_says_what_it_can_observe_and_the_owner_has_the_last_word() {
             {"observation": "memory", "level": "full"},
             {"observation": "exec", "level": "full"},
             {"observation": "files", "level": "full"},
+            {"observation": "connects", "level": "full"},
             {"observation": "syscalls", "level": "full"},
             {"observation": "packets", "level": "full"},
             {"observation": "interface", "level": "full"},

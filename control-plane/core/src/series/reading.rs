@@ -93,6 +93,16 @@ fn of_seen(seen: &Seen, readings: &mut Vec<Reading>) {
             readings.push(reading("opened", float(seen.totals.opened)));
             readings.push(reading("failed", float(seen.totals.failed)));
         }
+        Seen::Connects(seen) => {
+            let totals = &seen.totals;
+            readings.push(reading("dials", float(totals.dials)));
+            readings.push(reading("established", float(totals.established)));
+            readings.push(reading("refused", float(totals.refused)));
+            readings.push(reading("timed_out", float(totals.timed_out)));
+            readings.push(reading("unreachable", float(totals.unreachable)));
+            readings.push(reading("given_up", float(totals.given_up)));
+            readings.push(reading("failed", float(totals.failed)));
+        }
         Seen::Syscalls(seen) => {
             readings.push(reading("calls", float(seen.totals.calls)));
             readings.push(reading("failed", float(seen.totals.failed)));

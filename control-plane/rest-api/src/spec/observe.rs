@@ -31,7 +31,7 @@ pub struct ObserveOptions {
     #[serde(default)]
     #[schema(example = "192.0.2.1")]
     pub address: Option<String>,
-    /// Only what this process does; only with `memory`, `exec` (also the programs that it starts), `files` and `syscalls`.
+    /// Only what this process does; only with `memory`, `exec` (also the programs that it starts), `files`, `connects` and `syscalls`.
     #[serde(default)]
     #[schema(minimum = 1, maximum = 4_194_304)]
     pub pid: Option<u32>,
@@ -72,6 +72,8 @@ pub enum ObservationSchema {
     Exec,
     /// Who opens which file. The host's owner has to name it.
     Files,
+    /// Who dials whom over TCP, and what comes of it: each try. The host's owner has to name it.
+    Connects,
     /// Calls of the kernel by name: how often, how often with an error, how long they take. The host's owner has to name it.
     Syscalls,
     /// Packets by interface and direction: protocols, flags of TCP, sizes; nothing of what they carry. Takes no ports or addresses.

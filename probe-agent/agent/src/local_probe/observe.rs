@@ -75,6 +75,18 @@ pub(super) fn print_seen(seen: &Seen, out: &mut impl Write) -> io::Result<()> {
                 writeln!(out, "{}  {file}  errno {}", opening.pid, opening.errno.unwrap_or(0))
             })
         }
+        Seen::Connects(seen) => {
+            let totals = &seen.totals;
+            writeln!(
+                out,
+                "{} tries to connect, {} established, {} under way",
+                totals.dials, totals.established, totals.under_way
+            )?;
+            seen.dials.iter().try_for_each(|dial| {
+                let command = dial.command.as_deref().unwrap_or("-");
+                writeln!(out, "{} {} {command}  {}  {:?}", dial.pid, dial.user, dial.remote, dial.outcome)
+            })
+        }
         Seen::Syscalls(seen) => {
             writeln!(out, "{} calls of the kernel, {} of them failed", seen.totals.calls, seen.totals.failed)?;
             seen.calls

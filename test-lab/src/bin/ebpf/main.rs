@@ -68,8 +68,8 @@ const WITHOUT_AUDITS: [Observation; 11] = [
 ];
 /// What needs no more than the two rights of the observer's unit, and is about the network.
 const DEFAULT: [Observation; 4] = [Observation::TcpFlows, Observation::ConnectLatency, Observation::Drops, Observation::Retransmits];
-/// What an owner has to name; each looks at every call of the kernel.
-const AUDITS: [Observation; 3] = [Observation::Exec, Observation::Files, Observation::Syscalls];
+/// What an owner has to name; all but `connects` look at every call of the kernel.
+const AUDITS: [Observation; 4] = [Observation::Exec, Observation::Files, Observation::Connects, Observation::Syscalls];
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<()> {
