@@ -18,6 +18,7 @@ pub use crate::command::measure::MeasureArgs;
 pub use crate::command::measurements::MeasurementsCommand;
 pub use crate::command::metrics::MetricsCommand;
 pub use crate::command::mtr::MtrArgs;
+pub use crate::command::neighbor::NeighborArgs;
 pub use crate::command::observe::ObserveArgs;
 pub use crate::command::packages::PackagesCommand;
 pub use crate::command::path::PathArgs;
@@ -104,6 +105,8 @@ pub enum Command {
     Standing(StandingCommand),
     /// See which ports of a target are open, closed or filtered, and what that rests on.
     Port(PortArgs),
+    /// Ask a link of the agent's host who has an address, or which of many are taken.
+    Neighbor(NeighborArgs),
     /// Ask a name server from agents and show its whole answer.
     Dns(DnsArgs),
     /// Follow the path to a target from agents, hop by hop.

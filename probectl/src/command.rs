@@ -23,6 +23,7 @@ pub(crate) mod measure;
 pub(crate) mod measurements;
 pub(crate) mod metrics;
 pub(crate) mod mtr;
+pub(crate) mod neighbor;
 pub(crate) mod observe;
 mod outcome;
 pub(crate) mod packages;
@@ -107,6 +108,7 @@ async fn connected(
         Command::Observe(arguments) => observe::run(&arguments, format, &client, screen, interrupt).await,
         Command::Standing(command) => standing::run(command, format, &client, screen).await,
         Command::Port(arguments) => port::run(&arguments, format, &client, screen, interrupt).await,
+        Command::Neighbor(arguments) => neighbor::run(&arguments, format, &client, screen, interrupt).await,
         Command::Udp(arguments) => udp::run(&arguments, format, &client, screen, interrupt).await,
         Command::Agents(command) => agents::run(command, format, &client, screen).await,
         Command::Jobs(command) => jobs::run(command, format, &client, screen).await,
@@ -132,6 +134,7 @@ const fn has_numbers(command: &Command) -> bool {
             | Command::Tcp(_)
             | Command::Udp(_)
             | Command::Port(_)
+            | Command::Neighbor(_)
             | Command::Observe(_)
             | Command::Dns(_)
             | Command::Traceroute(_)

@@ -18,6 +18,7 @@ mod line;
 mod live;
 mod markdown;
 mod mtr;
+mod neighbor;
 pub(crate) mod observe;
 pub(crate) mod ping;
 mod pmtu;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 mod dns;
 mod http;
 mod mtr;
+mod neighbor;
 mod observe;
 mod ping;
 mod pmtu;
@@ -16,6 +17,7 @@ mod udp;
 pub use dns::DnsEvent;
 pub use http::HttpEvent;
 pub use mtr::{MtrEvent, MtrRow};
+pub use neighbor::NeighborEvent;
 pub use observe::{ObserveEvent, ObserveWindow};
 pub use ping::{PingEvent, SweepProgress};
 pub use pmtu::PmtuEvent;
@@ -48,4 +50,6 @@ pub enum ProbeEvent {
     Observe(ObserveEvent),
     /// Of a scan of ports.
     Port(PortEvent),
+    /// Of asking a link.
+    Neighbor(NeighborEvent),
 }

@@ -124,6 +124,12 @@ pub enum ErrorCode {
     TtlExceeded,
     /// A packet was too big for the path and must not be fragmented.
     FragNeeded,
+    /// The target lies on no link of the agent's host that can be asked.
+    NotOnLink,
+    /// The interface that leads to the target is down.
+    LinkDown,
+    /// Several interfaces of a link say to have the same address.
+    AddressConflict,
     /// Nothing came back in time.
     Timeout,
     /// The answer is not what the protocol allows.

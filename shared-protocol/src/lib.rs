@@ -24,6 +24,7 @@ pub mod frame;
 pub mod host;
 pub mod id;
 pub mod limits;
+pub mod mac_address;
 pub mod package;
 pub mod report;
 pub mod session;

@@ -12,6 +12,7 @@ mod dns;
 mod evidence;
 mod http;
 mod mtr;
+mod neighbor;
 mod observe;
 mod path;
 mod ping;
@@ -30,13 +31,14 @@ pub use http::{
     TlsFailure, TlsVerification,
 };
 pub use mtr::{HopChange, MtrFindings, MtrHop};
+pub use neighbor::{NeighborFindings, NeighborResult, NeighborState, NeighborStatistics};
 pub use observe::{
     BlockRequests, BlockSeen, CallTotals, Calls, CallsSeen, ConnectTotals, Connects, ConnectsSeen, CpuShare, CustomEvents, CustomRow, CustomRows, CustomSeen,
     DatagramTotals, DatagramsSeen, Dial, DialOutcome, DialTotals, DialsSeen, DnsSeen, DnsTotals, DroppedPackets, DropsSeen, Execution, ExecutionTotals,
     ExecutionsSeen, FileTotals, FilesSeen, FlowTotals, FlowsSeen, FullSocket, HotFunction, InterfacePackets, InterfaceSeen, InterfaceTraffic, Killed,
     Latencies, Masked, MemorySeen, MemoryTotals, MemoryUser, NetworkInterface, ObserveFindings, Opener, Opening, OverBudget, PacketsSeen, ProgramCost,
     ProtocolPackets, QuestionSeen, Retransmits, RetransmitsSeen, Seen, SelfCheck, StackUnit, StacksSeen, Talker, TaskStack, TcpFlagCounts, TcpFlow, TcpState,
-    TlsCalls, TlsKind, TlsSeen, TlsTotals, Traffic, UdpFlow, WaitsSeen,
+    Traffic, UdpFlow, WaitsSeen,
 };
 pub use path::{ExtensionObject, HopAddress, HopReply, IcmpExtensions, InterfaceRole, MplsLabel, PathEnd, QuotedPacket, Rewritten, RouterInterface, TcpReply};
 pub use ping::{PingFindings, PingPacket, PingSocket, PingStatistics, RoundTripStatistics};
@@ -156,4 +158,6 @@ pub enum Findings {
     Observe(Box<ObserveFindings>),
     /// Of a scan of ports.
     Port(PortFindings),
+    /// Of asking a link.
+    Neighbor(NeighborFindings),
 }

@@ -17,6 +17,7 @@ mod dns;
 mod fields;
 mod http;
 mod mtr;
+mod neighbor;
 mod observe;
 mod path;
 mod ping;
@@ -32,6 +33,7 @@ pub use dns::{DnsClass, DnsSpec, DnsTransport, InvalidQueryName, InvalidRecordTy
 pub use fields::InvalidField;
 pub use http::{HttpHeader, HttpMethod, HttpSpec, HttpVersion};
 pub use mtr::MtrSpec;
+pub use neighbor::{InterfaceName, InvalidInterfaceName, NeighborSpec};
 pub use observe::{Observation, ObserveSpec, UnknownObservation};
 pub use path::{HOPS_MAX, PathFlow, PathOptions, PathProtocol};
 pub use ping::PingSpec;
@@ -66,11 +68,13 @@ pub enum ProbeKind {
     Observe,
     /// The states of several ports (RFC 9293).
     Port,
+    /// Who on a link has an address (RFC 826, RFC 4861).
+    Neighbor,
 }
 
 impl ProbeKind {
     /// Every kind this build knows.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Ping,
         Self::Tcp,
         Self::Http,
@@ -81,6 +85,7 @@ impl ProbeKind {
         Self::Udp,
         Self::Observe,
         Self::Port,
+        Self::Neighbor,
     ];
 
     /// The name on the wire.
@@ -96,6 +101,7 @@ impl ProbeKind {
             Self::Udp => "udp",
             Self::Observe => "observe",
             Self::Port => "port",
+            Self::Neighbor => "neighbor",
         }
     }
 }
@@ -146,6 +152,8 @@ pub enum ProbeSpec {
     Observe(ObserveSpec),
     /// The states of several ports.
     Port(PortSpec),
+    /// Who on a link has an address.
+    Neighbor(NeighborSpec),
 }
 
 impl ProbeSpec {
@@ -177,6 +185,7 @@ impl ProbeSpec {
             ProbeKind::Udp => Self::Udp(UdpSpec::read(&mut fields)?),
             ProbeKind::Observe => Self::Observe(ObserveSpec::read(&mut fields)?),
             ProbeKind::Port => Self::Port(PortSpec::read(&mut fields)?),
+            ProbeKind::Neighbor => Self::Neighbor(NeighborSpec::read(&mut fields)?),
         };
         fields.finish()?;
         Ok(spec)
@@ -195,6 +204,7 @@ impl ProbeSpec {
             Self::Udp(_) => ProbeKind::Udp,
             Self::Observe(_) => ProbeKind::Observe,
             Self::Port(_) => ProbeKind::Port,
+            Self::Neighbor(_) => ProbeKind::Neighbor,
         }
     }
 
@@ -211,14 +221,15 @@ impl ProbeSpec {
             Self::Udp(spec) => Some(&spec.target),
             Self::Observe(_) => None,
             Self::Port(spec) => Some(&spec.target),
+            Self::Neighbor(spec) => spec.one(),
         }
     }
 
     /// The port its packets go to, where they have one.
     pub fn port(&self) -> Option<u16> {
         match self {
-            // Several are asked for one by one.
-            Self::Ping(_) | Self::Port(_) | Self::Observe(_) => None,
+            // Several are asked for one by one, and a link has none.
+            Self::Ping(_) | Self::Port(_) | Self::Observe(_) | Self::Neighbor(_) => None,
             Self::Tcp(spec) => Some(spec.port),
             Self::Http(spec) => Some(spec.url.port()),
             Self::Dns(spec) => spec.target().map(|_| spec.port),
@@ -242,6 +253,7 @@ impl ProbeSpec {
             Self::Udp(spec) => spec.timeout(),
             Self::Observe(spec) => spec.timeout(),
             Self::Port(spec) => spec.timeout(),
+            Self::Neighbor(spec) => spec.timeout(),
         }
     }
 
@@ -258,6 +270,7 @@ impl ProbeSpec {
             Self::Udp(spec) => spec.cost(),
             Self::Observe(spec) => spec.cost(),
             Self::Port(spec) => spec.cost(),
+            Self::Neighbor(spec) => spec.cost(),
         }
     }
 
@@ -278,6 +291,7 @@ impl ProbeSpec {
             Self::Pmtu(spec) => spec.check_tier(limits),
             Self::Udp(spec) => spec.check_tier(limits),
             Self::Port(spec) => spec.check_tier(limits),
+            Self::Neighbor(spec) => spec.check_tier(limits),
         }
     }
 }
@@ -302,6 +316,7 @@ impl Serialize for ProbeSpec {
             Self::Udp(options) => Tagged { probe, options }.serialize(serializer),
             Self::Observe(options) => Tagged { probe, options }.serialize(serializer),
             Self::Port(options) => Tagged { probe, options }.serialize(serializer),
+            Self::Neighbor(options) => Tagged { probe, options }.serialize(serializer),
         }
     }
 }

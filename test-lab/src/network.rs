@@ -3,12 +3,14 @@
 
 mod capture;
 mod device;
+mod ethernet;
 mod internet;
 mod namespace;
 mod relay;
 mod topology;
 
 pub use capture::{Capture, Captured};
+pub use ethernet::Ethernet;
 pub use internet::Internet;
 pub use namespace::Namespace;
 pub use relay::{Outcome, RelayTruth};

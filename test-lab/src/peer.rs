@@ -12,7 +12,7 @@ mod traceroute;
 pub use agent::Agent;
 pub use fping::Fping;
 pub use mtr::{Hub, mtr};
-pub use nmap::{PortState, nmap};
+pub use nmap::{PortState, nmap, nmap_link};
 pub use ran::{Ran, run};
 pub use tracepath::{Tracepath, tracepath};
 pub use traceroute::{Hop, Probe, traceroute};

@@ -4,10 +4,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 mod http;
+mod neighbor;
 mod observe;
 mod path;
 
 pub use http::{HttpHeaderSchema, HttpMethodSchema, HttpOptions, HttpVersionSchema};
+pub use neighbor::NeighborOptions;
 pub use observe::{ObservationSchema, ObserveOptions};
 pub use path::{MtrOptions, PathFlowSchema, PathProtocolSchema, PmtuOptions, PmtuProtocolSchema, TracerouteOptions};
 
@@ -36,6 +38,8 @@ pub enum ProbeSpecSchema {
     Observe(ObserveOptions),
     /// The states of several ports.
     Port(PortOptions),
+    /// Who on a link of the agent's host has an address.
+    Neighbor(NeighborOptions),
 }
 
 /// Options of a ping: ICMP echo requests (RFC 792, RFC 4443). `count` and `interval_ms` together must not take more than 300 seconds.
@@ -353,12 +357,17 @@ mod tests {
     use super::*;
 
     /// Each probe: the least that its spec says, what is documented of it, and how many of its options have bounds.
-    fn probes() -> [(Value, Map<String, Value>, usize); 10] {
+    fn probes() -> [(Value, Map<String, Value>, usize); 11] {
         [
             (json!({"probe": "ping", "target": "127.0.0.1"}), documented::<PingOptions>(), 6),
             (json!({"probe": "tcp", "target": "127.0.0.1"}), documented::<TcpOptions>(), 5),
             (json!({"probe": "udp", "target": "127.0.0.1", "port": 53}), documented::<UdpOptions>(), 5),
             (json!({"probe": "port", "target": "127.0.0.1", "ports": "80"}), documented::<PortOptions>(), 4),
+            (
+                json!({"probe": "neighbor", "target": "192.0.2.1", "interface": "eth0"}),
+                documented::<NeighborOptions>(),
+                3,
+            ),
             (
                 json!({"probe": "http", "url": "http://127.0.0.1/", "method": "PUT", "body": "x", "connect_to": "::1", "sni": "a.test"}),
                 documented::<HttpOptions>(),
@@ -400,7 +409,7 @@ mod tests {
             Some("mtr") => "rounds",
             Some("pmtu") => "probes",
             Some("observe") => "top",
-            Some("port") => "tries",
+            Some("port" | "neighbor") => "tries",
             _ => "count",
         }
     }

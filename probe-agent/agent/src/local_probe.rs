@@ -6,10 +6,10 @@ use std::sync::Arc;
 use agent_probes::net::icmp::IcmpSockets;
 use clap::ValueEnum;
 use serde::Serialize;
-use shared_protocol::event::{DnsEvent, HttpEvent, PingEvent, PortEvent, ProbeEvent, TcpEvent, UdpEvent};
+use shared_protocol::event::{DnsEvent, HttpEvent, NeighborEvent, PingEvent, PortEvent, ProbeEvent, TcpEvent, UdpEvent};
 use shared_protocol::fault::Status;
 use shared_protocol::report::{
-    DnsAnswer, DnsOutcome, DnsTry, Findings, HttpFindings, PingPacket, PortResult, PortState, Report, TcpOutcome, TcpTry, UdpOutcome, UdpTry,
+    DnsAnswer, DnsOutcome, DnsTry, Findings, HttpFindings, NeighborResult, PingPacket, PortResult, PortState, Report, TcpOutcome, TcpTry, UdpOutcome, UdpTry,
 };
 use shared_protocol::spec::{InvalidField, ProbeSpec};
 use tokio::sync::mpsc;
@@ -118,6 +118,7 @@ fn print_event(event: &ProbeEvent, output: Output, out: &mut impl Write) -> io::
         (Output::Text, ProbeEvent::Udp(UdpEvent::Try(tried))) => writeln!(out, "{}", datagram_text(tried)),
         (Output::Text, ProbeEvent::Port(PortEvent::Resolved { address })) => writeln!(out, "port {address}"),
         (Output::Text, ProbeEvent::Port(PortEvent::Port(result))) => writeln!(out, "{}", port_text(result)),
+        (Output::Text, ProbeEvent::Neighbor(event)) => writeln!(out, "{}", neighbor_text(event)),
         (Output::Text, ProbeEvent::Pmtu(event)) => path::print_pmtu(event, out),
         (Output::Text, ProbeEvent::Observe(event)) => observe::print(event, out),
     }
@@ -182,6 +183,21 @@ fn port_text(result: &PortResult) -> String {
     };
     let numbers = [("rtt_us", result.rtt_us), ("user_rtt_us", result.user_rtt_us)];
     let mut words = vec![format!("port {}", result.port), state.to_owned()];
+    words.extend(numbers.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?))));
+    words.join("  ")
+}
+
+fn neighbor_text(event: &NeighborEvent) -> String {
+    match event {
+        NeighborEvent::Link { interface, address, mac } => format!("link {interface}  from {address}  mac {mac}"),
+        NeighborEvent::Neighbor(result) => owners_text(result),
+    }
+}
+
+fn owners_text(result: &NeighborResult) -> String {
+    let numbers = [("rtt_us", result.rtt_us), ("user_rtt_us", result.user_rtt_us)];
+    let mut words = vec![result.address.to_string()];
+    words.extend(result.mac.iter().chain(&result.others).map(ToString::to_string));
     words.extend(numbers.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?))));
     words.join("  ")
 }
@@ -253,6 +269,14 @@ fn print_report(report: &Report, output: Output, out: &mut impl Write) -> io::Re
         Some(Findings::Port(found)) => {
             let numbers = &found.statistics;
             return writeln!(out, "{} open, {} closed, {} filtered", numbers.open, numbers.closed, numbers.filtered);
+        }
+        Some(Findings::Neighbor(found)) => {
+            let numbers = &found.statistics;
+            return writeln!(
+                out,
+                "{} present, {} conflicts, {} own, {} silent",
+                numbers.present, numbers.conflicts, numbers.own, numbers.silent
+            );
         }
         Some(Findings::Traceroute(found)) => return path::print_hops(found, out),
         Some(Findings::Mtr(found)) => return path::print_rounds(found, out),

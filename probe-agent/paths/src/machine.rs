@@ -39,6 +39,7 @@ impl Machine {
             | ProbeSpec::Dns(_)
             | ProbeSpec::Udp(_)
             | ProbeSpec::Port(_)
+            | ProbeSpec::Neighbor(_)
             | ProbeSpec::Observe(_) => None,
         }
     }
@@ -182,9 +183,14 @@ pub fn findings(spec: &ProbeSpec, target: IpAddr, book: &Book) -> Option<(Findin
             let verdict = pmtu::judge(&found, book);
             Some((Findings::Pmtu(found), verdict))
         }
-        ProbeSpec::Ping(_) | ProbeSpec::Tcp(_) | ProbeSpec::Http(_) | ProbeSpec::Dns(_) | ProbeSpec::Udp(_) | ProbeSpec::Port(_) | ProbeSpec::Observe(_) => {
-            None
-        }
+        ProbeSpec::Ping(_)
+        | ProbeSpec::Tcp(_)
+        | ProbeSpec::Http(_)
+        | ProbeSpec::Dns(_)
+        | ProbeSpec::Udp(_)
+        | ProbeSpec::Port(_)
+        | ProbeSpec::Neighbor(_)
+        | ProbeSpec::Observe(_) => None,
     }
 }
 
@@ -201,6 +207,7 @@ pub fn addresses_mut(findings: &mut Findings) -> Vec<&mut HopAddress> {
         | Findings::Dns(_)
         | Findings::Udp(_)
         | Findings::Port(_)
+        | Findings::Neighbor(_)
         | Findings::Observe(_) => Vec::new(),
     }
 }

@@ -73,6 +73,7 @@ const fn is_noted(spec: &ProbeSpec) -> bool {
         | ProbeSpec::Pmtu(_)
         | ProbeSpec::Udp(_)
         | ProbeSpec::Observe(_)
+        | ProbeSpec::Neighbor(_)
         | ProbeSpec::Port(_) => false,
     }
 }

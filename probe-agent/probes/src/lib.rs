@@ -38,8 +38,10 @@
 
 mod beside;
 mod clock;
+mod denied;
 mod dns;
 mod http;
+mod neighbor;
 pub mod net;
 pub mod observe;
 mod one_address;

@@ -7,8 +7,10 @@ mod filter;
 pub mod gate;
 pub mod icmp;
 pub(crate) mod message;
+pub(crate) mod neighbor;
 pub(crate) mod observer;
 mod pacer;
+mod packet_listener;
 #[cfg_attr(not(test), expect(dead_code, reason = "answers to first segments are read in full by tcp"))]
 pub(crate) mod path;
 pub mod resolver;

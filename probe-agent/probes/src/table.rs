@@ -17,7 +17,7 @@ use crate::net::resolver::Resolver;
 use crate::net::tls::TargetRoots;
 use crate::observe::{self, Observer, Packages};
 use crate::path::{self, PathRequest};
-use crate::{dns, http, ping, port, tcp, udp};
+use crate::{dns, http, neighbor, ping, port, tcp, udp};
 
 /// What every probe needs from its agent.
 #[derive(Clone)]
@@ -64,6 +64,7 @@ async fn probe(spec: &ProbeSpec, context: &ProbeContext, events: mpsc::Sender<Pr
         ProbeSpec::Udp(options) => udp::run(options, context, &events, &cancel).await,
         ProbeSpec::Observe(options) => observe::run(options, context, &events, &cancel).await,
         ProbeSpec::Port(options) => port::run(options, context, &events, &cancel).await,
+        ProbeSpec::Neighbor(options) => neighbor::run(options, context, &events, &cancel).await,
     }
 }
 

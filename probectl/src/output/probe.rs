@@ -7,6 +7,7 @@ use shared_protocol::spec::ProbeKind;
 use super::dns::{self, DnsView};
 use super::http::{self, HttpView};
 use super::mtr::{self, MtrView};
+use super::neighbor::{self, NeighborView};
 use super::observe::{self, ObserveView};
 use super::ping::{self, PingView};
 use super::pmtu::{self, PmtuView};
@@ -40,6 +41,8 @@ pub(crate) enum JobView {
     Observe(ObserveView),
     /// Of a scan of ports.
     Port(PortView),
+    /// Of asking a link.
+    Neighbor(NeighborView),
 }
 
 /// Whom a line is about.
@@ -85,6 +88,7 @@ impl JobView {
             ProbeKind::Pmtu => Self::Pmtu(PmtuView::default()),
             ProbeKind::Observe => Self::Observe(ObserveView::default()),
             ProbeKind::Port => Self::Port(PortView::default()),
+            ProbeKind::Neighbor => Self::Neighbor(NeighborView::default()),
         }
     }
 
@@ -100,6 +104,7 @@ impl JobView {
             (Self::Mtr(view), ProbeEvent::Mtr(event)) => view.finding(event),
             (Self::Pmtu(view), ProbeEvent::Pmtu(event)) => view.finding(event),
             (Self::Port(view), ProbeEvent::Port(event)) => view.finding(names, event),
+            (Self::Neighbor(view), ProbeEvent::Neighbor(event)) => view.finding(names, event),
             (Self::Observe(view), ProbeEvent::Observe(event)) => view.finding(event),
             // What was not asked for is not shown.
             (
@@ -112,6 +117,7 @@ impl JobView {
                 | Self::Mtr(_)
                 | Self::Pmtu(_)
                 | Self::Port(_)
+                | Self::Neighbor(_)
                 | Self::Observe(_),
                 _,
             ) => Vec::new(),
@@ -131,6 +137,7 @@ impl JobView {
             (Self::Mtr(view), Findings::Mtr(findings)) => view.findings(names, findings),
             (Self::Pmtu(view), Findings::Pmtu(findings)) => view.findings(names, findings),
             (Self::Port(view), Findings::Port(findings)) => view.findings(names, findings),
+            (Self::Neighbor(view), Findings::Neighbor(findings)) => view.findings(names, findings),
             (Self::Observe(view), Findings::Observe(findings)) => view.findings(names, findings),
             (
                 Self::Ping(_)
@@ -142,6 +149,7 @@ impl JobView {
                 | Self::Mtr(_)
                 | Self::Pmtu(_)
                 | Self::Port(_)
+                | Self::Neighbor(_)
                 | Self::Observe(_),
                 _,
             ) => Vec::new(),
@@ -161,6 +169,7 @@ impl JobView {
             Self::Pmtu(view) => view.row(),
             Self::Observe(view) => view.row(),
             Self::Port(view) => view.row(),
+            Self::Neighbor(view) => view.row(),
         }
     }
 
@@ -168,7 +177,15 @@ impl JobView {
     pub(crate) const fn is_drawn(&self) -> bool {
         match self {
             Self::Mtr(_) | Self::Observe(_) => true,
-            Self::Ping(_) | Self::Tcp(_) | Self::Udp(_) | Self::Http(_) | Self::Dns(_) | Self::Traceroute(_) | Self::Pmtu(_) | Self::Port(_) => false,
+            Self::Ping(_)
+            | Self::Tcp(_)
+            | Self::Udp(_)
+            | Self::Http(_)
+            | Self::Dns(_)
+            | Self::Traceroute(_)
+            | Self::Pmtu(_)
+            | Self::Port(_)
+            | Self::Neighbor(_) => false,
         }
     }
 
@@ -177,7 +194,15 @@ impl JobView {
         match self {
             Self::Mtr(view) => view.drawing(names),
             Self::Observe(view) => view.drawing(names),
-            Self::Ping(_) | Self::Tcp(_) | Self::Udp(_) | Self::Http(_) | Self::Dns(_) | Self::Traceroute(_) | Self::Pmtu(_) | Self::Port(_) => Vec::new(),
+            Self::Ping(_)
+            | Self::Tcp(_)
+            | Self::Udp(_)
+            | Self::Http(_)
+            | Self::Dns(_)
+            | Self::Traceroute(_)
+            | Self::Pmtu(_)
+            | Self::Port(_)
+            | Self::Neighbor(_) => Vec::new(),
         }
     }
 }
@@ -195,6 +220,7 @@ pub(crate) const fn columns(kind: ProbeKind) -> Columns {
         ProbeKind::Pmtu => pmtu::COLUMNS,
         ProbeKind::Observe => observe::COLUMNS,
         ProbeKind::Port => port::COLUMNS,
+        ProbeKind::Neighbor => neighbor::COLUMNS,
     }
 }
 
@@ -212,6 +238,7 @@ pub(crate) fn row(findings: &Findings) -> Vec<Cell> {
         Findings::Pmtu(findings) => pmtu::row(findings),
         Findings::Observe(findings) => observe::row(findings),
         Findings::Port(findings) => port::row(findings),
+        Findings::Neighbor(findings) => neighbor::row(findings),
     }
 }
 
@@ -224,13 +251,14 @@ pub(crate) struct Details {
     pub(crate) rows: Vec<Vec<Cell>>,
 }
 
-/// The hops of a path, the lengths of a search, the targets of a sweep, the ports of a scan, what an observation saw; other probes have one row only.
+/// The hops of a path, the lengths of a search, the targets of a sweep, the ports of a scan, the hosts of a link, what an observation saw; other probes have one row only.
 pub(crate) fn details(findings: &Findings) -> Option<Details> {
     match findings {
         Findings::Traceroute(findings) => Some(traceroute::details(findings)),
         Findings::Mtr(findings) => Some(mtr::details(findings)),
         Findings::Pmtu(findings) => Some(pmtu::details(findings)),
         Findings::Port(findings) => Some(port::details(findings)),
+        Findings::Neighbor(findings) => Some(neighbor::details(findings)),
         Findings::PingSweep(findings) => Some(sweep::details(findings)),
         Findings::Observe(findings) => Some(observe::details(findings)),
         Findings::Ping(_) | Findings::Tcp(_) | Findings::Udp(_) | Findings::Http(_) | Findings::Dns(_) => None,

@@ -98,7 +98,8 @@ impl PingTarget {
 }
 
 impl SweepTarget {
-    fn count(&self) -> u32 {
+    /// How many addresses it is; a name counts as one.
+    pub fn count(&self) -> u32 {
         match self {
             Self::One(_) => 1,
             Self::Block(block) => block.count(),

@@ -256,7 +256,7 @@ impl Wiring {
 }
 
 /// Waits until every way works: a new interface drops what is sent before the kernel has noticed that its link is up.
-fn warm(addresses: &[IpAddr]) -> Result<()> {
+pub(super) fn warm(addresses: &[IpAddr]) -> Result<()> {
     let began = clock::start();
     for address in addresses {
         let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };

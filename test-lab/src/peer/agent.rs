@@ -111,7 +111,7 @@ impl Agent {
     }
 }
 
-const OPEN: &str = r#"allow_probes = ["ping", "traceroute", "mtr", "pmtu", "tcp", "udp", "port", "http", "dns"]
+const OPEN: &str = r#"allow_probes = ["ping", "traceroute", "mtr", "pmtu", "tcp", "udp", "port", "neighbor", "http", "dns"]
 allow_cidrs = ["10.0.0.0/8", "192.0.2.0/24", "198.18.0.0/15", "198.51.100.0/24", "2001:db8::/32"]
 max_pps = 1000000
 per_target_pps = 1000000

@@ -144,6 +144,6 @@ fn address_of(bundle: &str) -> Result<String> {
 }
 
 /// The backoff of the kill test: base, cap, time after which a session counts as stable.
-pub(super) const AGENT_CONFIG: &str = "[policy]\nallow_loopback = true\nallow_probes = [\"ping\", \"tcp\", \"udp\", \"traceroute\", \"mtr\", \"pmtu\", \"dns\", \"http\", \"port\"]\n\n[link]\nbackoff_base_ms = 10\nbackoff_cap_ms = 200\nstable_after_ms = 500\n";
+pub(super) const AGENT_CONFIG: &str = "[policy]\nallow_loopback = true\nallow_probes = [\"ping\", \"tcp\", \"udp\", \"traceroute\", \"mtr\", \"pmtu\", \"dns\", \"http\", \"port\", \"neighbor\"]\n\n[link]\nbackoff_base_ms = 10\nbackoff_cap_ms = 200\nstable_after_ms = 500\n";
 /// Rest before an enrolment that was refused is tried again.
 const ENROL_PAUSE: Duration = Duration::from_millis(1_050);

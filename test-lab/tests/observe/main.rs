@@ -35,8 +35,6 @@ mod stacks;
 #[cfg(test)]
 mod standing;
 #[cfg(test)]
-mod tls;
-#[cfg(test)]
 mod trouble;
 #[cfg(test)]
 mod waits;

@@ -9,6 +9,8 @@ mod kernels;
 #[cfg(test)]
 mod many;
 #[cfg(test)]
+mod neighbors;
+#[cfg(test)]
 mod ours;
 #[cfg(test)]
 mod path;

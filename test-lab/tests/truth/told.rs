@@ -8,7 +8,10 @@ use probectl::config::Surroundings;
 use probectl::exit::Exit;
 use probectl::output::{Screen, Surface};
 use test_lab::database::Kind;
+use test_lab::network::Ethernet;
 use test_lab::stand::{Stand, items_of, text};
+
+use crate::setting::may_make_networks;
 
 /// Runs `probectl` against a stand; how it ended, and what it printed for people and programs.
 async fn ask(stand: &Stand, arguments: &[&str]) -> (Exit, String, String) {
@@ -90,4 +93,53 @@ async fn a_scan_is_told_in_every_form() {
         let (_, data, _) = ask(&stand, &arguments("json")).await;
         assert!(data.contains("\"state\": \"open\""), "{data}");
     }
+}
+
+#[test]
+fn a_link_is_asked_and_told_in_every_form() {
+    if !may_make_networks("told-neighbor") {
+        return;
+    }
+    let link = Ethernet::of(&[&["203.0.113.1/29"], &["203.0.113.2/29"], &["203.0.113.5/29"], &["203.0.113.5/29"]]).unwrap();
+    // Whatever the runtime starts is a host of this link.
+    let host = link.host(0).unwrap();
+    host.within(|| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(ask_link());
+    })
+    .unwrap();
+}
+
+async fn ask_link() {
+    let mut stand = Stand::start_straight(Kind::Sqlite).await.unwrap();
+    stand.add_agent("local").await.unwrap();
+    let arguments = |form| ["neighbor", "203.0.113.0/29", "--wait-ms", "200", "--interface", "eth0", "-o", form];
+    let (exit, data, words) = ask(&stand, &arguments("table")).await;
+    assert_eq!(exit, Exit::Ok, "{data}{words}");
+    for told in [
+        "present 203.0.113.2 mac=02:00:00:00:00:02 rtt=",
+        "conflict 203.0.113.5 mac=02:00:00:00:00:0",
+        "own 203.0.113.1 mac=02:00:00:00:00:01",
+        "nobody answered for 203.0.113.3 to 203.0.113.4, 203.0.113.6",
+        "6 addresses: 1 present, 3 silent, 1 in conflict, 1 our own; 8 questions",
+    ] {
+        assert!(data.contains(told), "{told}: {data}");
+    }
+    assert!(words.contains("address_conflict") || data.contains("address_conflict"), "{data}{words}");
+    let (_, data, _) = ask(&stand, &arguments("csv")).await;
+    assert!(data.contains(",eth0,203.0.113.1,6,1,1,3,1,,0,0,8,"), "{data}");
+    let (_, data, _) = ask(&stand, &arguments("md")).await;
+    assert!(data.contains("| 203.0.113.2 | present | 02:00:00:00:00:02 | 1 |"), "{data}");
+    let (_, data, words) = ask(&stand, &arguments("prom")).await;
+    assert!(
+        data.contains("probeops_neighbor_conflicts{probe=\"neighbor\",target=\"203.0.113.0/29\",agent=\"local\"} 1\n"),
+        "{data}{words}"
+    );
+    let (_, data, _) = ask(&stand, &arguments("json")).await;
+    assert!(data.contains("\"state\": \"conflict\""), "{data}");
+    let (exit, data, words) = ask(&stand, &["neighbor", "203.0.113.9"]).await;
+    assert_eq!(exit, Exit::TargetFailed, "{data}{words}");
+    assert!(format!("{data}{words}").contains("not_on_link"), "{data}{words}");
+    let (exit, data, words) = ask(&stand, &["neighbor", "fe80::1"]).await;
+    assert_eq!(exit, Exit::Denied, "{data}{words}");
 }

@@ -302,7 +302,7 @@ fn observer_socket(config: &str) -> Option<PathBuf> {
     config.get("observe")?.get("socket")?.as_str().map(PathBuf::from)
 }
 
-const ALLOWED: &str = r#""ping", "tcp", "udp", "traceroute", "mtr", "pmtu", "dns", "http", "port", "observe""#;
+const ALLOWED: &str = r#""ping", "tcp", "udp", "traceroute", "mtr", "pmtu", "dns", "http", "port", "neighbor", "observe""#;
 /// unix(7), less the byte that ends it.
 const LONGEST_SOCKET: usize = 107;
 const OBSERVER_LIMIT: Duration = Duration::from_secs(10);

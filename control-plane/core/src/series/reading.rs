@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use shared_protocol::fault::{Fault, Status};
 use shared_protocol::report::{
-    DnsFindings, Findings, HttpFindings, MtrFindings, PingFindings, PortStatistics, Report, RoundTripStatistics, Seen, SweepTotals, TcpFindings,
-    TracerouteFindings, UdpFindings,
+    DnsFindings, Findings, HttpFindings, MtrFindings, NeighborStatistics, PingFindings, PortStatistics, Report, RoundTripStatistics, Seen, SweepTotals,
+    TcpFindings, TracerouteFindings, UdpFindings,
 };
 
 /// A number with its name within its probe.
@@ -36,6 +36,7 @@ pub fn readings(report: &Report) -> Vec<Reading> {
         Some(Findings::Tcp(tcp)) => of_tcp(tcp, &mut readings),
         Some(Findings::Udp(udp)) => of_udp(udp, &mut readings),
         Some(Findings::Port(ports)) => of_ports(&ports.statistics, &mut readings),
+        Some(Findings::Neighbor(link)) => of_link(&link.statistics, &mut readings),
         Some(Findings::Http(http)) => of_http(http, &mut readings),
         Some(Findings::Dns(dns)) => of_dns(dns, &mut readings),
         Some(Findings::Traceroute(path)) => of_traceroute(path, &mut readings),
@@ -144,17 +145,6 @@ fn of_seen(seen: &Seen, readings: &mut Vec<Reading>) {
                 readings.push(reading("answer_max_us", float(latencies.max_us)));
             }
         }
-        Seen::TlsLatency(seen) => {
-            let totals = &seen.totals;
-            readings.push(reading("handshakes", float(totals.handshakes)));
-            readings.push(reading("handshakes_failed", float(totals.handshakes_failed)));
-            readings.push(reading("tls_reads", float(totals.reads)));
-            readings.push(reading("tls_writes", float(totals.writes)));
-            if let Some(latencies) = &seen.handshakes {
-                readings.push(reading("handshake_avg_us", float(latencies.avg_us)));
-                readings.push(reading("handshake_max_us", float(latencies.max_us)));
-            }
-        }
         // What the numbers of a package mean, and over which of them a series would go, only its author knows.
         Seen::Custom(_) => {}
         Seen::Packets(seen) => {
@@ -199,6 +189,16 @@ fn of_ports(statistics: &PortStatistics, readings: &mut Vec<Reading>) {
         readings.push(reading("ports_open", f64::from(statistics.open)));
         readings.push(reading("ports_closed", f64::from(statistics.closed)));
         readings.push(reading("ports_filtered", f64::from(statistics.filtered)));
+    }
+    of_round_trips(statistics.rtt.as_ref().or(statistics.user_rtt.as_ref()), readings);
+}
+
+/// How many are there, and how many are there twice.
+fn of_link(statistics: &NeighborStatistics, readings: &mut Vec<Reading>) {
+    if statistics.sent > 0 {
+        readings.push(reading("neighbors_present", f64::from(statistics.present)));
+        readings.push(reading("neighbors_silent", f64::from(statistics.silent)));
+        readings.push(reading("address_conflicts", f64::from(statistics.conflicts)));
     }
     of_round_trips(statistics.rtt.as_ref().or(statistics.user_rtt.as_ref()), readings);
 }

@@ -28,8 +28,8 @@ impl LocalAddresses {
         let table = |path| std::fs::read_to_string(path).unwrap_or_default();
         read.gateways.extend(table("/proc/net/route").lines().filter_map(gateway_v4));
         read.gateways.extend(table("/proc/net/ipv6_route").lines().filter_map(gateway_v6));
-        // On a point-to-point link the peer stands where others have their broadcast address.
-        read.broadcast.retain(|address| !read.gateways.contains(address));
+        // On a point-to-point link the peer stands where others have their broadcast address; where no such address is set, the own one does.
+        read.broadcast.retain(|address| !read.gateways.contains(address) && !read.own.contains(address));
         read
     }
 

@@ -181,6 +181,14 @@ fn check_caps(rules: &PolicyRules, spec: &ProbeSpec) -> Result<(), Refused> {
             check_rates(rules, scan.packets(), interval_ms)?;
             check_bytes(rules, u64::from(scan.packets()) * CONNECTION_BYTES)
         }
+        ProbeSpec::Neighbor(link) => {
+            check_targets(rules, link.target.count())?;
+            let most = rules.max_pps;
+            if link.packets() > 1 && link.rate_pps > most {
+                return Err(exceeded("max_pps", format!("the owner of this agent allows {most} packets a second (max_pps)")));
+            }
+            check_bytes(rules, u64::from(link.packets()) * LINK_QUESTION_BYTES)
+        }
         ProbeSpec::Pmtu(pmtu) => check_bytes(rules, u64::from(pmtu.packets()) * u64::from(pmtu.max_bytes)),
     }
 }
@@ -269,6 +277,8 @@ const METADATA_NAMES: [&str; 3] = ["metadata.google.internal", "metadata", "inst
 const HEADER_BYTES: u64 = 48;
 /// SYN, its acknowledgement and reset over IPv6, with all their options; the SYN may be sent four times within the longest wait.
 const CONNECTION_BYTES: u64 = 6 * 80;
+/// A neighbour solicitation with its Ethernet header; a question of ARP is shorter.
+const LINK_QUESTION_BYTES: u64 = 86;
 /// What a request sends beside itself: the connection's segments, a TLS handshake, acknowledgements, the agent's own headers.
 const EXCHANGE_BYTES: u64 = 8 * 1024;
 /// The longest question over a connection of its own.

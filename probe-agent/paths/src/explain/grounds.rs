@@ -57,6 +57,7 @@ pub(super) fn of(findings: &Findings, verdict: &Verdict, log: &WireLog) -> Vec<G
         | Findings::Dns(_)
         | Findings::Udp(_)
         | Findings::Port(_)
+        | Findings::Neighbor(_)
         | Findings::Observe(_) => Vec::new(),
     };
     std::iter::once(head).chain(rest).collect()

@@ -37,6 +37,7 @@ impl Wire {
             | ProbeSpec::Dns(_)
             | ProbeSpec::Udp(_)
             | ProbeSpec::Port(_)
+            | ProbeSpec::Neighbor(_)
             | ProbeSpec::Observe(_) => {
                 panic!("not along a path")
             }

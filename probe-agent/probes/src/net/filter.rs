@@ -46,5 +46,11 @@ pub(crate) const INDEX_BY_IPV4_HEADER: u16 = 0xb1;
 pub(crate) const AND: u16 = 0x54;
 pub(crate) const SHIFT_RIGHT: u16 = 0x74;
 pub(crate) const EQUAL: u16 = 0x15;
+pub(crate) const ABOVE: u16 = 0x25;
+pub(crate) const AT_LEAST: u16 = 0x35;
 pub(crate) const ANY_BIT: u16 = 0x45;
 const RETURN: u16 = 0x06;
+/// What the filter machine knows beside the bytes: the packet's protocol of Ethernet (`SKF_AD_OFF + SKF_AD_PROTOCOL`).
+pub(crate) const PROTOCOL_OF_PACKET: u32 = 0xffff_f000;
+/// And whether it is tagged as a virtual network's (`SKF_AD_OFF + SKF_AD_VLAN_TAG_PRESENT`).
+pub(crate) const TAGGED_FOR_VLAN: u32 = 0xffff_f030;

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::net::departures::Departures;
+use crate::net::neighbor::{NeighborParts, read_neighbors};
 use crate::net::path::{self, PathArrival, PathParts};
 
 mod channel;
@@ -64,6 +65,8 @@ pub(crate) struct Shared {
     channels: Vec<Channel>,
     registry: Mutex<Registry<Outlet>>,
     pub(in crate::net) path: PathParts,
+    /// By which links are asked.
+    pub(in crate::net) neighbors: Option<NeighborParts>,
     /// The cheaper way of a sweep, while no sweep has it.
     tap: Mutex<Option<TapSockets>>,
     /// Whether no socket is handed replies of IPv4, since nobody waits for one; changed by who holds the registry.
@@ -127,12 +130,14 @@ impl IcmpEngine {
     /// Where the runtime cannot watch the sockets.
     pub fn start(sockets: IcmpSockets) -> std::io::Result<Self> {
         let capabilities = sockets.capabilities();
-        let (channels, Rest { path, tap, stamps }) = sockets.into_parts()?;
+        let (channels, rest) = sockets.into_parts()?;
+        let Rest { path, neighbors, tap, stamps } = rest;
         let counts = (channels.len(), path.sender_count(), path.listener_count());
         let shared = Arc::new(Shared {
             channels,
             registry: Mutex::new(Registry::new()),
             path,
+            neighbors,
             tap: Mutex::new(tap),
             spared: AtomicBool::new(false),
             _stamps: stamps,
@@ -150,6 +155,9 @@ impl IcmpEngine {
         }
         for position in 0..counts.2 {
             readers.spawn(path::read_segments(Arc::clone(&shared), position));
+        }
+        for family in [Family::V4, Family::V6] {
+            readers.spawn(read_neighbors(Arc::clone(&shared), family));
         }
         Ok(Self {
             shared,
@@ -238,7 +246,7 @@ impl Shared {
     }
 
     /// A flow that does not keep up loses answers, and they are counted: the readers wait for nobody.
-    fn count_full(&self, full: bool) {
+    pub(in crate::net) fn count_full(&self, full: bool) {
         self.drops.fetch_add(u64::from(full), Ordering::Relaxed);
     }
 }

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg};
+use nix::sys::socket::{ControlMessageOwned, LinkAddr, MsgFlags, SockaddrStorage, recvmsg};
+use shared_protocol::mac_address::MacAddress;
 
 /// One message from the socket or from its error queue.
 #[derive(Debug, Default)]
@@ -15,6 +16,8 @@ pub(crate) struct Received<'a> {
     pub peer: Option<IpAddr>,
     /// Its port.
     pub port: Option<u16>,
+    /// Where a packet socket saw it.
+    pub seen: Option<Seen>,
     pub ttl: Option<u8>,
     /// Kernel's timestamp, wall clock, nanoseconds.
     pub stamped_ns: Option<i64>,
@@ -24,6 +27,27 @@ pub(crate) struct Received<'a> {
     pub queued: Option<Queued>,
     /// The message was longer than the buffer.
     pub cut: bool,
+}
+
+/// Where a packet socket saw a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// Number of the interface.
+    pub interface: u32,
+    pub way: Way,
+    /// Who sent its frame, on an Ethernet.
+    pub sender: Option<MacAddress>,
+}
+
+/// Which way a packet passes an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// To this host, alone or among others.
+    In,
+    /// From this host.
+    Out,
+    /// To another host: the interface hears more than it has to.
+    Past,
 }
 
 /// An entry of the error queue.
@@ -52,6 +76,7 @@ pub(crate) fn receive<'a>(socket: &impl AsFd, buffer: &'a mut [u8], queue: MsgFl
         length = message.bytes;
         received.cut = message.flags.contains(MsgFlags::MSG_TRUNC);
         (received.peer, received.port) = message.address.as_ref().and_then(endpoint_of).unzip();
+        received.seen = message.address.as_ref().and_then(SockaddrStorage::as_link_addr).map(seen);
         for control in message.cmsgs()? {
             received.take(&control);
         }
@@ -92,6 +117,20 @@ fn queued(error: &libc::sock_extended_err, from: Option<IpAddr>) -> Option<Queue
             mtu: (error.ee_info > 0).then_some(error.ee_info),
         }),
         _ => None,
+    }
+}
+
+fn seen(address: &LinkAddr) -> Seen {
+    let way = match address.pkttype() {
+        libc::PACKET_OUTGOING => Way::Out,
+        libc::PACKET_OTHERHOST => Way::Past,
+        _ => Way::In,
+    };
+    let is_ethernet = address.hatype() == libc::ARPHRD_ETHER && address.halen() == 6;
+    Seen {
+        interface: u32::try_from(address.ifindex()).unwrap_or_default(),
+        way,
+        sender: address.addr().filter(|_| is_ethernet).map(MacAddress::new),
     }
 }
 

@@ -30,6 +30,7 @@ impl Packets {
             | ProbeSpec::Dns(_)
             | ProbeSpec::Udp(_)
             | ProbeSpec::Port(_)
+            | ProbeSpec::Neighbor(_)
             | ProbeSpec::Observe(_) => (PathProtocol::Icmp, PathFlow::Paris, None, 0, false),
         };
         Self {

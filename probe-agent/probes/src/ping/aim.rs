@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 
 use shared_protocol::fault::{ErrorCode, Fault};
-use shared_protocol::report::{AddressRun, DeniedRun, UnresolvedName};
+use shared_protocol::report::{DeniedRun, UnresolvedName};
 use shared_protocol::spec::{PingSpec, SweepTarget};
 use shared_protocol::target::Target;
 use tokio::task::JoinSet;
 
 use crate::net::gate::Denial;
-use crate::resolution;
 use crate::table::ProbeContext;
 use crate::verdict::Stop;
+use crate::{denied, resolution};
 
 /// What a sweep is aimed at.
 #[derive(Debug, Default)]
@@ -112,21 +112,9 @@ impl Taking<'_> {
             let code = self.aim.unresolved.first().map_or(ErrorCode::DnsNoAddress, |name| name.code);
             return Err(denial.unwrap_or_else(|| Stop::failed(Fault::Resolver, code, "none of the targets has a usable address")));
         }
-        self.aim.denied = runs(&self.denied);
+        self.aim.denied = denied::runs(&self.denied);
         Ok(self.aim)
     }
-}
-
-/// Denied neighbours under the same rule, together.
-fn runs(denied: &[(IpAddr, Denial)]) -> Vec<DeniedRun> {
-    denied
-        .chunk_by(|(_, one), (_, other)| one.rule == other.rule)
-        .flat_map(|same| {
-            let rule = same.first().map(|(_, denial)| denial.rule.clone()).unwrap_or_default();
-            let runs = AddressRun::of(same.iter().map(|(address, _)| *address));
-            runs.into_iter().map(move |run| DeniedRun { run, rule: rule.clone() })
-        })
-        .collect()
 }
 
 /// Resolves the names of a list, several at a time; by their places.

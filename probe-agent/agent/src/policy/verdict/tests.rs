@@ -219,6 +219,35 @@ fn job_13_a_scan_is_off_until_the_owner_lets_it_and_held_to_ports_rate_and_bytes
     assert_eq!(refused(listed, r#""ports":"80-81""#), Err((RefuseReason::PolicyDenied, "allow_ports")));
 }
 
+#[test]
+fn job_13_job_11_nbr_04_a_link_is_not_asked_until_the_owner_lets_it_and_within_targets_rate_and_bytes() {
+    let refused = |change: fn(&mut PolicyRules), target: &str| {
+        let mut rules = PolicyRules {
+            allow_probes: ["neighbor".to_owned()].into(),
+            ..permissive()
+        };
+        change(&mut rules);
+        let spec = format!(r#"{{"probe":"neighbor","target":"{target}"}}"#);
+        Case::new(rules).check_spec(&spec).map_err(|refused| (refused.reason, refused.rule))
+    };
+    let exceeded = |rule| Err((RefuseReason::CapExceeded, rule));
+    let block = "10.0.0.0/24";
+    assert_eq!(refused(|_| (), block), Ok(()));
+    let default = |rules: &mut PolicyRules| rules.allow_probes = PolicyRules::default().allow_probes;
+    assert_eq!(refused(default, block), Err((RefuseReason::KindDisabled, "allow_probes")));
+    assert_eq!(refused(|rules| rules.max_targets_per_job = 253, block), exceeded("max_targets_per_job"));
+    assert_eq!(refused(|rules| rules.max_pps = 99, block), exceeded("max_pps"));
+    assert_eq!(
+        refused(|rules| rules.max_bytes_per_job = ByteCount(508 * 86 - 1), block),
+        exceeded("max_bytes_per_job")
+    );
+    let denied = |rules: &mut PolicyRules| rules.deny_cidrs = vec!["10.0.0.9/32".parse().unwrap()];
+    assert_eq!(refused(denied, "10.0.0.9"), Err((RefuseReason::PolicyDenied, "deny_cidrs")));
+    assert_eq!(refused(denied, block), Ok(()), "which of a block is told apart when it is asked for");
+    assert_eq!(refused(|_| (), "fe80::1"), Err((RefuseReason::PolicyDenied, "link_local_or_metadata")));
+    assert_eq!(refused(|_| (), "169.254.169.254"), Err((RefuseReason::PolicyDenied, "link_local_or_metadata")));
+}
+
 /// The allowed set written down a second time, by ranges of numbers instead of by networks and classes.
 fn allowed_by_definition(rules: &PolicyRules, address: IpAddr) -> bool {
     let within = |networks: &[IpNet]| {

@@ -79,6 +79,8 @@ pub(in crate::net) enum Reader {
     Departures(usize),
     /// Of a listener.
     Segments(usize),
+    /// Of what is said on links.
+    Neighbors(usize),
 }
 
 impl Backlog {
@@ -87,6 +89,7 @@ impl Backlog {
             Reader::Channel(position) => (0, position),
             Reader::Departures(position) => (8, position),
             Reader::Segments(position) => (16, position),
+            Reader::Neighbors(position) => (24, position),
         };
         // There are at most four of a kind.
         let bit = u32::try_from(position)

@@ -12,6 +12,7 @@ use super::packet::Family;
 use super::socket::IcmpSocket;
 use super::stamping::ReceiveStamps;
 use super::tap::TapSockets;
+use crate::net::neighbor::{NeighborParts, NeighborSockets};
 use crate::net::path::{PathParts, PathSockets};
 use crate::net::stamped::Timestamps;
 
@@ -21,6 +22,7 @@ pub struct IcmpSockets {
     v4: Sockets,
     v6: Sockets,
     path: PathSockets,
+    neighbors: io::Result<NeighborSockets>,
     tap: Option<TapSockets>,
     stamps: Option<ReceiveStamps>,
 }
@@ -28,6 +30,7 @@ pub struct IcmpSockets {
 /// What of the sockets is no channel.
 pub(super) struct Rest {
     pub(super) path: PathParts,
+    pub(super) neighbors: Option<NeighborParts>,
     pub(super) tap: Option<TapSockets>,
     pub(super) stamps: Option<ReceiveStamps>,
 }
@@ -49,6 +52,7 @@ impl IcmpSockets {
             v4: open_best(Family::V4),
             v6: open_best(Family::V6),
             path: PathSockets::open(),
+            neighbors: NeighborSockets::open(),
             tap: TapSockets::open()
                 .inspect_err(|error| tracing::debug!(%error, "sweeps are heard by their sockets"))
                 .ok(),
@@ -69,6 +73,7 @@ impl IcmpSockets {
             v4: open(Family::V4),
             v6: open(Family::V6),
             path: PathSockets::default(),
+            neighbors: Err(io::ErrorKind::PermissionDenied.into()),
             tap: None,
             stamps: None,
         }
@@ -90,9 +95,25 @@ impl IcmpSockets {
         self
     }
 
-    /// What ping and tcp can do with these sockets, and what would mend what they cannot.
+    /// What ping, tcp and neighbor can do with these sockets, and what would mend what they cannot.
     pub fn capabilities(&self) -> Vec<Capability> {
-        vec![self.echo_capability(), self.segment_capability()]
+        vec![self.echo_capability(), self.segment_capability(), self.link_capability()]
+    }
+
+    /// Links are asked by packet sockets, or not at all.
+    fn link_capability(&self) -> Capability {
+        let refusal = self.neighbors.as_ref().err();
+        Capability {
+            probe: ProbeKind::Neighbor,
+            level: if refusal.is_some() {
+                CapabilityLevel::Unavailable
+            } else {
+                CapabilityLevel::Full
+            },
+            reason: refusal.map(|error| format!("links are asked by packet sockets, which cannot be had: {error}")),
+            remedy: refusal.map(|_| REMEDY_PACKETS.to_owned()),
+            observations: Vec::new(),
+        }
     }
 
     /// Connections need no socket of these; half-open tries, and paths over TCP, do.
@@ -155,6 +176,7 @@ impl IcmpSockets {
             .collect();
         let rest = Rest {
             path: self.path.into_parts()?,
+            neighbors: self.neighbors.ok().map(NeighborSockets::into_parts).transpose()?,
             tap: self.tap,
             stamps: self.stamps,
         };

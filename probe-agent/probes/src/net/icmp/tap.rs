@@ -11,7 +11,9 @@ use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
 use super::packet::{self, ECHO_HEADER_BYTES, Echo, Message};
 use super::{EchoRequest, Family, Fragmentation};
-use crate::net::filter::{self, AND, ANY_BIT, EQUAL, INDEX_BY_IPV4_HEADER, Kept, LOAD_BYTE, LOAD_BYTE_INDEXED, LOAD_HALF, LOAD_HALF_INDEXED, Step};
+use crate::net::filter::{
+    self, AND, ANY_BIT, EQUAL, INDEX_BY_IPV4_HEADER, Kept, LOAD_BYTE, LOAD_BYTE_INDEXED, LOAD_HALF, LOAD_HALF_INDEXED, PROTOCOL_OF_PACKET, Step,
+};
 use crate::net::ring::{Direction, Frame, Ring, RingSocket};
 
 /// What it needs, opened while privilege lasts.
@@ -156,8 +158,6 @@ const FRAGMENT: u32 = 0x3fff;
 const WHOLE_BYTES: usize = 576;
 /// The longest header of IPv4, and the longest request that goes this way.
 const KEPT_BYTES: u32 = 60 + 576;
-/// What the filter machine knows beside the bytes: the packet's protocol of Ethernet (`SKF_AD_OFF + SKF_AD_PROTOCOL`).
-const PROTOCOL_OF_PACKET: u32 = 0xffff_f000;
 const ETHERNET_IPV4: u32 = 0x0800;
 
 #[cfg(test)]

@@ -2,24 +2,21 @@
 //! TCP socket would be handed a copy of every segment of the host.
 
 use std::io;
-use std::sync::{Mutex, PoisonError};
 
-use socket2::{Domain, SockFilter, Socket, Type};
+use socket2::{SockFilter, Socket};
 use tokio::io::unix::AsyncFd;
 
 use super::book::PREFIX_MASK;
 use crate::net::filter::{
     self, ANY_BIT, EQUAL, INDEX, INDEX_BY_IPV4_HEADER, Kept, LOAD_BYTE, LOAD_BYTE_INDEXED, LOAD_HALF, LOAD_WORD_INDEXED, SHIFT_RIGHT, Step,
 };
-use crate::net::icmp::{Family, widen};
-use crate::net::ring::{NOTHING, bind};
-use crate::net::stamped::watch;
-use crate::net::stamps;
+use crate::net::icmp::Family;
+use crate::net::packet_listener::{PacketListener, PacketSocket};
 
-/// A packet socket that hears nothing yet.
+/// A packet socket of a family that hears nothing yet.
 #[derive(Debug)]
-pub(super) struct PacketSocket {
-    socket: Socket,
+pub(super) struct SegmentSocket {
+    socket: PacketSocket,
     family: Family,
 }
 
@@ -30,32 +27,25 @@ pub(in crate::net) struct Listeners {
 }
 
 pub(in crate::net) struct Listener {
-    watched: AsyncFd<Socket>,
+    packets: PacketListener,
     pub(super) family: Family,
-    /// How many flows listen.
-    users: Mutex<usize>,
 }
 
-impl PacketSocket {
-    /// Opens it; needs the right to raw sockets. Bound to no protocol, it costs the host nothing.
+impl SegmentSocket {
+    /// Opens it; needs the right to raw sockets.
     pub(super) fn open(family: Family, prefix: u16) -> io::Result<Self> {
-        let socket = Socket::new(Domain::PACKET, Type::DGRAM, None)?;
-        socket.set_nonblocking(true)?;
-        socket.attach_filter(&answers_to_ours(family, prefix))?;
-        widen(&socket)?;
-        stamps::ask_for(&socket).map_err(io::Error::from)?;
+        let socket = PacketSocket::open(&answers_to_ours(family, prefix))?;
         Ok(Self { socket, family })
     }
 }
 
 impl Listeners {
-    pub(super) fn new(opened: impl Iterator<Item = PacketSocket>) -> io::Result<Self> {
+    pub(super) fn new(opened: impl Iterator<Item = SegmentSocket>) -> io::Result<Self> {
         let listeners: io::Result<Vec<_>> = opened
-            .map(|PacketSocket { socket, family }| {
+            .map(|SegmentSocket { socket, family }| {
                 Ok(Listener {
-                    watched: watch(socket)?,
+                    packets: PacketListener::new(socket, ethernet_protocol(family))?,
                     family,
-                    users: Mutex::new(0),
                 })
             })
             .collect();
@@ -68,24 +58,13 @@ impl Listeners {
 
     /// Begins to hear a family, if nobody does yet.
     pub(super) fn listen(&self, family: Family) -> io::Result<()> {
-        let listener = self.of(family).ok_or(io::ErrorKind::PermissionDenied)?;
-        let mut users = listener.users.lock().unwrap_or_else(PoisonError::into_inner);
-        if *users == 0 {
-            bind(listener.watched.get_ref(), ethernet_protocol(family))?;
-        }
-        *users += 1;
-        Ok(())
+        self.of(family).ok_or(io::ErrorKind::PermissionDenied)?.packets.listen()
     }
 
     /// Ends it when nobody is left.
     pub(super) fn leave(&self, family: Family) {
-        let Some(listener) = self.of(family) else { return };
-        let mut users = listener.users.lock().unwrap_or_else(PoisonError::into_inner);
-        *users = users.saturating_sub(1);
-        if *users == 0
-            && let Err(error) = bind(listener.watched.get_ref(), NOTHING)
-        {
-            tracing::debug!(%error, "the packet socket goes on listening");
+        if let Some(listener) = self.of(family) {
+            listener.packets.leave();
         }
     }
 
@@ -95,8 +74,8 @@ impl Listeners {
 }
 
 impl Listener {
-    pub(super) fn watched(&self) -> &AsyncFd<Socket> {
-        &self.watched
+    pub(super) const fn watched(&self) -> &AsyncFd<Socket> {
+        self.packets.watched()
     }
 }
 

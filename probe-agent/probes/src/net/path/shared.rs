@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use nix::sys::socket::MsgFlags;
 
 use super::book::PortBook;
-use super::listener::{Listeners, PacketSocket};
+use super::listener::{Listeners, SegmentSocket};
 use super::sender::{HeaderSocket, Sender};
 use super::{PathAnswer, PathArrival, segment};
 use crate::clock;
@@ -17,7 +17,7 @@ use crate::net::message::{self, Queued};
 #[derive(Debug, Default)]
 pub(in crate::net) struct PathSockets {
     senders: Vec<HeaderSocket>,
-    packets: Vec<PacketSocket>,
+    packets: Vec<SegmentSocket>,
     prefix: u16,
 }
 
@@ -40,7 +40,7 @@ impl PathSockets {
                 Err(error) => tracing::debug!(?family, %error, "packets along paths leave with the kernel's headers"),
             }
             // A service may be kept from packet sockets, and have raw sockets all the same.
-            match PacketSocket::open(family, prefix) {
+            match SegmentSocket::open(family, prefix) {
                 Ok(packets) => sockets.packets.push(packets),
                 Err(error) => tracing::debug!(?family, %error, "answers to first segments cannot be heard"),
             }
