@@ -1,10 +1,12 @@
 //! Programs onto their hooks: what is not accepted in one way is tried in the next, and what was missing in the end is told.
 
 use std::io;
+use std::path::Path;
 
 use aya::Ebpf;
 use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
-use aya::programs::{BtfTracePoint, Iter, PerfEvent, Program, ProgramError, RawTracePoint};
+use aya::programs::uprobe::UProbeScope;
+use aya::programs::{BtfTracePoint, Iter, PerfEvent, Program, ProgramError, RawTracePoint, UProbe};
 use aya::util::online_cpus;
 use shared_protocol::frame::CapabilityLevel;
 
@@ -122,13 +124,27 @@ pub(crate) fn attach_clock(ebpf: &mut Ebpf, name: &'static str, hz: u32) -> Resu
     Ok(())
 }
 
+/// Loads a program for functions of programs, which may then be put onto many.
+pub(crate) fn load_function(ebpf: &mut Ebpf, name: &str) -> Result<(), ProgramError> {
+    let program: &mut UProbe = program(ebpf, name)?.try_into()?;
+    program.load()
+}
+
+/// Puts a program onto the function that begins there in a file, for whoever runs it.
+pub(crate) fn attach_function(ebpf: &mut Ebpf, name: &str, file: &Path, offset: u64) -> Result<(), ProgramError> {
+    let program: &mut UProbe = program(ebpf, name)?.try_into()?;
+    program.attach(offset, file, UProbeScope::AllProcesses)?;
+    Ok(())
+}
+
 /// Takes the programs of a hook out of the kernel.
 pub(crate) fn detach(ebpf: &mut Ebpf, hook: &Hook) {
     for name in [hook.typed, hook.plain] {
-        // Of the two only one is loaded.
+        // Of the two most often only one is loaded.
         let _was_not_loaded = match ebpf.program_mut(name) {
             Some(Program::BtfTracePoint(program)) => program.unload(),
             Some(Program::RawTracePoint(program)) => program.unload(),
+            Some(Program::UProbe(program)) => program.unload(),
             _ => Ok(()),
         };
     }

@@ -1,5 +1,7 @@
 //! What can be observed on this host, found out by trying.
 
+use std::path::PathBuf;
+
 use shared_protocol::frame::{CapabilityLevel, ObservationCapability};
 use shared_protocol::spec::Observation;
 
@@ -7,17 +9,21 @@ use crate::error::ObserveError;
 use crate::kernel::Kernel;
 use crate::observing::{Ask, Observing};
 
-/// Sets up every observation for a moment, and says how well that went.
-pub fn capabilities(kernel: &Result<Kernel, ObserveError>) -> Vec<ObservationCapability> {
+/// Sets up every observation for a moment, and says how well that went; that of OpenSSL in the files that the owner names, if any.
+pub fn capabilities(kernel: &Result<Kernel, ObserveError>, libraries: &[PathBuf]) -> Vec<ObservationCapability> {
     Observation::ALL
         .into_iter()
-        .map(|observation| capability(kernel.as_ref(), observation))
+        .map(|observation| capability(kernel.as_ref(), observation, libraries))
         .collect()
 }
 
-fn capability(kernel: Result<&Kernel, &ObserveError>, observation: Observation) -> ObservationCapability {
+fn capability(kernel: Result<&Kernel, &ObserveError>, observation: Observation, libraries: &[PathBuf]) -> ObservationCapability {
+    let ask = Ask {
+        libraries,
+        ..Ask::everything(observation)
+    };
     let outcome = match kernel {
-        Ok(kernel) => Observing::start(kernel, &Ask::everything(observation)).map_err(|error| unavailable(observation, &error)),
+        Ok(kernel) => Observing::start(kernel, &ask).map_err(|error| unavailable(observation, &error)),
         Err(error) => Err(unavailable(observation, error)),
     };
     match outcome {

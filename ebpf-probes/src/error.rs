@@ -46,6 +46,21 @@ pub enum ObserveError {
         /// What the system said.
         source: io::Error,
     },
+    /// No program can be put onto a function of programs.
+    #[error("the kernel lets the observer put nothing onto functions of programs: {}", chain(source))]
+    Function {
+        /// What the loader or the kernel said.
+        source: Box<ProgramError>,
+    },
+    /// There is no file with the functions that are to be looked at.
+    #[error("no OpenSSL was found: no program and none of the usual folders has a libssl{}", if why.is_empty() { String::new() } else { format!(" ({why})") })]
+    NoLibrary {
+        /// What could not be looked at.
+        why: String,
+    },
+    /// Programs that are looked at might be ended for it.
+    #[error("this kernel ends programs under a filter of system calls when their functions are looked at (Linux 6.11 to 6.13 on x86-64)")]
+    HarmfulKernel,
     /// The object lacks something that this crate expects in it.
     #[error("the object {object} has no {what}")]
     Missing {
@@ -74,6 +89,13 @@ impl ObserveError {
                 "give the observer CAP_BPF and CAP_PERFMON, as its unit does; under lockdown the kernel lets nobody observe"
             }
             Self::Load { .. } | Self::Program { .. } => "a kernel of version 5.8 or later that has this hook",
+            Self::Function { .. } => {
+                "name `tls_latency` in `observe.allow`, let the observer's unit have CAP_SYS_ADMIN by the drop-in probe-agent-observe-functions.conf, and start it again"
+            }
+            Self::NoLibrary { .. } => {
+                "start what uses it and then the observer again, or name its file in `observe.tls_libraries` of the owner's configuration"
+            }
+            Self::HarmfulKernel => "another kernel: 6.10 or earlier, 6.12.20 or later in that series, 6.14 or later",
             Self::Missing { .. } => "a build of this program whose objects match it",
             Self::Custom(error) => error.remedy(),
             Self::NoPackage | Self::Walk { .. } | Self::Read(_) => "the observer's log says more",

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use aya::{Btf, BtfError, Endianness};
+use rustix::system::uname;
 
 use crate::error::ObserveError;
 
@@ -65,6 +66,11 @@ fn parse(path: &Path) -> Result<Btf, BtfError> {
         return Err(BtfError::InvalidHeader);
     }
     Btf::parse(&bytes, Endianness::default())
+}
+
+/// The running kernel's version, as it calls it.
+pub(crate) fn release() -> String {
+    uname().release().to_string_lossy().into_owned()
 }
 
 /// What BTF begins with (Documentation/bpf/btf.rst of the kernel), in the order of its machine.

@@ -12,7 +12,7 @@
 //! use shared_protocol::spec::{ProbeSpec, Observation};
 //!
 //! let kernel = Kernel::read(None)?;
-//! let ask = Ask { observation: Observation::TcpFlows, top: 20, port: None, address: None, pid: None, masked: &[], check_port: 0 };
+//! let ask = Ask { observation: Observation::TcpFlows, top: 20, port: None, address: None, pid: None, libraries: &[], masked: &[], check_port: 0 };
 //! let mut observing = Observing::start(&kernel, &ask)?;
 //! observing.gather(); // ten times a second
 //! let seen = observing.seen()?;
@@ -61,13 +61,14 @@ mod stacks;
 mod syscalls;
 mod tcp_flows;
 mod text;
+mod tls_latency;
 mod traffic;
 mod udp_flows;
 
 pub use accounting::Accounting;
 pub use attach::Attachment;
 pub use capability::capabilities;
-pub use check::{check_file, check_name};
+pub use check::{call_function, check_file, check_name};
 pub use custom::{CustomError, Tried, TriedProgram, try_out};
 pub use error::ObserveError;
 pub use facts::Facts;

@@ -93,6 +93,10 @@ pub(crate) const EXEC: Object = Object {
     bytes: aya::include_bytes_aligned!("../programs/exec.bpf.o"),
 };
 
+pub(crate) const TLS_LATENCY: Object = Object {
+    name: "tls_latency",
+    bytes: aya::include_bytes_aligned!("../programs/tls_latency.bpf.o"),
+};
 pub(crate) const UDP_FLOWS: Object = Object {
     name: "udp_flows",
     bytes: aya::include_bytes_aligned!("../programs/udp_flows.bpf.o"),
@@ -108,7 +112,7 @@ mod tests {
 
     use super::*;
 
-    const OBJECTS: [Object; 18] = [
+    const OBJECTS: [Object; 19] = [
         BIOLATENCY,
         CONNECTS,
         CONNECT_LATENCY,
@@ -126,6 +130,7 @@ mod tests {
         RUNQLAT,
         SYSCALLS,
         TCP_FLOWS,
+        TLS_LATENCY,
         UDP_FLOWS,
     ];
     const HASHES: &str = include_str!("../programs/objects.sha256");

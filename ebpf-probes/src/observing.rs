@@ -1,6 +1,7 @@
 //! One observation under way: what each can do, and the single match from its name to its programs.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use ebpf_package::Package;
 use shared_protocol::report::{Masked, ProgramCost, Seen, SelfCheck};
@@ -26,6 +27,7 @@ use crate::retransmits::Retransmits;
 use crate::runqlat::Runqlat;
 use crate::syscalls::Syscalls;
 use crate::tcp_flows::TcpFlows;
+use crate::tls_latency::TlsLatency;
 use crate::traffic::Traffic;
 use crate::udp_flows::UdpFlows;
 
@@ -42,6 +44,8 @@ pub struct Ask<'a> {
     pub address: Option<IpAddr>,
     /// Only what this process does.
     pub pid: Option<u32>,
+    /// The files with OpenSSL that the owner names; those that are found where there are none.
+    pub libraries: &'a [PathBuf],
     /// What the owner hides.
     pub masked: &'a [Masked],
     /// The loopback port to which whoever asked tries to connect, to check that anything is seen; 0 for none.
@@ -57,6 +61,7 @@ impl Ask<'_> {
             port: None,
             address: None,
             pid: None,
+            libraries: &[],
             masked: &[],
             check_port: 0,
         }
@@ -125,6 +130,7 @@ impl Observing {
             Observation::Interface => Box::new(Traffic::start(kernel, ask)?),
             Observation::UdpFlows => Box::new(UdpFlows::start(kernel, ask)?),
             Observation::DnsLatency => Box::new(DnsLatency::start(kernel, ask)?),
+            Observation::TlsLatency => Box::new(TlsLatency::start(kernel, ask)?),
             Observation::Custom => return Err(ObserveError::NoPackage),
         })))
     }

@@ -22,6 +22,8 @@ pub(crate) struct Programs {
     gone: ProgramCost,
     /// What the kernel passed over of those, see [`passed_over`].
     gone_passed_over: u64,
+    /// What each run costs beside what the kernel counts.
+    trap_ns: u64,
     lost: PerCpuArray<MapData, u64>,
     checked: PerCpuArray<MapData, u64>,
 }
@@ -38,6 +40,7 @@ impl Programs {
             hooks: &[],
             gone: ProgramCost { runs: 0, run_ns: 0 },
             gone_passed_over: 0,
+            trap_ns: 0,
             ebpf,
         })
     }
@@ -52,6 +55,13 @@ impl Programs {
         self.attachment = attach::attach(&mut self.ebpf, kernel, hooks)?;
         self.hooks = hooks;
         Ok(())
+    }
+
+    /// Takes note of how well they are where somebody else has put them, of what can be given up of that, and of what it takes to get there.
+    pub(crate) fn attached(&mut self, attachment: Attachment, hooks: &'static [Hook], trap_ns: u64) {
+        self.attachment = attachment;
+        self.hooks = hooks;
+        self.trap_ns = trap_ns;
     }
 
     /// Gives up the hook that has cost most of those that can be done without, and names it.
@@ -95,16 +105,22 @@ impl Programs {
         (cost.runs > 0).then_some(cost)
     }
 
-    /// What the program on a hook has cost; none where there is none.
+    /// What a hook's programs in the kernel have cost, most often one; none where there is none.
     fn cost_of(&self, hook: &Hook) -> Option<ProgramCost> {
-        [hook.typed, hook.plain].into_iter().find_map(|name| self.cost_of_program(name))
+        let costs = [hook.typed, hook.plain].into_iter().filter_map(|name| self.cost_of_program(name));
+        costs.reduce(|one, other| ProgramCost {
+            runs: one.runs + other.runs,
+            run_ns: one.run_ns + other.run_ns,
+        })
     }
 
     fn cost_of_program(&self, name: &str) -> Option<ProgramCost> {
         let info = self.ebpf.program(name)?.info().ok()?;
         Some(ProgramCost {
             runs: info.run_count(),
-            run_ns: u64::try_from(info.run_time().as_nanos()).unwrap_or(u64::MAX),
+            run_ns: u64::try_from(info.run_time().as_nanos())
+                .unwrap_or(u64::MAX)
+                .saturating_add(info.run_count().saturating_mul(self.trap_ns)),
         })
     }
 }

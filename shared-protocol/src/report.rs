@@ -38,7 +38,7 @@ pub use observe::{
     ExecutionsSeen, FileTotals, FilesSeen, FlowTotals, FlowsSeen, FullSocket, HotFunction, InterfacePackets, InterfaceSeen, InterfaceTraffic, Killed,
     Latencies, Masked, MemorySeen, MemoryTotals, MemoryUser, NetworkInterface, ObserveFindings, Opener, Opening, OverBudget, PacketsSeen, ProgramCost,
     ProtocolPackets, QuestionSeen, Retransmits, RetransmitsSeen, Seen, SelfCheck, StackUnit, StacksSeen, Talker, TaskStack, TcpFlagCounts, TcpFlow, TcpState,
-    Traffic, UdpFlow, WaitsSeen,
+    TlsCalls, TlsKind, TlsSeen, TlsTotals, Traffic, UdpFlow, WaitsSeen,
 };
 pub use path::{ExtensionObject, HopAddress, HopReply, IcmpExtensions, InterfaceRole, MplsLabel, PathEnd, QuotedPacket, Rewritten, RouterInterface, TcpReply};
 pub use ping::{PingFindings, PingPacket, PingSocket, PingStatistics, RoundTripStatistics};

@@ -19,12 +19,13 @@ pub(crate) const NETWORK: [Program; 2] = [
 ];
 
 /// What tests and benchmarks measure beside.
-pub(crate) const PEERS: [Program; 11] = [
+pub(crate) const PEERS: [Program; 12] = [
     peer("execsnoop", "libbpf-tools"),
     peer("fping", "fping"),
     peer("mtr", "mtr-tiny"),
     peer("nmap", "nmap"),
     peer("opensnoop", "libbpf-tools"),
+    peer("openssl", "openssl"),
     peer("runqlat", "libbpf-tools"),
     peer("syscount", "libbpf-tools"),
     peer("tcplife", "libbpf-tools"),

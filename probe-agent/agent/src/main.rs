@@ -1,14 +1,16 @@
 //! The program `probe-agent`: arguments, logs, one runtime thread, an exit code.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use agent_probes::net::icmp::IcmpSockets;
 use clap::Parser;
 use ebpf_probes::Accounting;
 use probe_agent::cli::{self, Cli, Command};
+use probe_agent::config::Config;
 use probe_agent::exit::Failure;
-use probe_agent::host::privilege;
+use probe_agent::host::privilege::{self, Reach};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -19,7 +21,7 @@ fn main() -> ExitCode {
     let _accounting = matches!(command, Command::Observe { .. }).then(Accounting::begin);
     // What needs privilege is opened here, and privilege given up before there is a second thread.
     let (sockets, given_up) = match &command {
-        Command::Observe { .. } => (None, privilege::keep_observing()),
+        Command::Observe { config, .. } => (None, privilege::keep_observing(reach(config.as_deref()))),
         Command::Enrol { .. } | Command::Run { .. } | Command::Check { .. } | Command::Probe { .. } => (Some(IcmpSockets::open()), privilege::give_up()),
     };
     if let Err(error) = given_up {
@@ -42,6 +44,14 @@ fn main() -> ExitCode {
         let _ = writeln!(io::stderr(), "error: {error}");
     }
     ExitCode::from(failure.code())
+}
+
+/// How far the owner lets the observer look. A configuration that cannot be used is refused later, with its reason.
+fn reach(config: Option<&Path>) -> Reach {
+    match Config::load(config) {
+        Ok(config) if config.observe.allows_extra() => Reach::Functions,
+        Ok(_) | Err(_) => Reach::Kernel,
+    }
 }
 
 /// JSON lines on standard error; `PROBEOPS_LOG` chooses what is logged, as `debug` or `probe_agent::link=debug`.

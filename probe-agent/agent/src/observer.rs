@@ -71,7 +71,7 @@ pub struct Ready {
 /// [`ObserverError`]. That nothing can be observed is none: it is what the agent is told.
 pub async fn open(settings: ObserveSettings) -> Result<Ready, ObserverError> {
     let listener = listen(&settings.socket).await?;
-    let capabilities = capabilities(&Kernel::read(settings.btf.as_deref()));
+    let capabilities = capabilities(&Kernel::read(settings.btf.as_deref()), &settings.tls_libraries);
     for capability in &capabilities {
         tracing::info!(
             observation = capability.observation,

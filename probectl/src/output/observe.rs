@@ -19,6 +19,7 @@ mod packets;
 mod questions;
 mod retransmits;
 mod stacks;
+mod tls;
 mod traffic;
 mod waits;
 
@@ -141,6 +142,11 @@ pub(crate) const COLUMNS: Columns = Columns {
         "unanswered",
         "answer_avg_us",
         "answer_max_us",
+        "handshakes",
+        "tls_reads",
+        "tls_writes",
+        "handshake_avg_us",
+        "handshake_max_us",
         "entries",
         "events",
     ],
@@ -206,6 +212,7 @@ fn shown(seen: &Seen) -> &dyn Shown {
         Seen::Interface(seen) => seen,
         Seen::UdpFlows(seen) => seen,
         Seen::DnsLatency(seen) => seen,
+        Seen::TlsLatency(seen) => seen,
         Seen::Custom(seen) => seen,
     }
 }

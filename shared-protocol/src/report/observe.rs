@@ -21,6 +21,7 @@ mod packets;
 mod questions;
 mod retransmits;
 mod stacks;
+mod tls;
 mod traffic;
 mod waits;
 
@@ -41,6 +42,7 @@ pub use packets::{InterfacePackets, NetworkInterface, PacketsSeen, ProtocolPacke
 pub use questions::{DnsSeen, DnsTotals, QuestionSeen};
 pub use retransmits::{Retransmits, RetransmitsSeen};
 pub use stacks::{HotFunction, StackUnit, StacksSeen, TaskStack};
+pub use tls::{TlsCalls, TlsKind, TlsSeen, TlsTotals};
 pub use traffic::{InterfaceSeen, InterfaceTraffic, Talker, Traffic};
 pub use waits::WaitsSeen;
 
@@ -148,6 +150,8 @@ pub enum Seen {
     UdpFlows(DatagramsSeen),
     /// Questions to DNS.
     DnsLatency(DnsSeen),
+    /// What OpenSSL takes.
+    TlsLatency(TlsSeen),
     /// What a package saw.
     Custom(CustomSeen),
 }

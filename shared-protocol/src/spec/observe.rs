@@ -78,13 +78,15 @@ pub enum Observation {
     UdpFlows,
     /// Questions to DNS, and how long answers take.
     DnsLatency,
+    /// How long programs that use OpenSSL take to shake hands, to read and to write.
+    TlsLatency,
     /// What a package of somebody's own sees.
     Custom,
 }
 
 impl Observation {
     /// Everything that comes with this build; [`Self::Custom`] needs a package.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::TcpFlows,
         Self::ConnectLatency,
         Self::Drops,
@@ -102,6 +104,7 @@ impl Observation {
         Self::Interface,
         Self::UdpFlows,
         Self::DnsLatency,
+        Self::TlsLatency,
     ];
 
     /// The name on the wire.
@@ -124,6 +127,7 @@ impl Observation {
             Self::Interface => "interface",
             Self::UdpFlows => "udp_flows",
             Self::DnsLatency => "dns_latency",
+            Self::TlsLatency => "tls_latency",
             Self::Custom => "custom",
         }
     }
@@ -138,7 +142,10 @@ impl Observation {
 
     /// Whether it tells processes apart, so that it can be asked for one only.
     const fn has_processes(self) -> bool {
-        matches!(self, Self::Memory | Self::Exec | Self::Files | Self::Connects | Self::Syscalls)
+        matches!(
+            self,
+            Self::Memory | Self::Exec | Self::Files | Self::Connects | Self::Syscalls | Self::TlsLatency
+        )
     }
 
     /// What is hidden of its findings until the owner reveals it.
@@ -154,7 +161,15 @@ impl Observation {
 
     /// Whether it tells what people do on the host: an owner has to name it before it is made.
     pub const fn is_audit(self) -> bool {
-        matches!(self, Self::Profile | Self::Offcpu | Self::Exec | Self::Files | Self::Connects | Self::Syscalls)
+        matches!(
+            self,
+            Self::Profile | Self::Offcpu | Self::Exec | Self::Files | Self::Connects | Self::Syscalls | Self::TlsLatency
+        )
+    }
+
+    /// Whether it takes more rights than the observer's unit has: an owner who wants it gives them, and nobody else misses it.
+    pub const fn is_extra(self) -> bool {
+        matches!(self, Self::TlsLatency)
     }
 }
 

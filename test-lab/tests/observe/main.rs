@@ -35,6 +35,8 @@ mod stacks;
 #[cfg(test)]
 mod standing;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod trouble;
 #[cfg(test)]
 mod waits;

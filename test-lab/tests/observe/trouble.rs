@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::process::Uid;
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_keep_capabilities, set_thread_res_uid};
-use serde_json::json;
+use serde_json::{Value, json};
 use test_lab::database::Kind;
 use test_lab::stand::{Stand, items_of, text};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -98,8 +98,17 @@ async fn the_agent_says_what_it_can_observe_and_the_owner_has_the_last_word() {
     let agent = items_of(&agents).next().unwrap();
     let capability = agent["capabilities"].as_array().unwrap().iter().find(|one| one["probe"] == "observe").unwrap();
     assert_eq!(capability["level"], "full", "{capability}");
+    // What takes more rights than the two is said to, and how to have it.
+    let mut observations = capability["observations"].as_array().unwrap().clone();
+    let extra = observations.pop().unwrap();
     assert_eq!(
-        capability["observations"],
+        (&extra["observation"], &extra["level"]),
+        (&"tls_latency".into(), &"unavailable".into()),
+        "{extra}"
+    );
+    assert!(extra["remedy"].as_str().unwrap().contains("CAP_SYS_ADMIN"), "{extra}");
+    assert_eq!(
+        Value::Array(observations),
         json!([
             {"observation": "tcp_flows", "level": "full"},
             {"observation": "connect_latency", "level": "full"},

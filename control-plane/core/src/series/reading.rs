@@ -145,6 +145,17 @@ fn of_seen(seen: &Seen, readings: &mut Vec<Reading>) {
                 readings.push(reading("answer_max_us", float(latencies.max_us)));
             }
         }
+        Seen::TlsLatency(seen) => {
+            let totals = &seen.totals;
+            readings.push(reading("handshakes", float(totals.handshakes)));
+            readings.push(reading("handshakes_failed", float(totals.handshakes_failed)));
+            readings.push(reading("tls_reads", float(totals.reads)));
+            readings.push(reading("tls_writes", float(totals.writes)));
+            if let Some(latencies) = &seen.handshakes {
+                readings.push(reading("handshake_avg_us", float(latencies.avg_us)));
+                readings.push(reading("handshake_max_us", float(latencies.max_us)));
+            }
+        }
         // What the numbers of a package mean, and over which of them a series would go, only its author knows.
         Seen::Custom(_) => {}
         Seen::Packets(seen) => {

@@ -31,7 +31,7 @@ pub struct ObserveOptions {
     #[serde(default)]
     #[schema(example = "192.0.2.1")]
     pub address: Option<String>,
-    /// Only what this process does; only with `memory`, `exec` (also the programs that it starts), `files`, `connects` and `syscalls`.
+    /// Only what this process does; only with `memory`, `exec` (also the programs that it starts), `files`, `connects`, `syscalls` and `tls_latency`.
     #[serde(default)]
     #[schema(minimum = 1, maximum = 4_194_304)]
     pub pid: Option<u32>,
@@ -84,6 +84,9 @@ pub enum ObservationSchema {
     UdpFlows,
     /// Questions that programs of the host ask of DNS over UDP, and how long the answers take.
     DnsLatency,
+    /// How long programs that use OpenSSL take to shake hands, to read and to write; nothing of what they say. The host's owner has to name it, and
+    /// to give the observer the right to it. Takes no ports or addresses.
+    TlsLatency,
     /// What a package of one's own sees, by its own types. Takes no ports, addresses or processes.
     Custom,
 }

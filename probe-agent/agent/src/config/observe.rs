@@ -38,6 +38,9 @@ pub struct ObserveSettings {
     pub custom_keys: BTreeSet<PublicKey>,
     /// A folder of this host with packages, `<name>.package` each.
     pub packages: Option<PathBuf>,
+    /// The files with OpenSSL that `tls_latency` looks at; those that are found where there are none.
+    #[serde(deserialize_with = "whole_paths")]
+    pub tls_libraries: Vec<PathBuf>,
     /// The observer's socket.
     pub socket: PathBuf,
     /// A file with the BTF of this kernel, where it carries none itself.
@@ -96,6 +99,7 @@ impl Default for ObserveSettings {
             reveal: BTreeSet::new(),
             custom_keys: BTreeSet::new(),
             packages: None,
+            tls_libraries: Vec::new(),
             socket: SOCKET.into(),
             btf: None,
         }
@@ -112,6 +116,11 @@ impl ObserveSettings {
     /// Whether a package of this name may be run.
     pub fn allows_package(&self, name: &PackageName) -> bool {
         self.allow.packages.contains(name)
+    }
+
+    /// Whether some observation is allowed that takes more rights than the observer's unit has.
+    pub fn allows_extra(&self) -> bool {
+        self.allow.observations.iter().any(|observation| observation.is_extra())
     }
 
     /// Whether an observation may be made.
@@ -174,6 +183,17 @@ fn keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<PublicKey
     read.collect()
 }
 
+fn whole_paths<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::Error> {
+    let paths = Vec::<PathBuf>::deserialize(deserializer)?;
+    if paths.len() > LIBRARIES_MAX {
+        return Err(D::Error::custom(format!("must be at most {LIBRARIES_MAX} files")));
+    }
+    if paths.iter().all(|path| path.is_absolute()) {
+        return Ok(paths);
+    }
+    Err(D::Error::custom("must be whole paths, from / on"))
+}
+
 fn percent_of_a_cpu<'de, D: Deserializer<'de>>(deserializer: D) -> Result<CpuShare, D::Error> {
     let percent = f64::deserialize(deserializer)?;
     if !(LEAST_PERCENT..=MOST_PERCENT).contains(&percent) {
@@ -192,6 +212,8 @@ fn percent_of_a_cpu<'de, D: Deserializer<'de>>(deserializer: D) -> Result<CpuSha
 /// Bounds of `max_cpu_percent`; a host may have many CPUs.
 const LEAST_PERCENT: f64 = 0.001;
 const MOST_PERCENT: f64 = 10_000.0;
+/// Most files of `tls_libraries`.
+const LIBRARIES_MAX: usize = 16;
 /// Where the observer's unit puts its socket.
 const SOCKET: &str = "/run/probe-agent-observe/observe.sock";
 
@@ -266,6 +288,16 @@ mod tests {
     }
 
     #[test]
+    fn more_rights_than_the_units_are_kept_only_for_what_the_owner_names() {
+        for (text, extra) in [("", false), ("allow = [\"exec\"]", false), ("allow = [\"exec\", \"tls_latency\"]", true)] {
+            let settings: ObserveSettings = toml::from_str(text).unwrap();
+            assert_eq!(settings.allows_extra(), extra, "{text}");
+        }
+        let settings: ObserveSettings = toml::from_str("tls_libraries = [\"/usr/bin/node\"]").unwrap();
+        assert_eq!(settings.tls_libraries, [PathBuf::from("/usr/bin/node")]);
+    }
+
+    #[test]
     fn what_cannot_be_meant_is_refused() {
         for text in [
             "allow = [\"everything\"]",
@@ -276,6 +308,9 @@ mod tests {
             "custom_keys = \"ed25519:\"",
             "custom_keys = [\"ed25519:AAAA\"]",
             "beside_probes = 1",
+            "tls_libraries = \"/usr/lib/libssl.so.3\"",
+            "tls_libraries = [\"libssl.so.3\"]",
+            "tls_libraries = [\"/0\", \"/1\", \"/2\", \"/3\", \"/4\", \"/5\", \"/6\", \"/7\", \"/8\", \"/9\", \"/a\", \"/b\", \"/c\", \"/d\", \"/e\", \"/f\", \"/g\"]",
             "mask = [\"payload\"]",
             "reveal = [\"payload\"]",
             "reveal = [\"addresses\"]",

@@ -14,27 +14,41 @@ use rustix::thread::{
 /// # Errors
 /// Where the kernel, or a filter before it, does not let go of them, or some are left.
 pub fn give_up() -> io::Result<()> {
-    keep(CapabilitySet::empty())
+    keep(CapabilitySet::empty(), CapabilitySet::empty())
 }
 
-/// Gives up every capability but the two that it takes to load programs into the kernel and to read with them, as far as there are these.
+/// Into what an observer looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// The kernel.
+    Kernel,
+    /// Functions of programs as well.
+    Functions,
+}
+
+/// Gives up every capability but the two that it takes to load programs into the kernel and to read with them, as far as there are these. For
+/// functions of programs three more are held, which are not in use until programs are put there.
 ///
 /// # Errors
 /// As [`give_up`].
-pub fn keep_observing() -> io::Result<()> {
-    keep(CapabilitySet::BPF | CapabilitySet::PERFMON)
+pub fn keep_observing(reach: Reach) -> io::Result<()> {
+    let held = match reach {
+        Reach::Kernel => CapabilitySet::empty(),
+        Reach::Functions => CapabilitySet::SYS_ADMIN | CapabilitySet::SYS_PTRACE | CapabilitySet::DAC_READ_SEARCH,
+    };
+    keep(CapabilitySet::BPF | CapabilitySet::PERFMON, held)
 }
 
-fn keep(wanted: CapabilitySet) -> io::Result<()> {
+fn keep(used: CapabilitySet, held: CapabilitySet) -> io::Result<()> {
     set_no_new_privs(true)?;
-    let held = capabilities(None)?;
-    if held.effective.contains(CapabilitySet::SETPCAP) {
+    let had = capabilities(None)?;
+    if had.effective.contains(CapabilitySet::SETPCAP) {
         empty_bounding_set()?;
     }
     clear_ambient_capability_set()?;
     let left = CapabilitySets {
-        effective: held.permitted & wanted,
-        permitted: held.permitted & wanted,
+        effective: had.permitted & used,
+        permitted: had.permitted & (used | held),
         inheritable: CapabilitySet::empty(),
     };
     set_capabilities(None, left)?;

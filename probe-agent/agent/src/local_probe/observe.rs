@@ -159,6 +159,19 @@ pub(super) fn print_seen(seen: &Seen, out: &mut impl Write) -> io::Result<()> {
                 ring.events.iter().try_for_each(|event| writeln!(out, "{event}"))
             })
         }
+        Seen::TlsLatency(seen) => {
+            let totals = &seen.totals;
+            writeln!(
+                out,
+                "{} handshakes, {} failed, {} reads, {} writes",
+                totals.handshakes, totals.handshakes_failed, totals.reads, totals.writes
+            )?;
+            seen.calls.iter().try_for_each(|calls| {
+                let command = calls.command.as_deref().unwrap_or("-");
+                writeln!(out, "{} {command}  {:?}  count {} failed {}", calls.pid, calls.kind, calls.count, calls.failed)?;
+                calls.latencies.iter().try_for_each(|latencies| print_latencies(latencies, out))
+            })
+        }
         Seen::DnsLatency(seen) => {
             let totals = &seen.totals;
             writeln!(

@@ -5,7 +5,7 @@ use std::io;
 use std::process::Stdio;
 use std::time::Duration;
 
-use ebpf_probes::{check_file, check_name};
+use ebpf_probes::{call_function, check_file, check_name};
 use shared_protocol::spec::Observation;
 use tokio::process::Command;
 
@@ -14,6 +14,9 @@ pub(super) async fn be_seen(observation: Observation, check_port: u16) {
     if matches!(observation, Observation::Files | Observation::Syscalls | Observation::Custom) {
         let opened = std::fs::File::open(check_file(check_port));
         tracing::trace!(?opened, "looked for a file, to be seen");
+    }
+    if observation == Observation::TlsLatency {
+        call_function(check_port);
     }
     if observation == Observation::Memory {
         let mut fresh = vec![0_u8; FRESH_BYTES];

@@ -45,6 +45,7 @@ impl Watch {
             port: spec.port,
             address: spec.address,
             pid: spec.pid,
+            libraries: &observer.settings.tls_libraries,
             masked: &masked,
             check_port,
         };

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use shared_protocol::frame::{Capability, CapabilityLevel, ObservationCapability};
-use shared_protocol::spec::ProbeKind;
+use shared_protocol::spec::{Observation, ProbeKind};
 
 use super::facts::Facts;
 use super::message::{Ask, Told};
@@ -90,11 +90,14 @@ impl Observer {
     }
 }
 
+/// What takes rights of its own, which an owner may well not have given, does not count for the whole.
 fn of_all(observations: Vec<ObservationCapability>) -> Capability {
-    let with = |level| observations.iter().filter(move |observation| observation.level == level);
-    let level = if with(CapabilityLevel::Full).count() == observations.len() {
+    let is_extra = |one: &&ObservationCapability| one.observation.parse::<Observation>().is_ok_and(Observation::is_extra);
+    let counted: Vec<&ObservationCapability> = observations.iter().filter(|one| !is_extra(one)).collect();
+    let with = |level| counted.iter().filter(move |observation| observation.level == level);
+    let level = if with(CapabilityLevel::Full).count() == counted.len() {
         CapabilityLevel::Full
-    } else if with(CapabilityLevel::Unavailable).count() == observations.len() {
+    } else if with(CapabilityLevel::Unavailable).count() == counted.len() {
         CapabilityLevel::Unavailable
     } else {
         CapabilityLevel::Degraded
@@ -161,6 +164,13 @@ mod tests {
         ] {
             let told = of_all(levels.map(capability).to_vec());
             assert_eq!((told.level, told.reason.is_some()), (all, all != Full));
+            // What wants a right of its own changes nothing, and is told.
+            let extra = ObservationCapability {
+                observation: Observation::TlsLatency.as_str().to_owned(),
+                ..capability(Unavailable)
+            };
+            let told = of_all(levels.map(capability).into_iter().chain([extra]).collect());
+            assert_eq!((told.level, told.observations.len()), (all, 3));
         }
     }
 }
