@@ -8,6 +8,8 @@ mod http;
 #[cfg(test)]
 mod namespace;
 #[cfg(test)]
+mod neighbor;
+#[cfg(test)]
 mod path;
 #[cfg(test)]
 mod ping;
