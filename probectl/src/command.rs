@@ -117,7 +117,7 @@ async fn connected(
         Command::Metrics(command) => metrics::run(command, format, &client, screen).await,
         Command::Usage(arguments) => usage::run(&arguments, format, &client, screen).await,
         Command::Tiers => tiers::run(format, &client, screen).await,
-        Command::Packages(command) => packages::ask(command, format, &client, screen).await,
+        Command::Packages(command) => packages::ask(command, format, &client, screen, interrupt).await,
         Command::Keys(command) => keys::run(command, format, &client, screen).await,
         Command::JoinTokens(command) => join_tokens::run(command, format, &client, screen).await,
         // Done without a control plane, above.

@@ -36,9 +36,9 @@ pub use observe::{
     BlockRequests, BlockSeen, CallTotals, Calls, CallsSeen, ConnectTotals, Connects, ConnectsSeen, CpuShare, CustomEvents, CustomRow, CustomRows, CustomSeen,
     DatagramTotals, DatagramsSeen, Dial, DialOutcome, DialTotals, DialsSeen, DnsSeen, DnsTotals, DroppedPackets, DropsSeen, Execution, ExecutionTotals,
     ExecutionsSeen, FileTotals, FilesSeen, FlowTotals, FlowsSeen, FullSocket, HotFunction, InterfacePackets, InterfaceSeen, InterfaceTraffic, Killed,
-    Latencies, Masked, MemorySeen, MemoryTotals, MemoryUser, NetworkInterface, ObserveFindings, Opener, Opening, OverBudget, PacketsSeen, ProgramCost,
-    ProtocolPackets, QuestionSeen, Retransmits, RetransmitsSeen, Seen, SelfCheck, StackUnit, StacksSeen, Talker, TaskStack, TcpFlagCounts, TcpFlow, TcpState,
-    TlsCalls, TlsKind, TlsSeen, TlsTotals, Traffic, UdpFlow, WaitsSeen,
+    Latencies, Masked, MemorySeen, MemoryTotals, MemoryUser, NetworkInterface, ObserveFindings, Opener, Opening, OverBudget, PackageTried, PacketsSeen,
+    ProgramCost, ProgramTried, ProtocolPackets, QuestionSeen, Retransmits, RetransmitsSeen, Seen, SelfCheck, StackUnit, StacksSeen, Talker, TaskStack,
+    TcpFlagCounts, TcpFlow, TcpState, TlsCalls, TlsKind, TlsSeen, TlsTotals, Traffic, UdpFlow, WaitsSeen,
 };
 pub use path::{ExtensionObject, HopAddress, HopReply, IcmpExtensions, InterfaceRole, MplsLabel, PathEnd, QuotedPacket, Rewritten, RouterInterface, TcpReply};
 pub use ping::{PingFindings, PingPacket, PingSocket, PingStatistics, RoundTripStatistics};

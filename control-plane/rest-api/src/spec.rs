@@ -473,6 +473,7 @@ mod tests {
                 for name in ["package", "sha256"] {
                     plain[name] = package[name].clone();
                 }
+                plain["try_out"] = json!(false);
             }
             let mut names: Vec<String> = documented.keys().cloned().collect();
             names.push("probe".to_owned());

@@ -9,6 +9,7 @@ mod conversation;
 mod facts;
 mod governor;
 mod own;
+mod tried;
 mod trust;
 mod watch;
 mod watchlist;

@@ -54,7 +54,8 @@ pub(crate) async fn run(options: &ObserveSpec, context: &ProbeContext, events: &
         completeness: Completeness::Whole,
     };
     let report = record.end(outcome, found);
-    if let (Some(name), Some(sha256)) = (options.package.clone(), known) {
+    // How it does is not known of one that was not run.
+    if let (Some(name), Some(sha256), false) = (options.package.clone(), known, options.try_out) {
         tell_of(name, sha256, &report, context.packages.as_ref()).await;
     }
     report
@@ -166,6 +167,7 @@ impl Run<'_> {
             masked: Vec::new(),
             cost: None,
             over_budget: None,
+            tried: None,
             seen: last.seen,
         })
     }
@@ -179,6 +181,11 @@ impl Run<'_> {
 }
 
 fn judge(findings: &ObserveFindings) -> Verdict {
+    if let Some(tried) = &findings.tried {
+        return tried
+            .refused()
+            .map_or_else(Verdict::ok, |why| Verdict::failed(Fault::Agent, ErrorCode::PackageRefused, why));
+    }
     if findings.self_check == SelfCheck::Failed {
         let message = if matches!(findings.seen, Seen::Custom(_)) {
             "the package's own check counted nothing: its programs did not run, so that something was not seen means nothing"
@@ -252,7 +259,7 @@ const STOP_TIME: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
-    use shared_protocol::report::{CpuShare, FlowsSeen};
+    use shared_protocol::report::{CpuShare, FlowsSeen, PackageTried, ProgramTried};
 
     use super::*;
 
@@ -267,6 +274,7 @@ mod tests {
             masked: Vec::new(),
             cost: None,
             over_budget: None,
+            tried: None,
             seen: Seen::TcpFlows(FlowsSeen::default()),
         }
     }
@@ -288,6 +296,29 @@ mod tests {
             ..findings()
         };
         assert_eq!(judge(&partial).status, Status::Degraded);
+    }
+
+    #[test]
+    fn a_package_that_was_tried_is_as_good_as_the_kernel_thinks() {
+        let program = |refused: Option<&str>| ProgramTried {
+            name: "run".to_owned(),
+            attach: "raw_tp/sys_enter".to_owned(),
+            instructions: None,
+            refused: refused.map(str::to_owned),
+            log: None,
+        };
+        let tried = |programs| ObserveFindings {
+            self_check: SelfCheck::Unknown,
+            tried: Some(PackageTried { memory_bytes: 1, programs }),
+            ..findings()
+        };
+        assert_eq!(judge(&tried(vec![program(None)])), Verdict::ok());
+        let verdict = judge(&tried(vec![program(None), program(Some("a loop without an end"))]));
+        let error = verdict.error.unwrap();
+        assert_eq!(
+            (verdict.status, error.code, error.message.as_str()),
+            (Status::Failed, ErrorCode::PackageRefused, "a loop without an end")
+        );
     }
 
     #[test]

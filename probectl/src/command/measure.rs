@@ -25,7 +25,7 @@ use crate::exit::Exit;
 use crate::output::Screen;
 
 /// Where a measurement runs, and how long it is waited for.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Where from, and how long")]
 pub struct MeasureArgs {
     /// Where from: an agent's name or id, label:KEY=VALUE, or all; may be given more than once [default: any agent].

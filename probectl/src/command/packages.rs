@@ -1,6 +1,7 @@
 //! `probectl packages`: observations of one's own, from a key of one's own to what became of them on agents.
 
 use std::fs::OpenOptions;
+use std::future::Future;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,9 @@ use control_api::package::{Package as ShownPackage, PackageActed, PackageAction,
 use ebpf_package::{PACKAGE_BYTES, Package, SigningKey};
 use serde_json::{Value, json};
 use shared_protocol::package::PackageDigest;
+use shared_protocol::spec::{Observation, ProbeKind};
 
+use super::measure::{self, MeasureArgs};
 use super::say_if_more;
 use crate::cli::{Format, ListArgs, Origin};
 use crate::client::{Client, PAGE};
@@ -50,11 +53,19 @@ pub enum PackagesCommand {
         /// Its hash.
         sha256: PackageDigest,
     },
-    /// Look at a package: whether it is one, who signed it, what it would do. Needs no control plane.
-    Check {
-        /// The package.
-        package: PathBuf,
-    },
+    /// Look at a package: whether it is one, who signed it, what it would do. Needs no control plane, unless agents are to try it out.
+    Check(CheckArgs),
+}
+
+/// What to look at, and who else does.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The package.
+    pub package: PathBuf,
+    /// Let the kernels of these agents' hosts say what they think of it; it runs nowhere. They find it where they find what they run: on their host,
+    /// or uploaded. A name or id, label:KEY=VALUE, or all; may be given more than once.
+    #[arg(long, value_name = "ORIGIN")]
+    pub on: Vec<Origin>,
 }
 
 /// What becomes of what.
@@ -88,8 +99,8 @@ pub(super) fn run(command: PackagesCommand, format: Format, screen: &mut Screen<
     match command {
         PackagesCommand::Key { out } => make_key(&out, screen).map(Ok),
         PackagesCommand::Sign(arguments) => sign(&arguments, format, screen).map(Ok),
-        PackagesCommand::Check { package } => {
-            let package = Package::parse(&read(&package, PACKAGE_BYTES)?)?;
+        PackagesCommand::Check(arguments) if arguments.on.is_empty() => {
+            let package = Package::parse(&read(&arguments.package, PACKAGE_BYTES)?)?;
             show(&package, format, screen).map(Ok)
         }
         asks @ (PackagesCommand::Upload { .. }
@@ -97,12 +108,19 @@ pub(super) fn run(command: PackagesCommand, format: Format, screen: &mut Screen<
         | PackagesCommand::Show { .. }
         | PackagesCommand::Deploy(_)
         | PackagesCommand::RollBack(_)
+        | PackagesCommand::Check(_)
         | PackagesCommand::Delete { .. }) => Ok(Err(asks)),
     }
 }
 
 /// Does what needs a control plane.
-pub(super) async fn ask(command: PackagesCommand, format: Format, client: &Client, screen: &mut Screen<'_>) -> Result<Exit, Error> {
+pub(super) async fn ask(
+    command: PackagesCommand,
+    format: Format,
+    client: &Client,
+    screen: &mut Screen<'_>,
+    interrupt: impl Future<Output = ()>,
+) -> Result<Exit, Error> {
     match command {
         PackagesCommand::Upload { package } => {
             let text = read(&package, PACKAGE_BYTES)?;
@@ -127,10 +145,30 @@ pub(super) async fn ask(command: PackagesCommand, format: Format, client: &Clien
             client.delete(&[&PATH[..], &[&sha256.to_string()]].concat()).await?;
             screen.say(&format!("package {sha256} is deleted"));
         }
+        PackagesCommand::Check(arguments) => return try_out(arguments, format, client, screen, interrupt).await,
         // Done without a control plane, above.
-        PackagesCommand::Key { .. } | PackagesCommand::Sign(_) | PackagesCommand::Check { .. } => return Ok(Exit::Usage),
+        PackagesCommand::Key { .. } | PackagesCommand::Sign(_) => return Ok(Exit::Usage),
     }
     Ok(Exit::Ok)
+}
+
+/// Asks agents what their kernels think of a package.
+async fn try_out(arguments: CheckArgs, format: Format, client: &Client, screen: &mut Screen<'_>, interrupt: impl Future<Output = ()>) -> Result<Exit, Error> {
+    let package = Package::parse(&read(&arguments.package, PACKAGE_BYTES)?)?;
+    let manifest = package.check()?.manifest;
+    let options = [
+        ("observation", Some(json!(Observation::Custom))),
+        ("package", Some(json!(manifest.name))),
+        ("sha256", Some(json!(package.digest()))),
+        ("duration_s", Some(json!(1))),
+        ("try_out", Some(json!(true))),
+    ];
+    let asked = (ProbeKind::Observe, measure::spec(ProbeKind::Observe, options));
+    let measure = MeasureArgs {
+        from: arguments.on,
+        ..MeasureArgs::default()
+    };
+    measure::run(asked, &measure, format, client, screen, interrupt).await
 }
 
 async fn act(action: PackageActionKind, arguments: &ActArgs, format: Format, client: &Client, screen: &mut Screen<'_>) -> Result<(), Error> {

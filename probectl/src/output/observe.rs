@@ -21,6 +21,7 @@ mod retransmits;
 mod stacks;
 mod tls;
 mod traffic;
+mod tried;
 mod waits;
 
 use super::probe::{Columns, Details, Names};
@@ -85,6 +86,7 @@ impl ObserveView {
         [heading, shown(seen).summary()]
             .into_iter()
             .chain(table(entries.columns, &entries.rows))
+            .chain(self.found.iter().filter_map(|found| found.tried.as_ref()).flat_map(tried::lines))
             .map(Line::plain)
             .chain(missing)
             .chain(lost)
@@ -219,7 +221,7 @@ fn shown(seen: &Seen) -> &dyn Shown {
 
 /// What was seen, one entry a row.
 pub(super) fn details(findings: &ObserveFindings) -> Details {
-    shown(&findings.seen).details()
+    findings.tried.as_ref().map_or_else(|| shown(&findings.seen).details(), tried::details)
 }
 
 fn cells(seen: &Seen, how: Vec<(&'static str, Cell)>) -> Vec<Cell> {

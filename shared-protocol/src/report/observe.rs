@@ -23,6 +23,7 @@ mod retransmits;
 mod stacks;
 mod tls;
 mod traffic;
+mod tried;
 mod waits;
 
 pub use block::{BlockRequests, BlockSeen};
@@ -44,6 +45,7 @@ pub use retransmits::{Retransmits, RetransmitsSeen};
 pub use stacks::{HotFunction, StackUnit, StacksSeen, TaskStack};
 pub use tls::{TlsCalls, TlsKind, TlsSeen, TlsTotals};
 pub use traffic::{InterfaceSeen, InterfaceTraffic, Talker, Traffic};
+pub use tried::{PackageTried, ProgramTried};
 pub use waits::WaitsSeen;
 
 /// Everything an observation found.
@@ -71,6 +73,9 @@ pub struct ObserveFindings {
     /// What was given up because the programs took more of a CPU than the owner allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub over_budget: Option<OverBudget>,
+    /// What the kernel thinks of a package that was only tried out; nothing was seen then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tried: Option<PackageTried>,
     /// What was seen.
     pub seen: Seen,
 }

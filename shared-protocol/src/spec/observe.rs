@@ -38,6 +38,9 @@ pub struct ObserveSpec {
     /// Exactly which one; whichever the agent is to have of that name where this is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<PackageDigest>,
+    /// Whether the package is only given to the kernel, which says what it thinks of it; with `custom` only.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub try_out: bool,
 }
 
 /// What can be observed.
@@ -205,6 +208,7 @@ impl ObserveSpec {
             pid: fields.optional_integer("pid", 1..=PID_MAX)?,
             package: fields.optional("package")?,
             sha256: fields.optional("sha256")?,
+            try_out: fields.boolean("try_out", false)?,
         };
         spec.check_package()?;
         spec.check_windows()?;
@@ -233,6 +237,9 @@ impl ObserveSpec {
 
     fn check_package(&self) -> Result<(), InvalidField> {
         let is_custom = self.observation == Observation::Custom;
+        if self.try_out && !is_custom {
+            return Err(InvalidField::new("try_out", "goes with custom only"));
+        }
         match (is_custom, &self.package, &self.sha256) {
             (true, None, _) => Err(InvalidField::new("package", "is required with custom: the name of the package")),
             (false, Some(_), _) => Err(InvalidField::new("package", "goes with custom only")),
@@ -326,6 +333,8 @@ mod tests {
             (r#""observation":"drops","package":"x""#.to_owned(), "package"),
             (r#""observation":"custom","package":"x","sha256":"0f""#.to_owned(), "sha256"),
             (format!(r#""observation":"drops","sha256":"{digest}""#), "sha256"),
+            (r#""observation":"drops","try_out":true"#.to_owned(), "try_out"),
+            (r#""observation":"custom","package":"x","try_out":1"#.to_owned(), "try_out"),
             (r#""observation":"custom","package":"x","port":1"#.to_owned(), "port"),
             (r#""observation":"custom","package":"x","pid":1"#.to_owned(), "pid"),
         ] {
@@ -334,6 +343,8 @@ mod tests {
         }
         let custom = format!(r#"{{"probe":"observe","observation":"custom","duration_s":10,"interval_ms":1000,"top":20,"package":"x-1","sha256":"{digest}"}}"#);
         assert_eq!(serde_json::to_string(&ProbeSpec::parse(&custom).unwrap()).unwrap(), custom);
+        let tried = custom.replace('}', r#","try_out":true}"#);
+        assert_eq!(serde_json::to_string(&ProbeSpec::parse(&tried).unwrap()).unwrap(), tried);
         for filter in [r#""port":1"#, r#""address":"::1""#, r#""pid":7"#] {
             for observation in ["drops", "runqlat", "biolatency", "profile", "offcpu", "packets", "interface"] {
                 let text = format!(r#"{{"probe":"observe","observation":"{observation}",{filter}}}"#);

@@ -54,7 +54,7 @@ impl Workshop {
         self.sign_of(stand, &file, &manifest, "shapes").await
     }
 
-    async fn sign_of(&self, stand: &Stand, object: &Path, manifest: &Path, name: &str) -> String {
+    pub(crate) async fn sign_of(&self, stand: &Stand, object: &Path, manifest: &Path, name: &str) -> String {
         let (key, out) = (self.path().join("key"), self.package(name));
         let arguments = [
             "sign",
@@ -79,7 +79,7 @@ impl Workshop {
     }
 
     /// Lines of the owner's who trusts this workshop and allows these packages.
-    fn owner(&self, allow: &str) -> String {
+    pub(crate) fn owner(&self, allow: &str) -> String {
         format!("allow = [{allow}]\ncustom_keys = [\"{}\"]\npackages = \"{}\"", self.key, self.path().display())
     }
 }
@@ -89,7 +89,7 @@ pub(crate) fn path(path: &Path) -> &str {
 }
 
 /// `probectl packages …` without a control plane.
-async fn packages(stand: &Stand, arguments: &[&str]) -> Output {
+pub(crate) async fn packages(stand: &Stand, arguments: &[&str]) -> Output {
     let mut command = Command::new(stand.program("probectl"));
     command.arg("packages").args(arguments).env_clear().output().await.unwrap()
 }
@@ -165,7 +165,7 @@ async fn a_package_of_ones_own_tells_its_events_as_typed_json_and_counts_exactly
 }
 
 /// Whoever has been told the end may be faster than the kernel is let go of.
-async fn until_nothing_is_held(process: u32) {
+pub(crate) async fn until_nothing_is_held(process: u32) {
     let gone = async {
         while !held(process).is_empty() {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -359,53 +359,4 @@ async fn kil_03_an_observer_that_is_killed_takes_a_package_along() {
     observer.kill().await.unwrap();
     assert_eq!(asked.report().await["error"]["code"], "observer_lost");
     until_gone(&held).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_host_says_what_it_would_do_with_a_package_without_running_it() {
-    let stand = Stand::start_straight(Kind::Sqlite).await.unwrap();
-    let workshop = Workshop::new(&stand).await;
-    let digest = workshop.sign(&stand, "tcp-states").await;
-    let twins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ebpf-package/tests/objects");
-    let manifest = workshop.path().join("twin.toml");
-    let text = "name = \"twin\"\nversion = \"1\"\n[[programs]]\nname = \"run\"\nattach = \"raw_tp/sys_enter\"\n[[maps]]\nname = \"rows\"\nread = \"rows\"\n";
-    std::fs::write(&manifest, text).unwrap();
-    workshop.sign_of(&stand, &twins.join("verifier_refuses.bpf.o"), &manifest, "twin").await;
-    let config = workshop.path().join("agent.toml");
-    std::fs::write(&config, format!("[observe]\n{}\n", workshop.owner("\"custom:tcp-states\""))).unwrap();
-    let check = async |name: &str| {
-        let mut command = Command::new(stand.program("probe-agent"));
-        command.args(["observe", "check", path(&workshop.package(name)), "--config", path(&config)]);
-        let said = command.output().await.unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        (said.status.code(), text(said.stdout), text(said.stderr))
-    };
-    let (code, said, _) = check("tcp-states").await;
-    assert_eq!(code, Some(0), "{said}");
-    assert!(
-        said.contains(&digest) && said.contains("program  changed for tp_btf/inet_sock_set_state: taken"),
-        "{said}"
-    );
-    let (code, said, error) = check("twin").await;
-    assert!(code == Some(1) && error.contains("does not take this package"), "{said}{error}");
-    assert!(said.contains("NOT TAKEN") && said.contains("invalid mem access"), "{said}");
-    assert!(said.contains("allowed  NO"), "{said}");
-    // A key, a manifest or an object that is none, and a package that would be refused, are not signed.
-    let bad = packages(
-        &stand,
-        &[
-            "sign",
-            path(&config),
-            "--manifest",
-            path(&manifest),
-            "--key",
-            path(&workshop.path().join("key")),
-            "--out",
-            "x",
-        ],
-    )
-    .await;
-    assert!(bad.status.code() == Some(2) && String::from_utf8_lossy(&bad.stderr).contains("no ELF file"));
-    let again = packages(&stand, &["key", "--out", path(&workshop.path().join("key"))]).await;
-    assert_eq!(again.status.code(), Some(2), "a key is not written over");
 }

@@ -37,6 +37,8 @@ mod standing;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]
+mod tried;
+#[cfg(test)]
 mod trouble;
 #[cfg(test)]
 mod waits;

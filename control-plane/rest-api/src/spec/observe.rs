@@ -43,6 +43,11 @@ pub struct ObserveOptions {
     #[serde(default)]
     #[schema(min_length = 64, max_length = 64)]
     pub sha256: Option<String>,
+    /// Whether the package is only given to the kernel, which says in `tried` of the findings what it thinks of each program; it is put onto no
+    /// hook. With `custom` only, under the same rules of the host's owner.
+    #[serde(default)]
+    #[schema(default = false)]
+    pub try_out: bool,
 }
 
 /// What can be observed.

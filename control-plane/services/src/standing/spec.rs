@@ -40,6 +40,9 @@ pub(super) fn window_spec(spec: Value, window_s: u32, limits: &TierLimits) -> Re
     let ProbeSpec::Observe(observe) = &spec else {
         return Err(ServiceError::Internal);
     };
+    if observe.try_out {
+        return Err(in_spec(InvalidField::new("try_out", "is done once, and nothing stands of it")));
+    }
     spec.check_tier(&limits.probe)
         .map_err(|invalid| ServiceError::TierLimit(within("spec", invalid)))?;
     let least = limits.standing_window_s;
@@ -104,6 +107,12 @@ mod tests {
                 60,
                 Tier::Standard,
                 "spec.interval_ms",
+            ),
+            (
+                json!({"probe": "observe", "observation": "custom", "package": "x", "try_out": true}),
+                60,
+                Tier::Standard,
+                "spec.try_out",
             ),
             (drops.clone(), 0, Tier::Enterprise, "window_s"),
             (drops.clone(), 3_601, Tier::Enterprise, "window_s"),

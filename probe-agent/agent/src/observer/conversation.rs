@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent_probes::observe::message::{self, ASK_BYTES, Ask, Inbox, Told};
-use ebpf_probes::Kernel;
+use ebpf_probes::{Kernel, ObserveError};
 use shared_protocol::fault::ErrorCode;
 use shared_protocol::spec::{ObserveSpec, ProbeSpec};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use super::tried::try_out;
 use super::watch::{Going, Watch};
 use super::{Observer, facts, own, trust};
 
@@ -60,20 +61,34 @@ async fn observe(
     let Ok(_place) = observer.room.try_acquire() else {
         return refuse(stream, ErrorCode::Resource, "as many observations run on this host as may at the same time").await;
     };
+    if let (true, Some(package)) = (spec.try_out, &package) {
+        let told = match try_out(observer, package) {
+            Ok(findings) => Told::Ended(Box::new(findings)),
+            Err(error) => return refuse(stream, code_of(&error), &format!("{error} ({})", error.remedy())).await,
+        };
+        return tell(stream, &told).await;
+    }
     // Read each time: kept, it would be most of what this process needs.
     let started = Kernel::read(observer.settings.btf.as_deref()).and_then(|kernel| Watch::start(&kernel, (spec, package.as_ref()), check_port, observer));
     let mut watch = match started {
         Ok(watch) => watch,
         Err(error) => {
-            let refused = error.is_refused_package();
-            let code = if refused { ErrorCode::PackageRefused } else { ErrorCode::PermissionMissing };
-            return refuse(stream, code, &format!("{error} ({})", error.remedy())).await;
+            return refuse(stream, code_of(&error), &format!("{error} ({})", error.remedy())).await;
         }
     };
     tell(stream, &watch.started()).await?;
     own::be_seen(spec.observation, check_port).await;
     let told = drive(stream, inbox, &mut watch, spec, stop).await?;
     tell(stream, &told).await
+}
+
+/// Whose fault it is.
+fn code_of(error: &ObserveError) -> ErrorCode {
+    if error.is_refused_package() {
+        ErrorCode::PackageRefused
+    } else {
+        ErrorCode::PermissionMissing
+    }
 }
 
 /// Looks, tells, and comes to an end when the time is over or somebody says so.
@@ -120,7 +135,7 @@ fn from_here(interval: Duration) -> Instant {
     Instant::now() + interval
 }
 
-fn broken(error: &ebpf_probes::ObserveError) -> Told {
+fn broken(error: &ObserveError) -> Told {
     Told::Refused {
         code: ErrorCode::Internal,
         message: error.to_string(),

@@ -122,6 +122,7 @@ impl Watch {
             masked: self.masked.clone(),
             cost: self.observing.cost(),
             over_budget: self.over_budget.clone(),
+            tried: None,
             seen,
         })))
     }

@@ -37,6 +37,7 @@ async fn window(duration: Duration, cancel: &CancellationToken) -> Report {
         masked: Vec::new(),
         cost: None,
         over_budget: None,
+        tried: None,
         seen: Seen::Drops(DropsSeen::default()),
     })));
     report
