@@ -79,7 +79,9 @@ pub(super) fn boot(kernel: &Path, memory: &NamedTempFile) -> Result<Ran> {
         .args(["--kill-after=5", LONGEST_S, "qemu-system-x86_64"])
         .args([
             "-accel",
-            "tcg",
+            // The processors take turns in one thread: with a thread each, one of them now and then sleeps through its timer and the other's call,
+            // and the guest stands still.
+            "tcg,thread=single",
             "-cpu",
             "max",
             "-smp",
