@@ -13,7 +13,8 @@ pub use neighbor::NeighborOptions;
 pub use observe::{ObservationSchema, ObserveOptions};
 pub use path::{MtrOptions, PathFlowSchema, PathProtocolSchema, PmtuOptions, PmtuProtocolSchema, TracerouteOptions};
 
-/// A probe with its target and options; `probe` says which one it is.
+/// A probe with its target and options; `probe` says which one it is. A member that none of them has is refused, which no schema says here: each
+/// is joined with `probe`, of which it alone knows nothing.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "probe", rename_all = "snake_case")]
 #[schema(as = ProbeSpec)]
@@ -44,7 +45,6 @@ pub enum ProbeSpecSchema {
 
 /// Options of a ping: ICMP echo requests (RFC 792, RFC 4443). `count` and `interval_ms` together must not take more than 300 seconds.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 #[schema(as = PingOptions)]
 pub struct PingOptions {
     /// An IP address or a DNS name, which the agent resolves; or a block of addresses as `10.0.0.0/24`, of which the network's own address
@@ -96,7 +96,6 @@ pub struct PingOptions {
 
 /// Options of a TCP probe: connections to a port (RFC 9293). `count` and `interval_ms` together must not take more than 300 seconds.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 #[schema(as = TcpOptions)]
 pub struct TcpOptions {
     /// An IP address or a DNS name, which the agent resolves.
@@ -134,7 +133,6 @@ pub struct TcpOptions {
 
 /// Options of a UDP probe: datagrams to a port (RFC 768). `count` and `interval_ms` together must not take more than 300 seconds.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 #[schema(as = UdpOptions)]
 pub struct UdpOptions {
     /// An IP address or a DNS name, which the agent resolves.
@@ -175,7 +173,6 @@ pub struct UdpOptions {
 
 /// Options of a scan of TCP ports. The time it takes when no port answers must not be more than 300 seconds.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 #[schema(as = PortOptions)]
 pub struct PortOptions {
     /// An IP address or a DNS name, which the agent resolves.
@@ -242,7 +239,6 @@ pub enum TcpModeSchema {
 
 /// Options of a DNS probe: one question to one name server (RFC 1035; terms of RFC 9499). `do` and `nsid` need `edns`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 #[schema(as = DnsOptions)]
 #[expect(clippy::struct_excessive_bools, reason = "these are the flags of a question")]
 pub struct DnsOptions {

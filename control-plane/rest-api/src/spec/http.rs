@@ -7,7 +7,6 @@ use super::AddressFamilySchema;
 
 /// Options of an HTTP probe: a request and the redirects it leads to (RFC 9110). An answer with a status of 400 or more is a failure of the target.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 #[schema(as = HttpOptions)]
 pub struct HttpOptions {
     /// What to fetch: `http` or `https`, without user and fragment. The agent resolves the host; each of its addresses, and of those that redirects lead to, has to be allowed by the agent's owner.

@@ -6,7 +6,6 @@ use utoipa::ToSchema;
 /// Options of asking a link: who has an address (ARP, RFC 826, for IPv4; neighbour discovery, RFC 4861, for IPv6). The addresses must lie in
 /// the network of one of the interfaces of the agent's host. All questions together must not take more than 300 seconds.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 #[schema(as = NeighborOptions)]
 pub struct NeighborOptions {
     /// An IP address, or a block of at most 1,024 addresses as `192.0.2.0/24`, of which the network's own address and the broadcast address

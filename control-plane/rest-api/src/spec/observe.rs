@@ -6,7 +6,6 @@ use utoipa::ToSchema;
 /// Options of an observation: what the kernel of the agent's own host sees, for a while. The host's owner has to allow it, and an observer has to
 /// run beside the agent. At most 3,600 intervals.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 #[schema(as = ObserveOptions)]
 pub struct ObserveOptions {
     /// What is observed.

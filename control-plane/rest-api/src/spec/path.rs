@@ -7,7 +7,6 @@ use super::AddressFamilySchema;
 
 /// Options of a traceroute: packets whose time to live runs out hop after hop. All of them together, `inflight` at a time, must not be waited for longer than 300 seconds.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 #[schema(as = TracerouteOptions)]
 pub struct TracerouteOptions {
     /// An IP address or a DNS name, which the agent resolves.
@@ -81,7 +80,6 @@ pub struct TracerouteOptions {
 
 /// Options of an mtr: the hops of a path, asked again in each round. `rounds` and `interval_ms` together must not take more than 300 seconds.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 #[schema(as = MtrOptions)]
 pub struct MtrOptions {
     /// An IP address or a DNS name, which the agent resolves.
@@ -159,7 +157,6 @@ pub struct MtrOptions {
 
 /// Options of a search for the path MTU: the longest packet that reaches a target in one piece (RFC 8899).
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 #[schema(as = PmtuOptions)]
 pub struct PmtuOptions {
     /// An IP address or a DNS name, which the agent resolves.

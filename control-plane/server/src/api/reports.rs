@@ -33,7 +33,7 @@ async fn list(authz: Authz<ReadMeasurements>, WhichReports(query): WhichReports,
 /// Take reports out
 ///
 /// All that match, newest first, streamed: an answer that breaks off was cut short.
-#[utoipa::path(get, path = "/api/v1/reports/export", tag = "reports", operation_id = "report_export", params(ExportQuery, ReportFilter), security(("api_key" = ["read"])), responses((status = 200, description = "The reports, one JSON document a line where no other format is asked for", body = ReportRecord, content_type = "application/x-ndjson")))]
+#[utoipa::path(get, path = "/api/v1/reports/export", tag = "reports", operation_id = "report_export", params(ExportQuery, ReportFilter), security(("api_key" = ["read"])), responses((status = 200, description = "The reports, one JSON document a line where no other format is asked for", content((ReportRecord = "application/x-ndjson"), (Vec<ReportRecord> = "application/json"), (String = "text/csv")))))]
 async fn export(authz: Authz<ReadMeasurements>, WhichExport(filter, format): WhichExport, State(state): State<AppState>) -> Result<Response, Refused> {
     let pieces = state.services.reports.export(authz.grant(), &filter, format)?;
     let mut response = Body::from_stream(pieces).into_response();

@@ -5,30 +5,12 @@ use control_api::measurement::{CreateMeasurement, Selection};
 use control_core::authorize::{Action, Principal, Resource, Scopes, authorize};
 use rcgen::KeyPair;
 use serde_json::json;
-use shared_protocol::codec;
 use shared_protocol::frame::{AgentFrame, AgentKeepalive, Credit, ServerFrame};
 use shared_protocol::host::HostLoad;
 use shared_protocol::time::MonotonicMicros;
 
 use crate::stand::{Agent, Stand, token_of};
-use crate::wire::{FINAL, Mask, RawSocket, TEXT, UPGRADE, exchange};
-
-impl RawSocket {
-    async fn say(&mut self, frame: &AgentFrame) {
-        self.send(FINAL | TEXT, codec::encode_agent(frame).as_bytes(), Mask::Masked).await;
-    }
-
-    /// The next frame that is no keepalive.
-    async fn hear(&mut self) -> ServerFrame {
-        loop {
-            match codec::decode_server(&self.text().await).unwrap() {
-                codec::Decoded::Frame(ServerFrame::Keepalive(_)) => {}
-                codec::Decoded::Frame(frame) => return frame,
-                codec::Decoded::Ignored => panic!("a frame that nobody knows"),
-            }
-        }
-    }
-}
+use crate::wire::{RawSocket, UPGRADE, exchange};
 
 async fn measure(stand: &Stand, agent: &Agent) -> String {
     let principal = Principal::Key {

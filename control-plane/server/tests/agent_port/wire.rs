@@ -114,6 +114,22 @@ impl RawSocket {
         let _ = self.stream.flush().await;
     }
 
+    /// Sends a frame of the protocol.
+    pub(crate) async fn say(&mut self, frame: &AgentFrame) {
+        self.send(FINAL | TEXT, codec::encode_agent(frame).as_bytes(), Mask::Masked).await;
+    }
+
+    /// The next frame that is no keepalive.
+    pub(crate) async fn hear(&mut self) -> ServerFrame {
+        loop {
+            match codec::decode_server(&self.text().await).unwrap() {
+                codec::Decoded::Frame(ServerFrame::Keepalive(_)) => {}
+                codec::Decoded::Frame(frame) => return frame,
+                codec::Decoded::Ignored => panic!("a frame that nobody knows"),
+            }
+        }
+    }
+
     /// Sends bytes as they are.
     pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes).await;

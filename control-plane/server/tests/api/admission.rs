@@ -332,3 +332,53 @@ async fn aut_19_the_newest_agents_above_the_number_get_no_new_work_until_there_i
     server.try_enrol(&token).await.expect("the token is good still");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn job_15_a_hundred_jobs_to_one_victim_are_sent_what_the_operator_allows_whoever_asks() {
+    let server = Server::start().await;
+    let (one, other) = (server.tenant("one").await, server.tenant("other").await);
+    let keys = [server.key(one, &["measure", "read"]).await, server.key(other, &["measure", "read"]).await];
+    let agents = [server.agent(one).await, server.agent(other).await];
+    // A hundred packets a second each; ten thousand are allowed.
+    let flood = |agent: &str, target: &str| {
+        json!({
+            "spec": {"probe": "ping", "target": target, "count": 100, "interval_ms": 10},
+            "selection": {"agents": [agent]},
+            "deadline_s": 86_400,
+        })
+    };
+    let mut latest = String::new();
+    for number in 0..100 {
+        let whose = number % 2;
+        let answer = server
+            .post("/api/v1/measurements", &keys[whose], &flood(&agents[whose], "victim.example"))
+            .await;
+        assert_eq!(answer.status(), 202, "{number}: {}", answer.text().await.unwrap());
+        let accepted: Value = answer.json().await.unwrap();
+        accepted["id"].as_str().unwrap().clone_into(&mut latest);
+    }
+    let one_more = |dry_run: bool| {
+        let mut wanted = flood(&agents[0], "Victim.example");
+        wanted["dry_run"] = json!(dry_run);
+        let request = server.request(Method::POST, "/api/v1/measurements", &keys[0]).json(&wanted);
+        async move { request.send().await.unwrap() }
+    };
+    for dry_run in [false, true] {
+        let answer = one_more(dry_run).await;
+        assert!(answer.headers()["retry-after"].to_str().unwrap().parse::<u64>().unwrap() >= 1);
+        let (status, body) = problem(answer).await;
+        assert_eq!((status, body["code"].as_str()), (429, Some("target_busy")), "{dry_run}: {body}");
+        assert!(body["detail"].as_str().unwrap().starts_with("victim.example "), "{body}");
+    }
+    // Another target has its own share, and a private address is another host in each network.
+    for target in ["bystander.example", "10.0.0.1"] {
+        let answer = server.post("/api/v1/measurements", &keys[0], &flood(&agents[0], target)).await;
+        assert_eq!(answer.status(), 202, "{target}");
+    }
+    // What was refused counts nothing; what ends makes room.
+    let path = format!("/api/v1/measurements/{latest}/cancel");
+    assert_eq!(server.request(Method::POST, &path, &keys[1]).send().await.unwrap().status(), 200);
+    assert_eq!(one_more(false).await.status(), 202);
+    assert_eq!(one_more(false).await.status(), 429);
+    server.stop().await;
+}

@@ -7,6 +7,8 @@ mod agents;
 #[cfg(test)]
 mod bodies;
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod document;
 #[cfg(test)]
 mod matrix;

@@ -74,7 +74,7 @@ const ROUTES: [(&str, &str, &str, &str); 46] = [
 ];
 
 /// What the first tenant owns, one of each.
-struct Owned {
+pub(crate) struct Owned {
     tenant: String,
     agent: String,
     measurement: String,
@@ -86,7 +86,7 @@ struct Owned {
 }
 
 impl Owned {
-    async fn of(server: &Server, tenant: Tenant) -> Self {
+    pub(crate) async fn of(server: &Server, tenant: Tenant) -> Self {
         let all = server.key(tenant, &["measure", "read", "admin"]).await;
         let agent = server.agent(tenant).await;
         let asked = json!({"spec": {"probe": "ping", "target": "127.0.0.1"}, "selection": {"agents": [agent]}});
@@ -118,9 +118,9 @@ impl Owned {
         }
     }
 
-    fn path(&self, path: &str) -> String {
-        let noun = path.split('/').nth(3).unwrap();
-        let id = match noun {
+    /// The id that stands in a path.
+    pub(crate) fn id(&self, path: &str) -> &str {
+        match path.split('/').nth(3).unwrap() {
             "tenants" => &self.tenant,
             "measurements" => &self.measurement,
             "jobs" | "reports" => &self.job,
@@ -130,9 +130,12 @@ impl Owned {
             "standing-observations" => &self.standing,
             "observe" => &self.package,
             _ => "",
-        };
+        }
+    }
+
+    fn path(&self, path: &str) -> String {
         let query = if path.ends_with("/metrics") { "?metric=ping.loss" } else { "" };
-        path.replace("{id}", id).replace("{name}", "free") + query
+        path.replace("{id}", self.id(path)).replace("{name}", "free") + query
     }
 }
 
