@@ -83,6 +83,7 @@ mod tests {
             (ProblemCode::TierLimit, 5),
             (ProblemCode::TooManyOpenJobs, 5),
             (ProblemCode::CannotStartInTime, 5),
+            (ProblemCode::TargetBusy, 5),
             (ProblemCode::NoAgentMatches, 4),
             (ProblemCode::Unavailable, 7),
             (ProblemCode::Internal, 7),

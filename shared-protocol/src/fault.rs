@@ -206,6 +206,8 @@ pub enum ProblemCode {
     TooManyOpenJobs,
     /// The work could not start before its deadline.
     CannotStartInTime,
+    /// The platform sends its target as much as it may already.
+    TargetBusy,
     /// No agent of the tenant matches the selection.
     NoAgentMatches,
     /// The control plane cannot store anything at the moment; try again after `Retry-After`.
@@ -229,7 +231,7 @@ impl ProblemCode {
             Self::BodyTooLarge => 413,
             Self::UnsupportedMediaType => 415,
             Self::InvalidField | Self::TierLimit | Self::NoAgentMatches => 422,
-            Self::RateLimited | Self::TooManyOpenJobs | Self::CannotStartInTime => 429,
+            Self::RateLimited | Self::TooManyOpenJobs | Self::CannotStartInTime | Self::TargetBusy => 429,
             Self::Internal => 500,
             Self::Unavailable => 503,
         }

@@ -274,6 +274,25 @@ impl ProbeSpec {
         }
     }
 
+    /// Most packets that it sends towards one target within a second, unasked: echo requests, first segments, datagrams, questions, requests.
+    /// What a connection that stands carries is not counted: its target agrees to it.
+    pub fn packets_per_second(&self) -> u32 {
+        match self {
+            Self::Ping(spec) => spec.packets_per_second(),
+            Self::Tcp(spec) => spec.packets_per_second(),
+            Self::Http(spec) => spec.requests(),
+            // One question, and where its answer does not fit, once more.
+            Self::Dns(_) => 2,
+            Self::Traceroute(spec) => spec.packets_per_second(),
+            Self::Mtr(spec) => spec.packets_per_second(),
+            Self::Pmtu(spec) => spec.packets_per_second(),
+            Self::Udp(spec) => spec.packets_per_second(),
+            // One asks the host itself, the other its own link.
+            Self::Observe(_) | Self::Neighbor(_) => 0,
+            Self::Port(spec) => spec.packets_per_second(),
+        }
+    }
+
     /// Whether a tier includes this spec.
     ///
     /// # Errors

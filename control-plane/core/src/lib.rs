@@ -24,3 +24,4 @@ pub mod series;
 pub mod sharing;
 pub mod standing;
 pub mod steady;
+pub mod target_load;

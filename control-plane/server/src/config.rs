@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use control_services::Database;
+use control_services::{Database, TARGET_PACKETS_PER_SECOND};
 use serde::{Deserialize, Serialize};
 
 mod database_url;
@@ -38,10 +38,15 @@ pub struct Settings {
     /// half of what a firewall on the way forgets idle connections after. [default: 15000]
     #[arg(long, env = "PROBEOPS_KEEPALIVE_MS")]
     keepalive_ms: Option<u32>,
+    /// Packets a second, 1 to 1,000,000, that all agents together send towards one public address or name at most; what would be more is
+    /// refused. Private addresses are not counted: each network has its own. [default: 10000]
+    #[arg(long, env = "PROBEOPS_TARGET_PACKETS_PER_SECOND")]
+    target_packets_per_second: Option<u32>,
     /// What is logged, for example `info` or `control_server=debug,info`. [default: info]
     #[arg(long, env = "PROBEOPS_LOG")]
     log: Option<String>,
-    /// A TOML file with any of these as keys (`data_dir`, `database_url`, `listen`, `agent_listen`, `agent_names`, `trust_domain`, `keepalive_ms`, `log`).
+    /// A TOML file with any of these as keys (`data_dir`, `database_url`, `listen`, `agent_listen`, `agent_names`, `trust_domain`, `keepalive_ms`, `target_packets_per_second`,
+    /// `log`).
     #[arg(long, env = "PROBEOPS_CONFIG_FILE")]
     #[serde(skip)]
     config: Option<PathBuf>,
@@ -65,6 +70,8 @@ pub struct Config {
     pub trust_domain: String,
     /// Milliseconds between two keepalives of an agent's session.
     pub keepalive_ms: u32,
+    /// Packets a second that one public target is sent by all agents together at most.
+    pub target_packets_per_second: u32,
     /// What is logged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
@@ -107,6 +114,9 @@ pub enum ConfigError {
     /// Keepalives would be a flood, or nobody would notice who is gone.
     #[error("keepalive_ms: `{0}` must be 100 to 60000")]
     Keepalive(u32),
+    /// Nothing could be measured, or nothing is bounded.
+    #[error("target_packets_per_second: `{0}` must be 1 to 1000000")]
+    TargetPackets(u32),
     /// Both sockets cannot be the same.
     #[error("listen and agent_listen are both {0}; give each its own port")]
     SameSocket(SocketAddr),
@@ -154,6 +164,7 @@ impl Config {
             agent_names: settings.agent_names.unwrap_or_else(|| vec!["localhost".to_owned(), "127.0.0.1".to_owned()]),
             trust_domain: settings.trust_domain.unwrap_or_else(|| "probeops".to_owned()),
             keepalive_ms: settings.keepalive_ms.unwrap_or(KEEPALIVE_MS),
+            target_packets_per_second: settings.target_packets_per_second.unwrap_or(TARGET_PACKETS_PER_SECOND),
             log: settings.log,
         };
         config.database()?;
@@ -162,6 +173,9 @@ impl Config {
         }
         if !KEEPALIVE_MS_BOUNDS.contains(&config.keepalive_ms) {
             return Err(ConfigError::Keepalive(config.keepalive_ms));
+        }
+        if !TARGET_PACKETS_BOUNDS.contains(&config.target_packets_per_second) {
+            return Err(ConfigError::TargetPackets(config.target_packets_per_second));
         }
         if config.agent_names.is_empty() {
             return Err(ConfigError::NoAgentName);
@@ -187,6 +201,7 @@ impl Settings {
             agent_names: self.agent_names.or(file.agent_names),
             trust_domain: self.trust_domain.or(file.trust_domain),
             keepalive_ms: self.keepalive_ms.or(file.keepalive_ms),
+            target_packets_per_second: self.target_packets_per_second.or(file.target_packets_per_second),
             log: self.log.or(file.log),
             config: None,
         }
@@ -206,6 +221,7 @@ fn read_file(path: PathBuf) -> Result<Settings, ConfigError> {
 
 const KEEPALIVE_MS: u32 = 15_000;
 const KEEPALIVE_MS_BOUNDS: std::ops::RangeInclusive<u32> = 100..=60_000;
+const TARGET_PACKETS_BOUNDS: std::ops::RangeInclusive<u32> = 1..=1_000_000;
 /// The embedded database's file in the data directory.
 pub(crate) const DATABASE_FILE: &str = "probeops.db";
 
@@ -252,6 +268,8 @@ mod tests {
             ("data_dir = \"d\"\ntrust_domain = \"A/b\"", "trust_domain"),
             ("data_dir = \"d\"\nkeepalive_ms = 99", "keepalive_ms"),
             ("data_dir = \"d\"\nkeepalive_ms = 60001", "keepalive_ms"),
+            ("data_dir = \"d\"\ntarget_packets_per_second = 0", "target_packets_per_second"),
+            ("data_dir = \"d\"\ntarget_packets_per_second = 1000001", "target_packets_per_second"),
             ("data_dir = \"d\"\nlisten = \"127.0.0.1:9\"\nagent_listen = \"127.0.0.1:9\"", "agent_listen"),
         ] {
             let refused = from_file(text).unwrap_err().to_string();

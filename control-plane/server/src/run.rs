@@ -117,6 +117,7 @@ fn service_options(config: &Config, database: Database, agent_address: SocketAdd
         agent_address,
         trust_domain: config.trust_domain.clone(),
         keepalive: Duration::from_millis(u64::from(config.keepalive_ms)),
+        target_packets_per_second: config.target_packets_per_second,
         ..ServiceOptions::new(config.data_dir.clone())
     }
 }

@@ -64,6 +64,14 @@ pub enum ServiceError {
         /// When to try again, seconds.
         retry_after_s: u32,
     },
+    /// The target is sent as much as the operator allows.
+    #[error("{target} would be sent more packets a second than the operator allows all agents together; ask fewer agents, or try again in {retry_after_s} s")]
+    TargetBusy {
+        /// Which of them.
+        target: String,
+        /// When to try again, seconds.
+        retry_after_s: u32,
+    },
     /// No agent of the tenant matches the selection.
     #[error("no agent matches the selection; name agents, or check their labels and whether they are online")]
     NoAgentMatches,
@@ -94,6 +102,7 @@ impl ServiceError {
             Self::RateLimited { .. } | Self::QuotaUsedUp { .. } => ProblemCode::RateLimited,
             Self::TooManyOpenJobs { .. } => ProblemCode::TooManyOpenJobs,
             Self::CannotStartInTime { .. } => ProblemCode::CannotStartInTime,
+            Self::TargetBusy { .. } => ProblemCode::TargetBusy,
             Self::NoAgentMatches => ProblemCode::NoAgentMatches,
             Self::Unavailable { .. } => ProblemCode::Unavailable,
             Self::Internal => ProblemCode::Internal,
@@ -115,6 +124,7 @@ impl ServiceError {
             | Self::QuotaUsedUp { .. }
             | Self::TooManyOpenJobs { .. }
             | Self::CannotStartInTime { .. }
+            | Self::TargetBusy { .. }
             | Self::NoAgentMatches
             | Self::Unavailable { .. }
             | Self::Internal => None,
@@ -128,6 +138,7 @@ impl ServiceError {
             | Self::QuotaUsedUp { retry_after_s, .. }
             | Self::TooManyOpenJobs { retry_after_s }
             | Self::CannotStartInTime { retry_after_s, .. }
+            | Self::TargetBusy { retry_after_s, .. }
             | Self::Unavailable { retry_after_s } => Some(*retry_after_s),
             Self::Unauthenticated
             | Self::Denied(_)

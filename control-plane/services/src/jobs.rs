@@ -13,6 +13,7 @@ mod rates;
 pub(crate) mod read;
 mod relocate;
 mod take_back;
+mod targets;
 
 pub use admission::Jobs;
 
@@ -24,3 +25,4 @@ pub(crate) use in_flight::InFlight;
 pub(crate) use lifecycle::Lifecycle;
 pub(crate) use rates::Rates;
 pub(crate) use relocate::stranded;
+pub(crate) use targets::Targets;

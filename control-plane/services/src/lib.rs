@@ -33,4 +33,4 @@ mod tiers;
 pub use allowances::RateAllowance;
 pub use control_store::{Database, maintenance};
 pub use error::{ServiceError, StartError};
-pub use services::{Readiness, ServiceOptions, Services};
+pub use services::{Readiness, ServiceOptions, Services, TARGET_PACKETS_PER_SECOND};

@@ -22,7 +22,7 @@ use crate::error::StartError;
 use crate::fleet::{Authority, Directory, Fleet, IdentityMap};
 use crate::housekeeping;
 use crate::identity::{Identity, JoinBundles, Pepper};
-use crate::jobs::{Accepts, Dispatch, Dispatcher, Jobs, Lifecycle, Loaded, Rates, stranded};
+use crate::jobs::{Accepts, Dispatch, Dispatcher, Jobs, Lifecycle, Loaded, Rates, Targets, stranded};
 use crate::metrics::Metrics;
 use crate::packages::Packages;
 use crate::reports::{Bus, Reports};
@@ -46,6 +46,8 @@ pub struct ServiceOptions {
     pub trust_domain: String,
     /// Time between two keepalives of a session; three of them without a byte are its end.
     pub keepalive: Duration,
+    /// Most packets a second that one public target is sent by all agents together.
+    pub target_packets_per_second: u32,
 }
 
 impl ServiceOptions {
@@ -58,6 +60,7 @@ impl ServiceOptions {
             agent_address: "127.0.0.1:8443".to_owned(),
             trust_domain: "probeops".to_owned(),
             keepalive: KEEPALIVE_INTERVAL,
+            target_packets_per_second: TARGET_PACKETS_PER_SECOND,
         }
     }
 }
@@ -125,6 +128,7 @@ impl Services {
             tiers: Tiers::load(&store).await?,
             stranded,
             rates: Rates::default(),
+            targets: Targets::new(options.target_packets_per_second),
             series,
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
@@ -259,6 +263,8 @@ async fn load_open_jobs(store: &Store) -> Result<Vec<Loaded>, StoreError> {
     }
 }
 
+/// Most packets a second towards one public target, unless the operator says otherwise.
+pub const TARGET_PACKETS_PER_SECOND: u32 = 10_000;
 /// Open jobs read at a time at start.
 const OPEN_JOBS_PER_READ: u32 = 5_000;
 /// How long the tasks may take to stop.

@@ -128,6 +128,11 @@ impl HttpSpec {
         cost.min(COST_MAX)
     }
 
+    /// A request, and one for each redirect, as if all led to the same server.
+    pub(super) const fn requests(&self) -> u32 {
+        1 + self.follow
+    }
+
     pub(super) fn check_tier(&self, limits: &ProbeLimits) -> Result<(), InvalidField> {
         if !limits.http_methods.iter().any(|method| method == self.method.as_str()) {
             return Err(InvalidField::new("method", format!("your tier allows {}", limits.http_methods.join(", "))));

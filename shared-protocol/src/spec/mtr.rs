@@ -59,6 +59,11 @@ impl MtrSpec {
         cost_of(self.between_rounds() + Duration::from_millis(self.path.wait_ms.into()))
     }
 
+    pub(super) fn packets_per_second(&self) -> u32 {
+        let rounds = 1_000_u32.div_ceil(self.interval_ms).min(self.rounds);
+        PathOptions::per_second(self.path.hops() * rounds)
+    }
+
     pub(super) fn check_tier(&self, limits: &ProbeLimits) -> Result<(), InvalidField> {
         if self.rounds > limits.ping_packets {
             return Err(InvalidField::new("rounds", format!("your tier allows at most {}", limits.ping_packets)));

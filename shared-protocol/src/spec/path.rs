@@ -150,6 +150,11 @@ impl PathOptions {
         if self.ptr { RESOLVE_TIME } else { Duration::ZERO }
     }
 
+    /// Most packets of so many that go towards the target within a second: those beyond it arrive there too.
+    pub(super) fn per_second(packets: u32) -> u32 {
+        packets.min(PER_SECOND)
+    }
+
     /// How long it takes at most to send `packets` and to wait for each.
     pub(super) fn waves(&self, packets: u32) -> Duration {
         let waits = u64::from(packets.div_ceil(self.inflight.max(1))) * u64::from(self.wait_ms);
@@ -165,5 +170,7 @@ const UDP_PORT: u16 = 33_434;
 const TCP_PORT: u16 = 443;
 /// Time between two packets to one target at the rate that an agent's owner allows unless told otherwise.
 const SPACING: Duration = Duration::from_millis(10);
+/// As many packets a second.
+const PER_SECOND: u32 = 100;
 /// Pause before a hop that answered some packets only is asked once more.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);

@@ -104,6 +104,10 @@ impl PingSpec {
         self.rounds().cost()
     }
 
+    pub(super) fn packets_per_second(&self) -> u32 {
+        self.rounds().per_second()
+    }
+
     pub(super) fn check_tier(&self, limits: &ProbeLimits) -> Result<(), InvalidField> {
         if self.target.count() > limits.targets {
             return Err(InvalidField::new(self.target.field(), format!("your tier allows at most {}", limits.targets)));

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::AddressFamily;
 use super::fields::{Fields, InvalidField};
-use super::path::PathProtocol;
+use super::path::{PathOptions, PathProtocol};
 use super::rounds::{RESOLVE_TIME, RUN_TIME_MAX, cost_of};
 use crate::target::Target;
 use crate::tier::ProbeLimits;
@@ -77,6 +77,10 @@ impl PmtuSpec {
 
     pub(super) fn cost(&self) -> u32 {
         cost_of(Duration::from_millis(u64::from(self.wait_ms) * 3))
+    }
+
+    pub(super) fn packets_per_second(&self) -> u32 {
+        PathOptions::per_second(self.packets())
     }
 
     pub(super) fn check_tier(&self, limits: &ProbeLimits) -> Result<(), InvalidField> {

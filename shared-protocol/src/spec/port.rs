@@ -100,6 +100,10 @@ impl PortSpec {
         cost_of(self.run_time())
     }
 
+    pub(super) const fn packets_per_second(&self) -> u32 {
+        self.rate_pps
+    }
+
     pub(super) fn check_tier(&self, limits: &ProbeLimits) -> Result<(), InvalidField> {
         if self.ports.count() > limits.ports {
             return Err(InvalidField::new("ports", format!("your tier allows at most {}", limits.ports)));

@@ -26,6 +26,12 @@ impl Rounds {
         cost_of(self.run_time())
     }
 
+    /// Most of them that begin within a second.
+    pub(super) const fn per_second(self) -> u32 {
+        let fits = 1_000_u32.div_ceil(self.interval_ms);
+        if fits < self.count { fits } else { self.count }
+    }
+
     pub(super) fn check_tier(self, limits: &ProbeLimits) -> Result<(), InvalidField> {
         if self.count > limits.ping_packets {
             return Err(InvalidField::new("count", format!("your tier allows at most {}", limits.ping_packets)));

@@ -58,6 +58,10 @@ impl TracerouteSpec {
         cost_of(Duration::from_millis(self.path.wait_ms.into()))
     }
 
+    pub(super) fn packets_per_second(&self) -> u32 {
+        PathOptions::per_second(self.packets())
+    }
+
     pub(super) fn check_tier(&self, limits: &ProbeLimits) -> Result<(), InvalidField> {
         if self.queries > limits.ping_packets {
             return Err(InvalidField::new("queries", format!("your tier allows at most {}", limits.ping_packets)));

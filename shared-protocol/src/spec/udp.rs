@@ -108,6 +108,10 @@ impl UdpSpec {
         self.rounds().cost()
     }
 
+    pub(super) const fn packets_per_second(&self) -> u32 {
+        self.rounds().per_second()
+    }
+
     pub(super) fn check_tier(&self, limits: &ProbeLimits) -> Result<(), InvalidField> {
         self.rounds().check_tier(limits)
     }

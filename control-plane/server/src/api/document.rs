@@ -106,7 +106,7 @@ fn add_problems(path: &str, operation: &mut Operation) {
         (
             "429",
             body,
-            "Too much for now; try again after `Retry-After` (`rate_limited`, `too_many_open_jobs`, `cannot_start_in_time`)",
+            "Too much for now; try again after `Retry-After` (`rate_limited`, `too_many_open_jobs`, `cannot_start_in_time`, `target_busy`)",
         ),
         ("500", true, "The control plane failed (`internal`)"),
         (

@@ -3,7 +3,7 @@
 use shared_protocol::fault::ProblemCode;
 
 /// Every code, in the order of their statuses.
-pub(crate) const ALL: [ProblemCode; 20] = [
+pub(crate) const ALL: [ProblemCode; 21] = [
     ProblemCode::MalformedRequest,
     ProblemCode::Unauthenticated,
     ProblemCode::Forbidden,
@@ -22,6 +22,7 @@ pub(crate) const ALL: [ProblemCode; 20] = [
     ProblemCode::RateLimited,
     ProblemCode::TooManyOpenJobs,
     ProblemCode::CannotStartInTime,
+    ProblemCode::TargetBusy,
     ProblemCode::Internal,
     ProblemCode::Unavailable,
 ];
@@ -54,6 +55,7 @@ pub(crate) const fn title(code: ProblemCode) -> &'static str {
         ProblemCode::TierLimit => "The tier does not include this",
         ProblemCode::TooManyOpenJobs => "Too many open jobs",
         ProblemCode::CannotStartInTime => "The work could not start before its deadline",
+        ProblemCode::TargetBusy => "The target is sent enough already",
         ProblemCode::NoAgentMatches => "No agent matches",
         ProblemCode::Unavailable => "Nothing can be stored at the moment",
         ProblemCode::Internal => "The control plane failed",
@@ -85,6 +87,9 @@ pub(crate) const fn meaning(code: ProblemCode) -> &'static str {
         ProblemCode::TooManyOpenJobs => "Wait for some jobs to end, or cancel them; try again after the seconds in `Retry-After`.",
         ProblemCode::CannotStartInTime => {
             "The agents are busy beyond the deadline. Ask for a later deadline or other agents, or try again after the seconds in `Retry-After`."
+        }
+        ProblemCode::TargetBusy => {
+            "All agents together would send this target more packets a second than the operator allows (`target_packets_per_second`). Ask fewer agents or more slowly, or try again after the seconds in `Retry-After`."
         }
         ProblemCode::NoAgentMatches => "No agent of your tenant is online with these labels. Name agents, or look at `GET /api/v1/agents`.",
         ProblemCode::Unavailable => "The store or a limit of the server stands in the way; nothing was accepted. Try again after the seconds in `Retry-After`.",

@@ -10,6 +10,7 @@ use control_api::stream::StreamEvent;
 use control_core::authorize::{Grant, TenantScope};
 use control_core::quota::Spans;
 use control_core::rate::Wait;
+use control_core::target_load::Demand;
 use control_store::Store;
 use control_store::jobs::{Enqueued, NewIdempotency};
 use shared_protocol::end::End;
@@ -130,6 +131,7 @@ impl Jobs {
     /// Writes what was decided, and makes it known once it is on disk.
     async fn accept(&self, decided: Decided) -> Result<Accepted, ServiceError> {
         let now = clock::now();
+        let demand = Demand::of(&decided.spec);
         let Draft {
             enqueue,
             accepted,
@@ -137,7 +139,12 @@ impl Jobs {
             measurement,
         } = Draft::new(decided, now)?;
         let (id, tenant) = (enqueue.measurement.id, enqueue.scope.tenant());
-        match self.store().submit(enqueue).await? {
+        self.lifecycle.targets.reserve(id, demand, accepted.len())?;
+        let enqueued = self.store().submit(enqueue).await;
+        if !matches!(enqueued, Ok(Enqueued::Fresh)) {
+            self.lifecycle.targets.forget(id);
+        }
+        match enqueued? {
             Enqueued::Fresh => {
                 let counted = |jobs: usize| u64::try_from(jobs).unwrap_or(0);
                 self.lifecycle.metrics.jobs_accepted.inc_by(counted(accepted.len() + answered));

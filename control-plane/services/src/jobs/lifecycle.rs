@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::relocate::Stranded;
-use super::{Accepts, Dispatch, InFlight, Rates};
+use super::{Accepts, Dispatch, InFlight, Rates, Targets};
 use crate::clock;
 use crate::fleet::Presence;
 use crate::metrics::{EndLabel, Metrics};
@@ -34,6 +34,7 @@ pub(crate) struct Lifecycle {
     /// The way to whoever finds other agents.
     pub(crate) stranded: mpsc::Sender<Stranded>,
     pub(crate) rates: Rates,
+    pub(crate) targets: Targets,
     pub(crate) series: Series,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
@@ -52,6 +53,7 @@ impl Lifecycle {
             ended.attempt,
         );
         self.bus.job_ended(ended.measurement);
+        self.targets.ended(ended.measurement);
         let told = JobEnded {
             job: ended.job.to_string(),
             measurement: ended.measurement.to_string(),

@@ -2,6 +2,7 @@
 
 use control_api::measurement::{CreateMeasurement, Plan, PlannedJob};
 use control_core::authorize::Grant;
+use control_core::target_load::Demand;
 
 use super::Jobs;
 use super::decide::start_of;
@@ -18,6 +19,8 @@ impl Jobs {
         let scope = grant.scope()?;
         let tier = grant.tier().ok_or(ServiceError::NotFound)?;
         let decided = self.decide(scope, tier, request, None).await?;
+        let to_run = decided.chosen.iter().filter(|chosen| chosen.cached.is_none()).count();
+        self.lifecycle().targets.check(&Demand::of(&decided.spec), to_run)?;
         let now = clock::now();
         let jobs: Vec<PlannedJob> = decided
             .chosen

@@ -1,0 +1,234 @@
+//! What all agents together send towards one target: a share of what the operator allows is reserved for each open job.
+//!
+//! Only public targets are counted. A private address is another host in each network, and what lies behind it is the tenant's own.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use shared_protocol::address::{AddressClass, classify};
+use shared_protocol::id::MeasurementId;
+use shared_protocol::spec::{ProbeSpec, SweepTarget};
+use shared_protocol::target::Target;
+
+/// What one agent sends, and to whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Demand {
+    /// Public addresses, names, and blocks, each of which counts as one target.
+    targets: Vec<String>,
+    packets_per_second: u32,
+}
+
+/// What is reserved for the jobs that have no end.
+#[derive(Debug)]
+pub struct TargetLoad {
+    most: u32,
+    reserved: BTreeMap<String, u64>,
+    open: BTreeMap<MeasurementId, Share>,
+}
+
+/// The target would be sent more than is allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Busy(pub String);
+
+/// What is reserved for a measurement.
+#[derive(Debug)]
+struct Share {
+    demand: Demand,
+    jobs: u32,
+}
+
+impl Demand {
+    /// What an agent sends that does this.
+    pub fn of(spec: &ProbeSpec) -> Self {
+        let entries = match spec {
+            ProbeSpec::Ping(ping) => ping.target.entries(),
+            _ => spec.target().cloned().map(SweepTarget::One).into_iter().collect(),
+        };
+        Self {
+            targets: entries.iter().filter_map(public).collect(),
+            packets_per_second: spec.packets_per_second(),
+        }
+    }
+
+    fn by_all(&self, jobs: u32) -> u64 {
+        u64::from(self.packets_per_second) * u64::from(jobs)
+    }
+}
+
+impl TargetLoad {
+    /// At most so many packets a second towards one target.
+    pub const fn new(most: u32) -> Self {
+        Self {
+            most,
+            reserved: BTreeMap::new(),
+            open: BTreeMap::new(),
+        }
+    }
+
+    /// Whether so many agents may do this now.
+    ///
+    /// # Errors
+    /// [`Busy`] names the first target that would be sent too much.
+    pub fn check(&self, demand: &Demand, jobs: u32) -> Result<(), Busy> {
+        let more = demand.by_all(jobs);
+        let is_busy = |target: &&String| self.reserved.get(*target).copied().unwrap_or(0) + more > u64::from(self.most);
+        demand.targets.iter().find(is_busy).map_or(Ok(()), |target| Err(Busy(target.clone())))
+    }
+
+    /// Reserves what so many agents send for a measurement.
+    ///
+    /// # Errors
+    /// [`Busy`], as for [`Self::check`]; nothing is reserved then.
+    pub fn reserve(&mut self, measurement: MeasurementId, demand: Demand, jobs: u32) -> Result<(), Busy> {
+        self.check(&demand, jobs)?;
+        if demand.targets.is_empty() || jobs == 0 {
+            return Ok(());
+        }
+        for target in &demand.targets {
+            *self.reserved.entry(target.clone()).or_default() += demand.by_all(jobs);
+        }
+        self.open.insert(measurement, Share { demand, jobs });
+        Ok(())
+    }
+
+    /// One job of a measurement has its end.
+    pub fn ended(&mut self, measurement: MeasurementId) {
+        let Some(share) = self.open.get_mut(&measurement) else { return };
+        share.jobs = share.jobs.saturating_sub(1);
+        let last = share.jobs == 0;
+        free(&mut self.reserved, &share.demand, 1);
+        if last {
+            self.open.remove(&measurement);
+        }
+    }
+
+    /// A measurement was not accepted after all.
+    pub fn forget(&mut self, measurement: MeasurementId) {
+        if let Some(share) = self.open.remove(&measurement) {
+            free(&mut self.reserved, &share.demand, share.jobs);
+        }
+    }
+}
+
+fn free(reserved: &mut BTreeMap<String, u64>, demand: &Demand, jobs: u32) {
+    for target in &demand.targets {
+        let Some(load) = reserved.get_mut(target) else { continue };
+        *load = load.saturating_sub(demand.by_all(jobs));
+        if *load == 0 {
+            reserved.remove(target);
+        }
+    }
+}
+
+/// A target as it is counted, where it is.
+fn public(entry: &SweepTarget) -> Option<String> {
+    let is_public = |address: IpAddr| classify(address) == AddressClass::Public;
+    match entry {
+        SweepTarget::One(Target::Name(name)) => Some(name.as_str().to_owned()),
+        SweepTarget::One(Target::Address(address)) => is_public(*address).then(|| address.to_string()),
+        SweepTarget::Block(block) => block.addresses().next().is_some_and(is_public).then(|| String::from(*block)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use shared_protocol::time::UnixMicros;
+
+    use super::*;
+
+    fn id(number: u8) -> MeasurementId {
+        MeasurementId::new(UnixMicros::from_micros(0), [number; 10])
+    }
+
+    fn demand(text: &str) -> Demand {
+        Demand::of(&ProbeSpec::parse(text).unwrap())
+    }
+
+    #[test]
+    fn job_15_all_agents_together_send_one_target_no_more_than_is_allowed() {
+        let mut load = TargetLoad::new(100);
+        // Two a second of each agent.
+        let ping = || demand(r#"{"probe":"ping","target":"victim.example","count":10,"interval_ms":500}"#);
+        assert_eq!(load.reserve(id(1), ping(), 51), Err(Busy("victim.example".to_owned())), "not even alone");
+        load.reserve(id(2), ping(), 49).unwrap();
+        assert_eq!(load.reserve(id(3), ping(), 2), Err(Busy("victim.example".to_owned())));
+        load.reserve(id(4), ping(), 1).unwrap();
+        // Another probe goes to the same host.
+        let tcp = || demand(r#"{"probe":"tcp","target":"victim.example","count":1}"#);
+        load.reserve(id(5), tcp(), 1).unwrap_err();
+        load.reserve(id(6), demand(r#"{"probe":"tcp","target":"other.example","count":1}"#), 1).unwrap();
+        load.ended(id(4));
+        load.reserve(id(5), tcp(), 2).unwrap();
+        load.reserve(id(7), tcp(), 1).unwrap_err();
+    }
+
+    #[test]
+    fn private_targets_are_not_counted() {
+        for target in ["10.0.0.1", "127.0.0.1", "::1", "fd00::1", "10.0.0.0/24"] {
+            let mut load = TargetLoad::new(1);
+            let spec = demand(&format!(r#"{{"probe":"ping","target":"{target}"}}"#));
+            load.reserve(id(1), spec, 1_000).unwrap();
+            assert!(load.open.is_empty(), "{target}");
+        }
+    }
+
+    #[test]
+    fn each_entry_of_a_list_is_a_target_and_all_or_none_are_reserved() {
+        let mut load = TargetLoad::new(10);
+        let list = |targets: &str| demand(&format!(r#"{{"probe":"ping","targets":[{targets}],"count":1}}"#));
+        load.reserve(id(1), list(r#""1.1.1.1","8.8.8.0/24""#), 10).unwrap();
+        assert_eq!(load.reserve(id(2), list(r#""b.example","8.8.8.0/24""#), 1), Err(Busy("8.8.8.0/24".to_owned())));
+        load.reserve(id(3), list(r#""b.example""#), 10).unwrap();
+    }
+
+    #[test]
+    fn what_every_probe_sends_has_a_rate() {
+        for (spec, rate) in [
+            (r#"{"probe":"ping","target":"a.example","count":1}"#, 1),
+            (r#"{"probe":"ping","target":"a.example","count":100,"interval_ms":10}"#, 100),
+            (r#"{"probe":"udp","target":"a.example","port":9,"count":5,"interval_ms":60000}"#, 1),
+            (r#"{"probe":"http","url":"http://a.example/","follow":3}"#, 4),
+            (r#"{"probe":"traceroute","target":"a.example"}"#, 100),
+            (r#"{"probe":"mtr","target":"a.example","max_ttl":8}"#, 8),
+            (r#"{"probe":"port","target":"a.example","ports":"1-9","rate_pps":20}"#, 20),
+            (r#"{"probe":"observe","observation":"drops"}"#, 0),
+        ] {
+            assert_eq!(demand(spec).packets_per_second, rate, "{spec}");
+        }
+    }
+
+    proptest! {
+        /// Whatever comes and goes in whatever order, nothing is ever above the bound, and nothing stays when all is over.
+        #[test]
+        fn job_15_nothing_is_ever_above_the_bound_and_nothing_stays(steps in prop::collection::vec((0_u8..20, 0_u8..3, 1_u32..30, any::<bool>()), 1..200)) {
+            let mut load = TargetLoad::new(50);
+            let mut open: BTreeMap<u8, u32> = BTreeMap::new();
+            for (number, target, jobs, forget) in steps {
+                let spec = demand(&format!(r#"{{"probe":"ping","target":"t{target}.example","count":3,"interval_ms":400}}"#));
+                match open.get_mut(&number) {
+                    None => if load.reserve(id(number), spec, jobs).is_ok() {
+                        open.insert(number, jobs);
+                    },
+                    Some(_) if forget => {
+                        load.forget(id(number));
+                        open.remove(&number);
+                    }
+                    Some(left) => {
+                        load.ended(id(number));
+                        *left -= 1;
+                        if *left == 0 {
+                            open.remove(&number);
+                        }
+                    }
+                }
+                prop_assert!(load.reserved.values().all(|reserved| *reserved <= 50));
+                prop_assert_eq!(load.reserved.values().sum::<u64>(), open.values().map(|jobs| u64::from(*jobs) * 3).sum::<u64>());
+            }
+            for number in open.into_keys() {
+                load.forget(id(number));
+            }
+            prop_assert!(load.reserved.is_empty() && load.open.is_empty());
+        }
+    }
+}
