@@ -130,6 +130,10 @@ impl Board {
         let Some(open) = self.jobs.get_mut(&job.job).filter(|open| open.job.queued.agent == agent) else {
             return;
         };
+        // It came back since, and that was heard first: the store has it queued, or leased anew.
+        if open.phase != Phase::InFlight && job.attempt <= open.attempt {
+            return;
+        }
         open.attempt = job.attempt;
         let (phase, measurement) = (open.phase, open.job.measurement);
         match phase {

@@ -411,6 +411,31 @@ fn the_load_of_an_agent_is_what_is_ahead_by_what_it_finishes() {
 }
 
 #[test]
+fn a_job_that_came_back_is_not_taken_up_by_a_session_that_is_heard_of_later() {
+    let one = accepted(1).queued.job;
+    let waits = |board: &mut Board| {
+        // The session in which its agent gave it back; by then the store had it queued again.
+        board.handle_opened(agent(1), Epoch(2), &[reference(1, 1)], &[], at(11));
+        board.handle_credit(agent(1), Epoch(2), 100, at(11));
+        board.in_flight() == 0
+    };
+    let mut held = board_with(Stand::InFlight);
+    held.handle_returned(agent(1), reference(1, 1), Returned::Held(at(20)), at(10));
+    assert!(waits(&mut held));
+    effects(&mut held);
+    held.handle_timeout(at(20));
+    assert!(matches!(&effects(&mut held)[..], [Effect::Lease { epoch: Epoch(2), jobs, .. }] if jobs == &[one]));
+
+    let mut leasing = board_with(Stand::InFlight);
+    leasing.handle_returned(agent(1), reference(1, 1), Returned::Used, at(10));
+    assert!(waits(&mut leasing), "while its next lease is being written for the session before");
+    leasing.handle_leased(agent(1), EPOCH, &[one], Ok(&BTreeMap::new()), at(12));
+    effects(&mut leasing);
+    leasing.handle_timeout(at(13));
+    assert!(matches!(&effects(&mut leasing)[..], [Effect::Lease { epoch: Epoch(2), jobs, .. }] if jobs == &[one]));
+}
+
+#[test]
 fn a_retry_that_is_held_back_goes_when_its_time_has_come() {
     let mut board = board_with(Stand::InFlight);
     board.handle_returned(agent(1), reference(1, 1), Returned::Held(at(20)), at(5));
