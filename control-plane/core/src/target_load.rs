@@ -40,9 +40,10 @@ struct Share {
 impl Demand {
     /// What an agent sends that does this.
     pub fn of(spec: &ProbeSpec) -> Self {
-        let entries = match spec {
-            ProbeSpec::Ping(ping) => ping.target.entries(),
-            _ => spec.target().cloned().map(SweepTarget::One).into_iter().collect(),
+        let entries = if let ProbeSpec::Ping(ping) = spec {
+            ping.target.entries()
+        } else {
+            spec.target().cloned().map(SweepTarget::One).into_iter().collect()
         };
         Self {
             targets: entries.iter().filter_map(public).collect(),
