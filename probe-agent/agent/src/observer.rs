@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex};
 use ebpf_probes::{Kernel, capabilities};
 use nix::unistd::geteuid;
 use shared_protocol::frame::ObservationCapability;
+use shared_protocol::spec::Observation;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -148,9 +149,10 @@ fn is_welcome(stream: &UnixStream) -> bool {
     }
 }
 
-/// Most observations at the same time; one more is refused.
-const OBSERVATIONS: usize = 16;
+/// Most observations at the same time: one of each, and some more; one above is refused.
+const OBSERVATIONS: usize = Observation::ALL.len() + 6;
 /// Most conversations about an agent's own probes at the same time: the agent's, and those of probes that are tried by hand beside it.
 const BESIDE: usize = 4;
 /// Most conversations at the same time; one more waits.
 const CONVERSATIONS: usize = 32;
+const _: () = assert!(OBSERVATIONS + BESIDE <= CONVERSATIONS);
