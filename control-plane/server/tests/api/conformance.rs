@@ -25,7 +25,7 @@ struct Operation<'a> {
 
 /// What came of all requests.
 #[derive(Default)]
-struct Seen {
+struct Answers {
     validators: HashMap<String, Validator>,
     statuses: BTreeMap<u16, u32>,
 }
@@ -36,7 +36,7 @@ async fn api_17_whatever_is_asked_the_answer_is_one_that_the_document_describes(
     let (servers, requests) = if is_long { (300, 1_000) } else { (6, 1_000) };
     let seed = std::env::var("PROBEOPS_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(20_261_127);
     let document = serde_json::to_value(control_server::api::document()).unwrap();
-    let mut seen = Seen::default();
+    let mut answers = Answers::default();
     for number in 0..servers {
         // What is deleted on the way is there again.
         let server = if number % 2 == 0 {
@@ -44,23 +44,24 @@ async fn api_17_whatever_is_asked_the_answer_is_one_that_the_document_describes(
         } else {
             Server::start_on_postgres().await
         };
-        ask(&server, &document, (seed + number, requests), &mut seen).await;
+        ask(&server, &document, (seed + number, requests), &mut answers).await;
         server.stop().await;
     }
-    println!("seed {seed}: {:?}", seen.statuses);
+    println!("seed {seed}: {:?}", answers.statuses);
     // It gets past the doors, and everything behind them is met.
     let of = |class: u16| {
-        seen.statuses
+        answers
+            .statuses
             .iter()
             .filter(|(status, _)| **status / 100 == class)
             .map(|(_, count)| count)
             .sum::<u32>()
     };
-    let all: u32 = seen.statuses.values().sum();
-    assert!(of(2) > all / 5 && of(4) > all / 5, "{:?}", seen.statuses);
+    let all: u32 = answers.statuses.values().sum();
+    assert!(of(2) > all / 5 && of(4) > all / 5, "{:?}", answers.statuses);
 }
 
-async fn ask(server: &Server, document: &Value, (seed, requests): (u64, u32), seen: &mut Seen) {
+async fn ask(server: &Server, document: &Value, (seed, requests): (u64, u32), answers: &mut Answers) {
     let tenant = server.tenant("t").await;
     let owned = Owned::of(server, tenant).await;
     let key = server.key(tenant, &["measure", "read", "admin", "operator"]).await;
@@ -71,7 +72,7 @@ async fn ask(server: &Server, document: &Value, (seed, requests): (u64, u32), se
         let (request, told) = request(server, &mut maker, operation, &owned);
         let what = format!("seed {seed}, request {number}: {} {told}", operation.method);
         let answer = answer(request.bearer_auth(&key), &what).await;
-        judge(document, operation, answer, &what, seen).await;
+        judge(document, operation, answer, &what, answers).await;
     }
 }
 
@@ -126,11 +127,13 @@ fn request(server: &Server, maker: &mut Maker<'_>, operation: &Operation<'_>, ow
         if place == "path" || is_wait && !maker.once_in(30) || !(is_required || maker.once_in(2)) {
             continue;
         }
-        let value = match maker.value(&parameter["schema"], 0) {
-            _ if is_wait => "1s".to_owned(),
-            _ if maker.once_in(6) => maker.hostile_text(),
-            Value::String(text) => text,
-            other => other.to_string(),
+        let value = maker.value(&parameter["schema"], 0);
+        let value = if is_wait {
+            "1s".to_owned()
+        } else if maker.once_in(6) {
+            maker.hostile_text()
+        } else {
+            value.as_str().map_or_else(|| value.to_string(), str::to_owned)
         };
         match place {
             "query" => drop(url.query_pairs_mut().append_pair(name, &value)),
@@ -178,9 +181,9 @@ fn body(maker: &mut Maker<'_>, operation: &Operation<'_>, schema: &Value, owned:
     text
 }
 
-async fn judge(document: &Value, operation: &Operation<'_>, answer: Response, what: &str, seen: &mut Seen) {
+async fn judge(document: &Value, operation: &Operation<'_>, answer: Response, what: &str, answers: &mut Answers) {
     let status = answer.status().as_u16();
-    *seen.statuses.entry(status).or_default() += 1;
+    *answers.statuses.entry(status).or_default() += 1;
     assert!(status < 500, "{what}: {status} {:?}", answer.text().await);
     let described = &operation.described["responses"][status.to_string()];
     assert!(described.is_object(), "{what}: {status} is not in the document: {:?}", answer.text().await);
@@ -201,7 +204,7 @@ async fn judge(document: &Value, operation: &Operation<'_>, answer: Response, wh
         assert_eq!(value["status"], status, "{what}: {value}");
     }
     let schema = &content["schema"];
-    let validator = seen.validators.entry(schema.to_string()).or_insert_with(|| {
+    let validator = answers.validators.entry(schema.to_string()).or_insert_with(|| {
         let whole = json!({"allOf": [schema], "components": document["components"]});
         jsonschema::validator_for(&whole).unwrap()
     });

@@ -49,9 +49,10 @@ impl<'a> Maker<'a> {
         if let Some(parts) = schema["allOf"].as_array() {
             return parts.iter().fold(json!({}), |whole, part| joined(whole, self.value(part, depth)));
         }
-        let kind = match &schema["type"] {
-            Value::Array(kinds) => self.one_of(kinds).as_str().unwrap_or("null").to_owned(),
-            kind => kind.as_str().unwrap_or("object").to_owned(),
+        let kind = if let Some(kinds) = schema["type"].as_array() {
+            self.one_of(kinds).as_str().unwrap_or("null").to_owned()
+        } else {
+            schema["type"].as_str().unwrap_or("object").to_owned()
         };
         match kind.as_str() {
             "null" => Value::Null,
@@ -101,7 +102,7 @@ impl<'a> Maker<'a> {
                     self.bend(&mut items[place]);
                 }
             }
-            _ => *value = self.hostile(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => *value = self.hostile(),
         }
     }
 
