@@ -4,17 +4,18 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use shared_protocol::address::{AddressClass, classify};
-use shared_protocol::id::MeasurementId;
+use shared_protocol::id::{MeasurementId, TenantId};
 use shared_protocol::spec::{ProbeSpec, SweepTarget};
 use shared_protocol::target::Target;
 
 /// What one agent sends, and to whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Demand {
-    /// Public addresses, names, and blocks, each of which counts as one target.
-    targets: Vec<String>,
+    /// Public addresses, names, and blocks, each of which counts as one target; and how often each stands there.
+    targets: BTreeMap<Arc<str>, u32>,
     packets_per_second: u32,
 }
 
@@ -22,17 +23,25 @@ pub struct Demand {
 #[derive(Debug)]
 pub struct TargetLoad {
     most: u32,
-    reserved: BTreeMap<String, u64>,
+    reserved: BTreeMap<Arc<str>, Load>,
     open: BTreeMap<MeasurementId, Share>,
 }
 
 /// The target would be sent more than is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Busy(pub String);
+pub struct Busy(pub Arc<str>);
+
+/// What is reserved of one target, packets a second.
+#[derive(Debug, Default)]
+struct Load {
+    all: u64,
+    of: BTreeMap<TenantId, u64>,
+}
 
 /// What is reserved for a measurement.
 #[derive(Debug)]
 struct Share {
+    tenant: TenantId,
     demand: Demand,
     jobs: u32,
 }
@@ -45,19 +54,25 @@ impl Demand {
         } else {
             spec.target().cloned().map(SweepTarget::One).into_iter().collect()
         };
+        let mut targets = BTreeMap::new();
+        for target in entries.iter().filter_map(public) {
+            *targets.entry(target).or_default() += 1;
+        }
         Self {
-            targets: entries.iter().filter_map(public).collect(),
+            targets,
             packets_per_second: spec.packets_per_second(),
         }
     }
 
-    fn by_all(&self, jobs: u32) -> u64 {
-        u64::from(self.packets_per_second) * u64::from(jobs)
+    /// Each target, and what so many agents send it.
+    fn by(&self, jobs: u32) -> impl Iterator<Item = (&Arc<str>, u64)> {
+        let once = u64::from(self.packets_per_second) * u64::from(jobs);
+        self.targets.iter().map(move |(target, times)| (target, once.saturating_mul((*times).into())))
     }
 }
 
 impl TargetLoad {
-    /// At most so many packets a second towards one target.
+    /// At most so many packets a second towards one target, and half as many on behalf of one tenant: nobody keeps a target from all others.
     pub const fn new(most: u32) -> Self {
         Self {
             most,
@@ -70,25 +85,31 @@ impl TargetLoad {
     ///
     /// # Errors
     /// [`Busy`] names the first target that would be sent too much.
-    pub fn check(&self, demand: &Demand, jobs: u32) -> Result<(), Busy> {
-        let more = demand.by_all(jobs);
-        let is_busy = |target: &&String| self.reserved.get(*target).copied().unwrap_or(0) + more > u64::from(self.most);
-        demand.targets.iter().find(is_busy).map_or(Ok(()), |target| Err(Busy(target.clone())))
+    pub fn check(&self, tenant: TenantId, demand: &Demand, jobs: u32) -> Result<(), Busy> {
+        let is_busy = |(target, more): &(&Arc<str>, u64)| {
+            let load = self.reserved.get(*target);
+            let all = load.map_or(0, |load| load.all);
+            let own = load.and_then(|load| load.of.get(&tenant)).copied().unwrap_or(0);
+            all.saturating_add(*more) > u64::from(self.most) || own.saturating_add(*more) > u64::from(self.most.div_ceil(2))
+        };
+        demand.by(jobs).find(is_busy).map_or(Ok(()), |(target, _)| Err(Busy(Arc::clone(target))))
     }
 
     /// Reserves what so many agents send for a measurement.
     ///
     /// # Errors
     /// [`Busy`], as for [`Self::check`]; nothing is reserved then.
-    pub fn reserve(&mut self, measurement: MeasurementId, demand: Demand, jobs: u32) -> Result<(), Busy> {
-        self.check(&demand, jobs)?;
+    pub fn reserve(&mut self, measurement: MeasurementId, tenant: TenantId, demand: Demand, jobs: u32) -> Result<(), Busy> {
+        self.check(tenant, &demand, jobs)?;
         if demand.targets.is_empty() || jobs == 0 {
             return Ok(());
         }
-        for target in &demand.targets {
-            *self.reserved.entry(target.clone()).or_default() += demand.by_all(jobs);
+        for (target, more) in demand.by(jobs) {
+            let load = self.reserved.entry(Arc::clone(target)).or_default();
+            load.all += more;
+            *load.of.entry(tenant).or_default() += more;
         }
-        self.open.insert(measurement, Share { demand, jobs });
+        self.open.insert(measurement, Share { tenant, demand, jobs });
         Ok(())
     }
 
@@ -97,7 +118,7 @@ impl TargetLoad {
         let Some(share) = self.open.get_mut(&measurement) else { return };
         share.jobs = share.jobs.saturating_sub(1);
         let last = share.jobs == 0;
-        free(&mut self.reserved, &share.demand, 1);
+        free(&mut self.reserved, share, 1);
         if last {
             self.open.remove(&measurement);
         }
@@ -106,28 +127,34 @@ impl TargetLoad {
     /// A measurement was not accepted after all.
     pub fn forget(&mut self, measurement: MeasurementId) {
         if let Some(share) = self.open.remove(&measurement) {
-            free(&mut self.reserved, &share.demand, share.jobs);
+            free(&mut self.reserved, &share, share.jobs);
         }
     }
 }
 
-fn free(reserved: &mut BTreeMap<String, u64>, demand: &Demand, jobs: u32) {
-    for target in &demand.targets {
+fn free(reserved: &mut BTreeMap<Arc<str>, Load>, share: &Share, jobs: u32) {
+    for (target, less) in share.demand.by(jobs) {
         let Some(load) = reserved.get_mut(target) else { continue };
-        *load = load.saturating_sub(demand.by_all(jobs));
-        if *load == 0 {
+        load.all = load.all.saturating_sub(less);
+        if let Some(own) = load.of.get_mut(&share.tenant) {
+            *own = own.saturating_sub(less);
+            if *own == 0 {
+                load.of.remove(&share.tenant);
+            }
+        }
+        if load.all == 0 {
             reserved.remove(target);
         }
     }
 }
 
 /// A target as it is counted, where it is.
-fn public(entry: &SweepTarget) -> Option<String> {
+fn public(entry: &SweepTarget) -> Option<Arc<str>> {
     let is_public = |address: IpAddr| classify(address) == AddressClass::Public;
     match entry {
-        SweepTarget::One(Target::Name(name)) => Some(name.as_str().to_owned()),
-        SweepTarget::One(Target::Address(address)) => is_public(*address).then(|| address.to_string()),
-        SweepTarget::Block(block) => block.addresses().next().is_some_and(is_public).then(|| String::from(*block)),
+        SweepTarget::One(Target::Name(name)) => Some(name.as_str().into()),
+        SweepTarget::One(Target::Address(address)) => is_public(*address).then(|| address.to_string().into()),
+        SweepTarget::Block(block) => block.addresses().next().is_some_and(is_public).then(|| block.to_string().into()),
     }
 }
 
@@ -137,6 +164,7 @@ mod tests {
     use shared_protocol::time::UnixMicros;
 
     use super::*;
+    use crate::queue::sample::tenant;
 
     fn id(number: u8) -> MeasurementId {
         MeasurementId::new(UnixMicros::from_micros(0), [number; 10])
@@ -149,19 +177,33 @@ mod tests {
     #[test]
     fn job_15_all_agents_together_send_one_target_no_more_than_is_allowed() {
         let mut load = TargetLoad::new(100);
+        let victim = || Err(Busy("victim.example".into()));
         // Two a second of each agent.
         let ping = || demand(r#"{"probe":"ping","target":"victim.example","count":10,"interval_ms":500}"#);
-        assert_eq!(load.reserve(id(1), ping(), 51), Err(Busy("victim.example".to_owned())), "not even alone");
-        load.reserve(id(2), ping(), 49).unwrap();
-        assert_eq!(load.reserve(id(3), ping(), 2), Err(Busy("victim.example".to_owned())));
-        load.reserve(id(4), ping(), 1).unwrap();
+        load.reserve(id(1), tenant(1), ping(), 25).unwrap();
+        load.reserve(id(2), tenant(2), ping(), 24).unwrap();
+        assert_eq!(load.reserve(id(3), tenant(3), ping(), 2), victim());
+        load.reserve(id(4), tenant(3), ping(), 1).unwrap();
         // Another probe goes to the same host.
         let tcp = || demand(r#"{"probe":"tcp","target":"victim.example","count":1}"#);
-        load.reserve(id(5), tcp(), 1).unwrap_err();
-        load.reserve(id(6), demand(r#"{"probe":"tcp","target":"other.example","count":1}"#), 1).unwrap();
+        assert_eq!(load.reserve(id(5), tenant(3), tcp(), 1), victim());
+        load.reserve(id(6), tenant(3), demand(r#"{"probe":"tcp","target":"other.example","count":1}"#), 1)
+            .unwrap();
         load.ended(id(4));
-        load.reserve(id(5), tcp(), 2).unwrap();
-        load.reserve(id(7), tcp(), 1).unwrap_err();
+        load.reserve(id(5), tenant(3), tcp(), 2).unwrap();
+        assert_eq!(load.reserve(id(7), tenant(3), tcp(), 1), victim());
+    }
+
+    #[test]
+    fn one_tenant_has_half_at_most_so_that_nobody_keeps_a_target_from_the_others() {
+        let mut load = TargetLoad::new(100);
+        let tcp = || demand(r#"{"probe":"tcp","target":"victim.example","count":1}"#);
+        load.reserve(id(1), tenant(1), tcp(), 51).unwrap_err();
+        load.reserve(id(1), tenant(1), tcp(), 50).unwrap();
+        load.reserve(id(2), tenant(1), tcp(), 1).unwrap_err();
+        load.reserve(id(2), tenant(2), tcp(), 50).unwrap();
+        load.forget(id(1));
+        load.reserve(id(3), tenant(1), tcp(), 50).unwrap();
     }
 
     #[test]
@@ -169,18 +211,26 @@ mod tests {
         for target in ["10.0.0.1", "127.0.0.1", "::1", "fd00::1", "10.0.0.0/24"] {
             let mut load = TargetLoad::new(1);
             let spec = demand(&format!(r#"{{"probe":"ping","target":"{target}"}}"#));
-            load.reserve(id(1), spec, 1_000).unwrap();
+            load.reserve(id(1), tenant(1), spec, 1_000).unwrap();
             assert!(load.open.is_empty(), "{target}");
         }
     }
 
     #[test]
     fn each_entry_of_a_list_is_a_target_and_all_or_none_are_reserved() {
-        let mut load = TargetLoad::new(10);
+        let mut load = TargetLoad::new(20);
         let list = |targets: &str| demand(&format!(r#"{{"probe":"ping","targets":[{targets}],"count":1}}"#));
-        load.reserve(id(1), list(r#""1.1.1.1","8.8.8.0/24""#), 10).unwrap();
-        assert_eq!(load.reserve(id(2), list(r#""b.example","8.8.8.0/24""#), 1), Err(Busy("8.8.8.0/24".to_owned())));
-        load.reserve(id(3), list(r#""b.example""#), 10).unwrap();
+        load.reserve(id(1), tenant(1), list(r#""1.1.1.1","8.8.8.0/24""#), 10).unwrap();
+        assert_eq!(
+            load.reserve(id(2), tenant(1), list(r#""b.example","8.8.8.0/24""#), 1),
+            Err(Busy("8.8.8.0/24".into()))
+        );
+        load.reserve(id(3), tenant(1), list(r#""b.example""#), 10).unwrap();
+        // One that stands there several times is asked as often.
+        load.reserve(id(4), tenant(2), list(r#""c.example","c.example""#), 6).unwrap_err();
+        load.reserve(id(4), tenant(2), list(r#""c.example","c.example""#), 5).unwrap();
+        load.ended(id(4));
+        assert_eq!(load.reserved["c.example"].all, 8);
     }
 
     #[test]
@@ -202,13 +252,15 @@ mod tests {
     proptest! {
         /// Whatever comes and goes in whatever order, nothing is ever above the bound, and nothing stays when all is over.
         #[test]
-        fn job_15_nothing_is_ever_above_the_bound_and_nothing_stays(steps in prop::collection::vec((0_u8..20, 0_u8..3, 1_u32..30, any::<bool>()), 1..200)) {
-            let mut load = TargetLoad::new(50);
+        fn job_15_nothing_is_ever_above_the_bound_and_nothing_stays(
+            steps in prop::collection::vec((0_u8..20, 0_u8..3, 1_u32..30, any::<bool>()), 1..200),
+        ) {
+            let mut load = TargetLoad::new(80);
             let mut open: BTreeMap<u8, u32> = BTreeMap::new();
             for (number, target, jobs, forget) in steps {
                 let spec = demand(&format!(r#"{{"probe":"ping","target":"t{target}.example","count":3,"interval_ms":400}}"#));
                 match open.get_mut(&number) {
-                    None => if load.reserve(id(number), spec, jobs).is_ok() {
+                    None => if load.reserve(id(number), tenant(number % 3), spec, jobs).is_ok() {
                         open.insert(number, jobs);
                     },
                     Some(_) if forget => {
@@ -223,8 +275,12 @@ mod tests {
                         }
                     }
                 }
-                prop_assert!(load.reserved.values().all(|reserved| *reserved <= 50));
-                prop_assert_eq!(load.reserved.values().sum::<u64>(), open.values().map(|jobs| u64::from(*jobs) * 3).sum::<u64>());
+                for one in load.reserved.values() {
+                    prop_assert!(one.all <= 80 && one.of.values().all(|own| *own <= 40));
+                    prop_assert_eq!(one.of.values().sum::<u64>(), one.all);
+                }
+                let reserved: u64 = load.reserved.values().map(|one| one.all).sum();
+                prop_assert_eq!(reserved, open.values().map(|jobs| u64::from(*jobs) * 3).sum::<u64>());
             }
             for number in open.into_keys() {
                 load.forget(id(number));

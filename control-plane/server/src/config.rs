@@ -38,8 +38,8 @@ pub struct Settings {
     /// half of what a firewall on the way forgets idle connections after. [default: 15000]
     #[arg(long, env = "PROBEOPS_KEEPALIVE_MS")]
     keepalive_ms: Option<u32>,
-    /// Packets a second, 1 to 1,000,000, that all agents together send towards one public address or name at most; what would be more is
-    /// refused. Private addresses are not counted: each network has its own. [default: 10000]
+    /// Packets a second, 1 to 1,000,000, that all agents together send towards one public address or name at most, half of them on behalf of
+    /// one tenant; what would be more is refused. Private addresses are not counted: each network has its own. [default: 10000]
     #[arg(long, env = "PROBEOPS_TARGET_PACKETS_PER_SECOND")]
     target_packets_per_second: Option<u32>,
     /// What is logged, for example `info` or `control_server=debug,info`. [default: info]

@@ -65,7 +65,9 @@ pub enum ServiceError {
         retry_after_s: u32,
     },
     /// The target is sent as much as the operator allows.
-    #[error("{target} would be sent more packets a second than the operator allows all agents together; ask fewer agents, or try again in {retry_after_s} s")]
+    #[error(
+        "{target} would be sent more packets a second than the operator allows all agents together, or half of that for one tenant; ask fewer agents, or try again in {retry_after_s} s"
+    )]
     TargetBusy {
         /// Which of them.
         target: String,

@@ -139,7 +139,7 @@ impl Jobs {
             measurement,
         } = Draft::new(decided, now)?;
         let (id, tenant) = (enqueue.measurement.id, enqueue.scope.tenant());
-        self.lifecycle.targets.reserve(id, demand, accepted.len())?;
+        self.lifecycle.targets.reserve(id, tenant, demand, accepted.len())?;
         let enqueued = self.store().submit(enqueue).await;
         if !matches!(enqueued, Ok(Enqueued::Fresh)) {
             self.lifecycle.targets.forget(id);

@@ -20,7 +20,7 @@ impl Jobs {
         let tier = grant.tier().ok_or(ServiceError::NotFound)?;
         let decided = self.decide(scope, tier, request, None).await?;
         let to_run = decided.chosen.iter().filter(|chosen| chosen.cached.is_none()).count();
-        self.lifecycle().targets.check(&Demand::of(&decided.spec), to_run)?;
+        self.lifecycle().targets.check(scope.tenant(), &Demand::of(&decided.spec), to_run)?;
         let now = clock::now();
         let jobs: Vec<PlannedJob> = decided
             .chosen

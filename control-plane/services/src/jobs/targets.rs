@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use control_core::target_load::{Busy, Demand, TargetLoad};
-use shared_protocol::id::MeasurementId;
+use shared_protocol::id::{MeasurementId, TenantId};
 
 use super::decide::OPEN_JOBS_RETRY_S;
 use crate::error::ServiceError;
@@ -22,13 +22,13 @@ impl Targets {
     }
 
     /// Whether so many agents may do this now.
-    pub(super) fn check(&self, demand: &Demand, jobs: usize) -> Result<(), ServiceError> {
-        self.lock().check(demand, number(jobs)).map_err(busy)
+    pub(super) fn check(&self, tenant: TenantId, demand: &Demand, jobs: usize) -> Result<(), ServiceError> {
+        self.lock().check(tenant, demand, number(jobs)).map_err(busy)
     }
 
     /// Reserves what the jobs of a measurement will send.
-    pub(super) fn reserve(&self, measurement: MeasurementId, demand: Demand, jobs: usize) -> Result<(), ServiceError> {
-        self.lock().reserve(measurement, demand, number(jobs)).map_err(busy)
+    pub(super) fn reserve(&self, measurement: MeasurementId, tenant: TenantId, demand: Demand, jobs: usize) -> Result<(), ServiceError> {
+        self.lock().reserve(measurement, tenant, demand, number(jobs)).map_err(busy)
     }
 
     /// The measurement was not accepted after all.
@@ -52,7 +52,7 @@ fn number(jobs: usize) -> u32 {
 
 fn busy(Busy(target): Busy) -> ServiceError {
     ServiceError::TargetBusy {
-        target,
+        target: target.to_string(),
         retry_after_s: OPEN_JOBS_RETRY_S,
     }
 }
