@@ -339,7 +339,7 @@ async fn job_15_a_hundred_jobs_to_one_victim_are_sent_what_the_operator_allows_w
     let (one, other) = (server.tenant("one").await, server.tenant("other").await);
     let keys = [server.key(one, &["measure", "read"]).await, server.key(other, &["measure", "read"]).await];
     let agents = [server.agent(one).await, server.agent(other).await];
-    // A hundred packets a second each; ten thousand are allowed.
+    // A hundred packets a second each; ten thousand are allowed, and half of them on behalf of one tenant.
     let flood = |agent: &str, target: &str| {
         json!({
             "spec": {"probe": "ping", "target": target, "count": 100, "interval_ms": 10},
@@ -357,14 +357,14 @@ async fn job_15_a_hundred_jobs_to_one_victim_are_sent_what_the_operator_allows_w
         let accepted: Value = answer.json().await.unwrap();
         accepted["id"].as_str().unwrap().clone_into(&mut latest);
     }
-    let one_more = |dry_run: bool| {
-        let mut wanted = flood(&agents[0], "Victim.example");
+    let one_more = |whose: usize, dry_run: bool| {
+        let mut wanted = flood(&agents[whose], "Victim.example");
         wanted["dry_run"] = json!(dry_run);
-        let request = server.request(Method::POST, "/api/v1/measurements", &keys[0]).json(&wanted);
+        let request = server.request(Method::POST, "/api/v1/measurements", &keys[whose]).json(&wanted);
         async move { request.send().await.unwrap() }
     };
-    for dry_run in [false, true] {
-        let answer = one_more(dry_run).await;
+    for (whose, dry_run) in [(0, false), (0, true), (1, false)] {
+        let answer = one_more(whose, dry_run).await;
         assert!(answer.headers()["retry-after"].to_str().unwrap().parse::<u64>().unwrap() >= 1);
         let (status, body) = problem(answer).await;
         assert_eq!((status, body["code"].as_str()), (429, Some("target_busy")), "{dry_run}: {body}");
@@ -375,10 +375,11 @@ async fn job_15_a_hundred_jobs_to_one_victim_are_sent_what_the_operator_allows_w
         let answer = server.post("/api/v1/measurements", &keys[0], &flood(&agents[0], target)).await;
         assert_eq!(answer.status(), 202, "{target}");
     }
-    // What was refused counts nothing; what ends makes room.
+    // What was refused counts nothing; what ends makes room for its own tenant, while the other has its half.
     let path = format!("/api/v1/measurements/{latest}/cancel");
     assert_eq!(server.request(Method::POST, &path, &keys[1]).send().await.unwrap().status(), 200);
-    assert_eq!(one_more(false).await.status(), 202);
-    assert_eq!(one_more(false).await.status(), 429);
+    assert_eq!(one_more(0, false).await.status(), 429);
+    assert_eq!(one_more(1, false).await.status(), 202);
+    assert_eq!(one_more(1, false).await.status(), 429);
     server.stop().await;
 }
