@@ -11,13 +11,17 @@ use shared_protocol::time::MonotonicMicros;
 pub(crate) struct Pacer {
     everywhere: MonotonicMicros,
     targets: HashMap<IpAddr, MonotonicMicros>,
+    /// With so many targets, those whose last place has passed are forgotten, if that is more than [`TARGETS_KEPT`].
+    full: usize,
 }
 
 impl Pacer {
     /// Takes the next place to a target; how long to wait for it. `None` when the rate is 0.
     pub(crate) fn reserve_target(&mut self, target: IpAddr, per_second: u32, now: MonotonicMicros) -> Option<Duration> {
-        if self.targets.len() >= TARGETS_KEPT {
+        if self.targets.len() >= self.full.max(TARGETS_KEPT) {
             self.targets.retain(|_, next| *next > now);
+            // Where most places are yet to come, looking at all of them for each packet would be the cost of it.
+            self.full = 2 * self.targets.len();
         }
         reserve(self.targets.entry(target).or_insert(now), per_second, now)
     }
@@ -42,6 +46,8 @@ const TARGETS_KEPT: usize = 4_096;
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -73,6 +79,23 @@ mod tests {
             pacer.reserve_target(IpAddr::from(number.to_be_bytes()), 1_000, now);
         }
         assert!(pacer.targets.len() <= TARGETS_KEPT);
+    }
+
+    #[test]
+    fn targets_whose_places_are_to_come_are_not_looked_at_for_each_packet() {
+        let mut pacer = Pacer::default();
+        let now = MonotonicMicros::default();
+        let mut sizes = BTreeSet::new();
+        for number in 0..20_000_u32 {
+            pacer.reserve_target(IpAddr::from(number.to_be_bytes()), 1, now);
+            sizes.insert(pacer.full);
+        }
+        assert_eq!(sizes, BTreeSet::from([0, 2 * TARGETS_KEPT, 4 * TARGETS_KEPT]));
+        let later = now.plus(Duration::from_secs(2));
+        for number in 0..20_000_u32 {
+            pacer.reserve_target(IpAddr::from(number.to_be_bytes()), 1_000_000, later.plus(Duration::from_millis(number.into())));
+        }
+        assert!(pacer.targets.len() <= 4 * TARGETS_KEPT, "{}", pacer.targets.len());
     }
 
     proptest! {
