@@ -16,11 +16,13 @@ use crate::duty::Duty;
 use crate::queue::{Queue, QueuedJob};
 use crate::retry::{Choice, HandedOut, RetryPolicy};
 
+mod arriving;
 mod desk;
 mod load;
 mod session;
 mod settle;
 
+pub use arriving::Arrival;
 pub use load::AgentLoad;
 pub use session::NotLeased;
 pub use settle::Returned;
@@ -309,6 +311,9 @@ impl Board {
         self.retiered.get(&job.tenant).copied().unwrap_or(job.tier)
     }
 }
+
+/// When leases are asked for again that were not written.
+const LEASE_AGAIN: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod properties;

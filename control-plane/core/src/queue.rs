@@ -170,6 +170,11 @@ impl Queue {
         overdue.into_iter().filter_map(|job| self.remove(job)).collect()
     }
 
+    /// Whether a job waits for this agent, in line or held back.
+    pub fn waits(&self, agent: AgentId) -> bool {
+        self.agents.get(&agent).is_some_and(|queue| !queue.is_empty())
+    }
+
     /// When the next queued job expires.
     pub fn next_deadline(&self) -> Option<UnixMicros> {
         self.overdue.first().or_else(|| self.deadlines.first()).map(|(deadline, _)| *deadline)

@@ -2,6 +2,7 @@
 
 mod accepts;
 mod admission;
+mod arriving;
 mod choice;
 mod decide;
 mod dispatch;

@@ -121,7 +121,7 @@ impl<D: Made> World<D> {
                 idempotency: None,
             })
             .await;
-        assert_eq!(enqueued, Enqueued::Fresh);
+        assert_eq!(enqueued, QUEUED);
         ids
     }
 
@@ -286,9 +286,13 @@ pub(super) fn new_measurement(agent: AgentId, tier: Tier, jobs: usize) -> (NewMe
         cost: 2,
         not_before: None,
         cached_from: None,
+        lease: None,
     };
     (measurement, (0..jobs).map(job).collect())
 }
+
+/// What comes of a measurement that is accepted, none of whose jobs was to be leased with it.
+pub(super) const QUEUED: Enqueued = Enqueued::Fresh(Vec::new());
 
 pub(super) fn idempotency(key: &str, body: u8, expires_at: UnixMicros) -> NewIdempotency {
     NewIdempotency {

@@ -162,7 +162,7 @@ pub async fn earlier(on: &mut impl Read, scope: TenantScope, key: &NewIdempotenc
     Ok(match kept.earlier(scope.tenant(), key, at) {
         Some(Enqueued::Replayed(id)) => Some(StandingMade::Before(StandingId::from_uuid(id.uuid()))),
         Some(Enqueued::Mismatch) => Some(StandingMade::Mismatch),
-        Some(Enqueued::Fresh | Enqueued::TooManyOpen | Enqueued::OverQuota(_)) | None => None,
+        Some(Enqueued::Fresh(_) | Enqueued::TooManyOpen | Enqueued::OverQuota(_)) | None => None,
     })
 }
 

@@ -10,7 +10,7 @@ use shared_protocol::limits::DEADLINE_GRACE;
 use shared_protocol::tier::Tier;
 use shared_protocol::time::UnixMicros;
 
-use super::{AcceptedJob, Board, Effect, Returned};
+use super::{AcceptedJob, Arrival, Board, Effect, Returned};
 use crate::queue::QueuedJob;
 use crate::queue::sample::{agent, at, job, tenant};
 use crate::retry::{Choice, Loss, RetryPolicy, Return, returned};
@@ -40,6 +40,7 @@ enum Message {
     Closed(AgentId, Epoch),
     Credit(AgentId, Epoch, u64),
     Leased(AgentId, Epoch, Vec<JobId>, BTreeMap<JobId, Attempt>),
+    Arrived(AgentId, Epoch, JobId, Arrival),
     Returned(AgentId, JobRef, Returned),
     Ended(JobId),
     Cancel(JobId),
@@ -65,11 +66,15 @@ struct World {
     far: BTreeMap<AgentId, Far>,
     /// Writes that the store has not come to yet.
     writes: Vec<Effect>,
+    /// Jobs that the store is to take in, and lease to this session in the same step.
+    arriving: Vec<(JobId, Epoch, Row)>,
     mail: Vec<(u32, Message)>,
     senders: u32,
     runs: BTreeMap<JobId, BTreeSet<u32>>,
     limits: BTreeMap<JobId, u32>,
     accepted: u32,
+    /// Of those accepted, how many the store did not take in after all.
+    refused: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -82,6 +87,8 @@ enum Step {
         retry: u8,
         matched: bool,
     },
+    /// The store takes a job in that arrives, or does not.
+    Store(usize, bool),
     Write(usize),
     Deliver(usize),
     Take(u8),
@@ -109,6 +116,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     });
     let step = prop_oneof![
         8 => accept,
+        6 => (any::<usize>(), proptest::bool::weighted(0.8)).prop_map(|(which, taken)| Step::Store(which, taken)),
         8 => any::<usize>().prop_map(Step::Write),
         12 => any::<usize>().prop_map(Step::Deliver),
         6 => on.clone().prop_map(Step::Take),
@@ -134,11 +142,13 @@ impl World {
             epochs: BTreeMap::new(),
             far: (1..=AGENTS).map(|number| (agent(number), Far::default())).collect(),
             writes: Vec::new(),
+            arriving: Vec::new(),
             mail: Vec::new(),
             senders: 1_000,
             runs: BTreeMap::new(),
             limits: BTreeMap::new(),
             accepted: 0,
+            refused: 0,
         }
     }
 
@@ -152,6 +162,7 @@ impl World {
                 retry,
                 matched,
             } => self.accept(on, of, cost, deadline, retry, matched),
+            Step::Store(which, taken) => self.store(which, taken),
             Step::Write(which) => self.write(which),
             Step::Deliver(which) => self.deliver(which),
             Step::Take(on) => self.take(agent(on)),
@@ -189,7 +200,6 @@ impl World {
             deadline,
             retry,
         };
-        self.open.insert(queued.job, row);
         self.limits.insert(queued.job, retry.attempts_max());
         let accepted = AcceptedJob {
             queued,
@@ -197,8 +207,33 @@ impl World {
             retry,
             choice: if matched { Choice::Matched } else { Choice::Named },
         };
+        if let Some(epoch) = self.board.handle_arriving(&[accepted], self.now).remove(&queued.job) {
+            self.arriving.push((queued.job, epoch, row));
+            return;
+        }
         // The dispatcher hears of a job before anybody can learn its id.
+        self.open.insert(queued.job, row);
         self.board.handle_accepted(vec![accepted], self.now);
+    }
+
+    fn store(&mut self, which: usize, taken: bool) {
+        if self.arriving.is_empty() {
+            return;
+        }
+        let (job, epoch, mut row) = self.arriving.remove(which % self.arriving.len());
+        let arrival = if !taken {
+            self.refused += 1;
+            Arrival::Refused
+        } else if self.epochs.get(&row.agent) == Some(&epoch.0) {
+            (row.state, row.attempt) = (State::Leased, 1);
+            Arrival::Leased
+        } else {
+            Arrival::Queued
+        };
+        if taken {
+            self.open.insert(job, row);
+        }
+        self.post(Message::Arrived(row.agent, epoch, job, arrival));
     }
 
     fn post(&mut self, message: Message) {
@@ -270,6 +305,7 @@ impl World {
             Message::Closed(agent, epoch) => self.board.handle_closed(agent, epoch, now),
             Message::Credit(agent, epoch, granted) => self.board.handle_credit(agent, epoch, granted, now),
             Message::Leased(agent, epoch, asked, written) => self.board.handle_leased(agent, epoch, &asked, Ok(&written), now),
+            Message::Arrived(agent, epoch, job, arrival) => self.board.handle_arrived(agent, epoch, job, arrival, now),
             Message::Returned(agent, job, returned) => self.board.handle_returned(agent, job, returned, now),
             Message::Ended(job) => self.board.handle_ended(job, None, now),
             Message::Cancel(job) => self.board.handle_cancelled(&[job]),
@@ -453,7 +489,9 @@ impl World {
     /// Does everything that waits to be done.
     fn settle(&mut self) {
         self.look();
-        while !self.writes.is_empty() || !self.mail.is_empty() {
+        while !self.writes.is_empty() || !self.mail.is_empty() || !self.arriving.is_empty() {
+            self.store(0, true);
+            self.look();
             self.write(0);
             self.look();
             self.deliver(0);
@@ -496,7 +534,7 @@ proptest! {
         }
         world.heal();
         prop_assert!(world.open.is_empty(), "stuck: {:?}", world.open);
-        prop_assert_eq!(world.ends.len(), usize::try_from(world.accepted).unwrap());
+        prop_assert_eq!(world.ends.len(), usize::try_from(world.accepted - world.refused).unwrap());
         prop_assert_eq!(world.board.open_jobs(), 0);
         prop_assert_eq!(world.board.in_flight(), 0);
         for (job, runs) in &world.runs {
@@ -513,6 +551,9 @@ proptest! {
         }
         for number in 1..=AGENTS {
             world.apply(&Step::Crash(number));
+        }
+        while !world.arriving.is_empty() {
+            world.store(0, true);
         }
         let last = world.open.values().map(|row| row.deadline.plus(DEADLINE_GRACE)).max();
         if let Some(last) = last {

@@ -1,13 +1,12 @@
 //! Sessions that come and go, what they take, and the leases that are written for them.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use shared_protocol::id::{AgentId, Attempt, Epoch, JobId, JobRef};
 use shared_protocol::time::UnixMicros;
 
 use super::desk::{Desk, Live};
-use super::{Board, Effect, Open, Phase, Returned};
+use super::{Board, Effect, LEASE_AGAIN, Open, Phase, Returned};
 use crate::duty::Duty;
 
 /// The leases could not be written.
@@ -121,7 +120,7 @@ impl Board {
         self.agents.get(&agent).and_then(|desk| desk.live.as_ref()).map(|live| live.epoch)
     }
 
-    fn live(&mut self, agent: AgentId, epoch: Epoch) -> Option<&mut Live> {
+    pub(super) fn live(&mut self, agent: AgentId, epoch: Epoch) -> Option<&mut Live> {
         self.agents.get_mut(&agent)?.live.as_mut().filter(|live| live.epoch == epoch)
     }
 
@@ -158,7 +157,7 @@ impl Board {
         });
     }
 
-    fn hand_over(&mut self, agent: AgentId, epoch: Epoch, job: JobRef, now: UnixMicros) {
+    pub(super) fn hand_over(&mut self, agent: AgentId, epoch: Epoch, job: JobRef, now: UnixMicros) {
         let Some(open) = self.leasing(agent, job.job, epoch) else { return };
         open.attempt = job.attempt;
         let (queued, measurement, cancelled) = (open.job.queued, open.job.measurement, open.cancelled);
@@ -185,7 +184,7 @@ impl Board {
     }
 
     /// A job whose lease was not written waits again, as if nothing had been.
-    fn unlease(&mut self, agent: AgentId, job: JobId, epoch: Epoch, now: UnixMicros) {
+    pub(super) fn unlease(&mut self, agent: AgentId, job: JobId, epoch: Epoch, now: UnixMicros) {
         let Some(open) = self.leasing(agent, job, epoch) else { return };
         open.phase = Phase::Queued;
         let queued = open.job.queued;
@@ -215,5 +214,3 @@ impl Board {
 
 /// Most jobs leased in one step of the store.
 const LEASES_AT_ONCE: usize = 64;
-/// When leases are asked for again that were not written.
-const LEASE_AGAIN: Duration = Duration::from_secs(1);

@@ -132,12 +132,14 @@ impl Board {
             Open {
                 job,
                 attempt,
-                phase: Phase::Queued,
+                phase,
                 cancelled: false,
             },
         );
-        if phase == Phase::InFlight {
-            self.set_in_flight(id, now);
+        match phase {
+            Phase::InFlight => self.set_in_flight(id, now),
+            Phase::Leasing(_) => self.books.leasing += 1,
+            Phase::Queued | Phase::Ending => {}
         }
         if job.retry != RetryPolicy::None {
             self.agents.entry(agent).or_default().restless.insert(id);

@@ -7,7 +7,7 @@ use shared_protocol::limits::DEADLINE_GRACE;
 use shared_protocol::tier::{Tier, TierLimits, TierTable};
 use shared_protocol::time::UnixMicros;
 
-use super::{AcceptedJob, AgentLoad, Board, Effect, NotLeased, Returned};
+use super::{AcceptedJob, AgentLoad, Arrival, Board, Effect, NotLeased, Returned};
 use crate::duty::Duty;
 use crate::queue::QueuedJob;
 use crate::queue::sample::{agent, at, job, tenant};
@@ -501,4 +501,75 @@ fn after_a_restart_the_order_the_counts_and_the_holds_are_as_they_were() {
     }
     assert_eq!(orders[0], orders[1]);
     assert!(orders[0].len() > 20, "{orders:?}");
+}
+
+#[test]
+fn a_job_that_would_go_at_once_is_leased_as_it_is_stored() {
+    let mut board = board_with(Stand::Unknown);
+    let id = job(1, Tier::Free).job;
+    assert_eq!(board.handle_arriving(&[accepted(1)], at(0)), BTreeMap::from([(id, EPOCH)]));
+    assert_eq!((effects(&mut board).len(), board.open_jobs(), board.in_flight()), (0, 1, 0), "nothing leaves before it is on disk");
+    board.handle_arrived(agent(1), EPOCH, id, Arrival::Leased, at(0));
+    let effects = effects(&mut board);
+    assert!(matches!(effects[..], [Effect::HandOver { job, epoch: EPOCH, .. }] if job == reference(1, 1)), "{effects:?}");
+    assert_eq!((board.open_jobs(), board.in_flight()), (1, 1));
+}
+
+#[test]
+fn a_job_goes_ahead_of_nobody_by_arriving() {
+    let one = accepted(2);
+    // Nobody is there; the agent is there and has something waiting, or may not work, or takes no more, or its tenant may not have more in flight.
+    let mut absent = Board::new();
+    assert!(absent.handle_arriving(&[one], at(0)).is_empty());
+    let mut behind_a_held_one = board_with(Stand::Held);
+    assert!(behind_a_held_one.handle_arriving(&[one], at(0)).is_empty());
+    let mut draining = board_with(Stand::Unknown);
+    draining.handle_duty(agent(1), Duty::Draining, at(0));
+    assert!(draining.handle_arriving(&[one], at(0)).is_empty());
+    let mut full = Board::new();
+    open_session(&mut full, 1, 1);
+    full.handle_accepted(vec![accepted(1)], at(0));
+    assert!(full.handle_arriving(&[one], at(0)).is_empty());
+    let mut capped = board_with(Stand::Unknown);
+    let free = TierLimits {
+        in_flight: 1,
+        ..TierTable::default().of(Tier::Free).clone()
+    };
+    capped.handle_tiers(TierTable::default().with(Tier::Free, free), at(0));
+    assert_eq!(capped.handle_arriving(&[accepted(1)], at(0)).len(), 1);
+    assert!(capped.handle_arriving(&[one], at(0)).is_empty());
+    for mut board in [absent, behind_a_held_one, draining, full, capped] {
+        let before = board.open_jobs();
+        let _ = effects(&mut board);
+        board.handle_accepted(vec![one], at(0));
+        assert_eq!(board.open_jobs(), before + 1, "it was not taken in before");
+    }
+}
+
+#[test]
+fn a_job_that_was_not_stored_leaves_nothing_behind() {
+    let mut board = Board::new();
+    open_session(&mut board, 1, 1);
+    let id = job(1, Tier::Free).job;
+    assert_eq!(board.handle_arriving(&[accepted(1)], at(0)).len(), 1);
+    board.handle_accepted(vec![accepted(2)], at(0));
+    assert!(effects(&mut board).is_empty(), "the first has all the credit");
+    board.handle_arrived(agent(1), EPOCH, id, Arrival::Refused, at(0));
+    assert_eq!(board.open_jobs(), 1);
+    let effects = effects(&mut board);
+    assert!(matches!(&effects[..], [Effect::Lease { jobs, .. }] if jobs[..] == [accepted(2).queued.job]), "{effects:?}");
+}
+
+#[test]
+fn a_job_that_arrives_for_a_session_that_is_gone_waits_for_the_next() {
+    let mut board = board_with(Stand::Unknown);
+    let id = job(1, Tier::Free).job;
+    assert_eq!(board.handle_arriving(&[accepted(1)], at(0)).len(), 1);
+    board.handle_opened(agent(1), Epoch(2), &[], &[], at(0));
+    board.handle_credit(agent(1), Epoch(2), 5, at(0));
+    board.handle_arrived(agent(1), EPOCH, id, Arrival::Queued, at(0));
+    assert!(effects(&mut board).is_empty());
+    board.handle_timeout(at(1));
+    let effects = effects(&mut board);
+    assert!(matches!(&effects[..], [Effect::Lease { jobs, epoch: Epoch(2), .. }] if jobs[..] == [id]), "{effects:?}");
 }

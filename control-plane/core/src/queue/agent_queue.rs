@@ -132,7 +132,12 @@ impl AgentQueue {
 
     /// Whether nothing is queued or in flight, so that nobody is left to be fair to.
     pub(super) fn is_idle(&self) -> bool {
-        self.held.is_empty() && self.in_flight == 0 && Tier::ALL.into_iter().all(|tier| self.lanes.get(tier).is_empty())
+        self.in_flight == 0 && self.is_empty()
+    }
+
+    /// Whether nothing is queued.
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.is_empty() && Tier::ALL.into_iter().all(|tier| self.lanes.get(tier).is_empty())
     }
 }
 

@@ -17,6 +17,7 @@ use shared_protocol::end::End;
 use shared_protocol::id::{AgentId, MeasurementId};
 use shared_protocol::tier::Tier;
 
+use super::arriving::Arriving;
 use super::decide::{Decided, OPEN_JOBS_RETRY_S, candidate, retry_after_s, start_of};
 use super::draft::Draft;
 use super::lifecycle::Lifecycle;
@@ -110,7 +111,7 @@ impl Jobs {
         match control_store::jobs::earlier(&mut reader, scope, key, clock::now()).await? {
             Some(Enqueued::Replayed(earlier)) => Ok(Some(earlier)),
             Some(Enqueued::Mismatch) => Err(ServiceError::IdempotencyMismatch),
-            Some(Enqueued::Fresh | Enqueued::TooManyOpen | Enqueued::OverQuota(_)) | None => Ok(None),
+            Some(Enqueued::Fresh(_) | Enqueued::TooManyOpen | Enqueued::OverQuota(_)) | None => Ok(None),
         }
     }
 
@@ -133,28 +134,30 @@ impl Jobs {
         let now = clock::now();
         let demand = Demand::of(&decided.spec);
         let Draft {
-            enqueue,
+            mut enqueue,
             accepted,
             answered,
             measurement,
         } = Draft::new(decided, now)?;
         let (id, tenant) = (enqueue.measurement.id, enqueue.scope.tenant());
         self.lifecycle.targets.reserve(id, tenant, demand, accepted.len())?;
+        let arriving = Arriving::announce(&self.lifecycle.dispatch, accepted, &mut enqueue).await;
         let enqueued = self.store().submit(enqueue).await;
-        if !matches!(enqueued, Ok(Enqueued::Fresh)) {
+        if !matches!(enqueued, Ok(Enqueued::Fresh(_))) {
             self.lifecycle.targets.forget(id);
+            arriving.refused(&self.lifecycle.dispatch).await;
         }
         match enqueued? {
-            Enqueued::Fresh => {
+            Enqueued::Fresh(leased) => {
                 let counted = |jobs: usize| u64::try_from(jobs).unwrap_or(0);
-                self.lifecycle.metrics.jobs_accepted.inc_by(counted(accepted.len() + answered));
+                self.lifecycle.metrics.jobs_accepted.inc_by(counted(arriving.len() + answered));
                 let completed = EndLabel { end: End::Completed.as_str() };
                 self.lifecycle.metrics.jobs_ended.get_or_create(&completed).inc_by(counted(answered));
-                if !accepted.is_empty() {
+                if arriving.len() > 0 {
                     let beginning = content(&StreamEvent::Snapshot(measurement.clone())).ok();
                     let beginning = beginning.map(|measurement| Beginning { tenant, measurement });
-                    self.lifecycle.bus.open(id, accepted.len(), beginning);
-                    self.lifecycle.dispatch.accepted(accepted).await;
+                    self.lifecycle.bus.open(id, arriving.len(), beginning);
+                    arriving.stored(&self.lifecycle.dispatch, &leased).await;
                 }
                 Ok(Accepted::Fresh(Box::new(measurement)))
             }

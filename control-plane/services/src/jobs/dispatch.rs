@@ -1,6 +1,6 @@
 //! The way to the dispatcher: what it is told, and what it is asked. One task owns the board of jobs and sessions in memory.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use control_core::board::{AcceptedJob, AgentLoad, Returned};
@@ -37,8 +37,27 @@ pub(crate) struct OpenedSession {
     pub(crate) returned: Vec<(JobRef, Returned)>,
 }
 
+/// A job that was to be leased in the step that stores it, and what became of it.
+#[derive(Debug)]
+pub(crate) struct ArrivedJob {
+    pub(crate) job: JobId,
+    pub(crate) agent: AgentId,
+    pub(crate) epoch: Epoch,
+    pub(crate) came: Came,
+}
+
+/// What became of a job on its way to the disk.
+#[derive(Debug)]
+pub(crate) enum Came {
+    Leased(LeasedJob),
+    Queued,
+    Refused,
+}
+
 #[derive(Debug)]
 enum Command {
+    Arriving(Vec<AcceptedJob>, oneshot::Sender<BTreeMap<JobId, Epoch>>),
+    Arrived(Vec<ArrivedJob>),
     Accepted(Vec<AcceptedJob>),
     Opened(OpenedSession),
     Closed(AgentId, Epoch),
@@ -68,6 +87,21 @@ impl Dispatch {
     pub(crate) fn channel() -> (Self, DispatchReceiver) {
         let (commands, receiver) = mpsc::channel(COMMANDS);
         (Self { commands }, DispatchReceiver(receiver))
+    }
+
+    /// Asks which of some jobs, about to be stored, are to be leased in the same step, and to which sessions. Each of those is told of by
+    /// [`Self::arrived`], whatever became of it.
+    pub(crate) async fn arriving(&self, jobs: Vec<AcceptedJob>) -> BTreeMap<JobId, Epoch> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Arriving(jobs, reply)).await;
+        answer.await.unwrap_or_default()
+    }
+
+    /// What became of jobs that were to be leased in the step that stores them.
+    pub(crate) async fn arrived(&self, jobs: Vec<ArrivedJob>) {
+        if !jobs.is_empty() {
+            self.send(Command::Arrived(jobs)).await;
+        }
     }
 
     /// Takes jobs that are on disk.

@@ -95,6 +95,7 @@ fn new_job(chosen: &Chosen, cost: u32, now: UnixMicros) -> NewJob {
         cost: if chosen.cached.is_some() { 0 } else { cost },
         not_before: None,
         cached_from: chosen.cached,
+        lease: None,
     }
 }
 

@@ -115,6 +115,7 @@ impl World {
             cost: 1,
             not_before: None,
             cached_from: None,
+            lease: None,
         };
         let asked = Enqueue {
             scope,

@@ -6,7 +6,7 @@ use shared_protocol::tier::Tier;
 use shared_protocol::time::UnixMicros;
 use tokio::task::JoinSet;
 
-use super::{Side, World, at, idempotency, new_measurement, random, system};
+use super::{QUEUED, Side, World, at, idempotency, new_measurement, random, system};
 use crate::agents::AgentState;
 use crate::jobs::{self, CancelOutcome, Enqueued, JobFilter, JobState, NewIdempotency, OpenState, Requeue};
 use crate::{Page, agents, sessions};
@@ -118,13 +118,13 @@ async fn api_07_an_idempotency_key_makes_one_measurement_for_a_day() {
     let world = World::new().await;
     let day = 24 * 3_600;
     let (first, id) = enqueue(&world, idempotency("k", 1, at(10 + day)), 10).await;
-    assert_eq!(first, Enqueued::Fresh);
+    assert_eq!(first, QUEUED);
     assert_eq!(enqueue(&world, idempotency("k", 1, at(20 + day)), 20).await.0, Enqueued::Replayed(id));
     assert_eq!(enqueue(&world, idempotency("k", 2, at(20 + day)), 20).await.0, Enqueued::Mismatch);
-    assert_eq!(enqueue(&world, idempotency("other", 2, at(20 + day)), 20).await.0, Enqueued::Fresh);
+    assert_eq!(enqueue(&world, idempotency("other", 2, at(20 + day)), 20).await.0, QUEUED);
     assert_eq!(
         enqueue(&world, idempotency("k", 2, at(10 + 2 * day)), 10 + day).await.0,
-        Enqueued::Fresh,
+        QUEUED,
         "a day later it is forgotten"
     );
     let side = world.theirs;
@@ -138,7 +138,7 @@ async fn api_07_an_idempotency_key_makes_one_measurement_for_a_day() {
             idempotency: Some(key),
         })
         .await;
-    assert_eq!(theirs, Enqueued::Fresh, "another tenant's key is another key");
+    assert_eq!(theirs, QUEUED, "another tenant's key is another key");
     let forgotten = world
         .write(move |tx| Box::pin(async move { jobs::forget_idempotency(tx, system(), at(3 * day), 2).await }))
         .await;
@@ -166,7 +166,7 @@ async fn api_07_the_same_key_at_once_makes_one_measurement() {
                 .unwrap()
         });
     }
-    let fresh = racing.join_all().await.into_iter().filter(|one| *one == Enqueued::Fresh).count();
+    let fresh = racing.join_all().await.into_iter().filter(|one| *one == QUEUED).count();
     assert_eq!(fresh, 1);
 }
 
@@ -191,7 +191,7 @@ async fn api_09_two_thousand_creates_at_once_against_a_cap_of_a_hundred_leave_a_
         });
     }
     let answers = racing.join_all().await;
-    assert_eq!(answers.iter().filter(|one| **one == Enqueued::Fresh).count(), 100);
+    assert_eq!(answers.iter().filter(|one| **one == QUEUED).count(), 100);
     assert_eq!(answers.iter().filter(|one| **one == Enqueued::TooManyOpen).count(), 1_900);
     let open = jobs::open_jobs(&mut world.reader().await, system(), None, 5_000).await.unwrap();
     assert_eq!(open.len(), 100);
@@ -239,6 +239,39 @@ async fn a_lease_needs_a_queued_job_of_this_agent_and_its_latest_session() {
         .write(move |tx| Box::pin(async move { agents::set_state(tx, side.scope, side.agent, state, at(5)).await }))
         .await;
     assert_eq!(world.lease(side, other).await, None, "an agent that may not work");
+}
+
+#[tokio::test]
+async fn a_job_is_leased_in_the_step_that_stores_it_to_its_agents_latest_session_only() {
+    let world = World::new().await;
+    let side = world.ours;
+    let enqueue = |leases: [Option<Epoch>; 2]| {
+        let (measurement, mut jobs) = new_measurement(side.agent, Tier::Free, 2);
+        for (job, lease) in jobs.iter_mut().zip(leases) {
+            job.lease = lease;
+        }
+        let ids = [jobs[0].id, jobs[1].id];
+        let scope = side.scope;
+        (jobs::Enqueue { scope, measurement, jobs, idempotency: None }, ids)
+    };
+    let (asked, [leased, queued]) = enqueue([Some(side.epoch), None]);
+    assert_eq!(world.submit(asked).await, Enqueued::Fresh(vec![leased]));
+    assert_eq!(world.lease(side, leased).await, None, "leased already");
+    assert_eq!(world.lease(side, queued).await.unwrap().attempt, Attempt(1));
+    let reference = JobRef { job: leased, attempt: Attempt(1) };
+    let open = jobs::handed_out(&mut world.reader().await, system(), side.agent, reference).await.unwrap().unwrap();
+    assert_eq!((open.state, open.attempt), (OpenState::Leased, Attempt(1)));
+
+    let replaced = Epoch(side.epoch.0 - 1);
+    let (asked, [one, other]) = enqueue([Some(replaced), Some(side.epoch)]);
+    assert_eq!(world.submit(asked).await, Enqueued::Fresh(vec![other]));
+    assert_eq!(world.lease(side, one).await.unwrap().attempt, Attempt(1), "it waited");
+
+    world
+        .write(move |tx| Box::pin(async move { agents::set_state(tx, side.scope, side.agent, AgentState::Suspended, at(5)).await }))
+        .await;
+    let (asked, _) = enqueue([Some(side.epoch), None]);
+    assert_eq!(world.submit(asked).await, QUEUED, "an agent that may not work");
 }
 
 #[tokio::test]

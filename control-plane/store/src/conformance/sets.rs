@@ -65,7 +65,7 @@ async fn a_key_a_cap_and_a_quota_count_within_a_set() {
     let (first, again, other) = (keyed(1), keyed(1), keyed(2));
     let made = first.measurement.id;
     let answers = enqueue(&world, vec![first, again, other]).await;
-    assert_eq!(answers, [Enqueued::Fresh, Enqueued::Replayed(made), Enqueued::Mismatch]);
+    assert_eq!(answers, [QUEUED, Enqueued::Replayed(made), Enqueued::Mismatch]);
 
     let capped = |open_jobs, hour| {
         let mut one = asked(side, Tier::Free);
@@ -78,7 +78,7 @@ async fn a_key_a_cap_and_a_quota_count_within_a_set() {
     let answers = enqueue(&world, vec![capped(2, 9), capped(2, 9), capped(9, 3), capped(9, 3)]).await;
     assert_eq!(
         answers,
-        [Enqueued::Fresh, Enqueued::TooManyOpen, Enqueued::Fresh, Enqueued::OverQuota(Span::Hour)]
+        [QUEUED, Enqueued::TooManyOpen, QUEUED, Enqueued::OverQuota(Span::Hour)]
     );
     let counted = quota::so_far(&mut world.reader().await, side.scope, Spans::of(at(10))).await.unwrap();
     assert_eq!(counted, Counted { hour: 3, day: 3, month: 3 }, "what is refused is not counted");
@@ -107,7 +107,7 @@ async fn one_bad_member_of_a_set_is_refused_alone() {
         if id == bad_id {
             assert!(matches!(answer, Err(StoreError::Statement(_))), "{answer:?}");
         } else {
-            assert!(ids.contains(&id) && matches!(answer, Ok(Enqueued::Fresh)), "{answer:?}");
+            assert!(ids.contains(&id) && matches!(answer, Ok(Enqueued::Fresh(_))), "{answer:?}");
         }
     }
     assert_eq!(world.store.metrics().commits - commits, 2, "the one that held, then all others together");
@@ -126,7 +126,7 @@ async fn one_bad_member_of_a_set_is_refused_alone() {
         [Enqueued::TooManyOpen],
         "nor in the count that caps are held against"
     );
-    assert_eq!(enqueue(&world, vec![room(4)]).await, [Enqueued::Fresh]);
+    assert_eq!(enqueue(&world, vec![room(4)]).await, [QUEUED]);
 }
 
 /// What becomes of a running job's report, a queued job's lease and enqueues that share a batch; how many trips that took.
@@ -167,7 +167,7 @@ async fn of_all_kinds(world: &World, bad: Option<Enqueue>) -> (u64, Option<Resul
     assert!(matches!(ran.join_all().await[..], [Ok(())]));
     let stored = stored.join_all().await.remove(0).unwrap();
     assert!(matches!(stored[..], [IngestOutcome::Stored(_)]), "{stored:?}");
-    assert!(matches!(accepted.join_all().await[..], [Ok(Enqueued::Fresh)]));
+    assert!(matches!(accepted.join_all().await[..], [Ok(Enqueued::Fresh(_))]));
     assert_eq!(leased.join_all().await.remove(0).unwrap().len(), 1);
     let refused = refused.join_all().await.into_iter().next();
     assert_eq!(world.store.metrics().commits - commits, 2, "the one that held, then all others together");
@@ -307,7 +307,7 @@ async fn i5_open_jobs_are_counted_from_the_rows_again_after_a_restart() {
     world.store.close().await;
     let store = Store::open(world.made.database(), StoreOptions::default()).await.unwrap();
     assert_eq!(store.submit(open(1)).await.unwrap(), Enqueued::TooManyOpen);
-    assert_eq!(store.submit(open(2)).await.unwrap(), Enqueued::Fresh);
+    assert_eq!(store.submit(open(2)).await.unwrap(), QUEUED);
     store.close().await;
 }
 

@@ -32,19 +32,19 @@ async fn api_09_a_quota_is_exact_in_each_of_its_spans_and_begins_anew_with_the_n
     let ours = world.ours;
     let limits = |hour, day, month| Quota { hour, day, month };
     for _ in 0..3 {
-        assert_eq!(ask(&world, ours, 0, limits(3, 9, 9)).await, Enqueued::Fresh);
+        assert_eq!(ask(&world, ours, 0, limits(3, 9, 9)).await, QUEUED);
     }
     assert_eq!(ask(&world, ours, 0, limits(3, 9, 9)).await, Enqueued::OverQuota(Span::Hour));
     assert_eq!(
         ask(&world, world.theirs, 0, limits(3, 9, 9)).await,
-        Enqueued::Fresh,
+        QUEUED,
         "another tenant has its own"
     );
     let counted = quota::so_far(&mut world.reader().await, ours.scope, Spans::of(at(0))).await.unwrap();
     assert_eq!(counted, Counted { hour: 3, day: 3, month: 3 });
 
     let next_hour = 3_600;
-    assert_eq!(ask(&world, ours, next_hour, limits(3, 4, 9)).await, Enqueued::Fresh);
+    assert_eq!(ask(&world, ours, next_hour, limits(3, 4, 9)).await, QUEUED);
     assert_eq!(ask(&world, ours, next_hour, limits(3, 4, 9)).await, Enqueued::OverQuota(Span::Day));
     assert_eq!(
         ask(&world, ours, 0, limits(1, 9, 9)).await,
@@ -52,9 +52,9 @@ async fn api_09_a_quota_is_exact_in_each_of_its_spans_and_begins_anew_with_the_n
         "a clock that goes back frees nothing"
     );
     let next_day = 86_400;
-    assert_eq!(ask(&world, ours, next_day, limits(3, 4, 5)).await, Enqueued::Fresh);
+    assert_eq!(ask(&world, ours, next_day, limits(3, 4, 5)).await, QUEUED);
     assert_eq!(ask(&world, ours, next_day, limits(3, 4, 5)).await, Enqueued::OverQuota(Span::Month));
-    assert_eq!(ask(&world, ours, 31 * 86_400, limits(3, 4, 5)).await, Enqueued::Fresh);
+    assert_eq!(ask(&world, ours, 31 * 86_400, limits(3, 4, 5)).await, QUEUED);
     assert_eq!(used(&world, ours).await.measurements, 6, "what is refused is not counted");
 }
 

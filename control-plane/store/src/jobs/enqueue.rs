@@ -1,5 +1,6 @@
 //! Accepting a measurement: all its jobs in one durable step, or none.
 
+use std::collections::HashSet;
 use std::iter;
 
 use control_core::authorize::{SystemScope, TenantScope};
@@ -8,7 +9,7 @@ use control_core::retry::{Choice, RetryPolicy};
 use serde::Serialize;
 use serde_json::Value;
 use shared_protocol::end::End;
-use shared_protocol::id::{AgentId, JobId, MeasurementId, TenantId};
+use shared_protocol::id::{AgentId, Epoch, JobId, MeasurementId, TenantId};
 use shared_protocol::tier::Tier;
 use shared_protocol::time::UnixMicros;
 
@@ -16,7 +17,7 @@ use super::CachedReport;
 use crate::dialect::{bytes, rows, uuid};
 use crate::error::StoreError;
 use crate::idempotency::{self, Keys, NewIdempotency};
-use crate::row;
+use crate::row::{self, Row, RowError};
 use crate::statement::Statement;
 use crate::tally::{self, Tally};
 use crate::tx::{self, Read, Tx};
@@ -82,13 +83,15 @@ pub struct NewJob {
     pub not_before: Option<UnixMicros>,
     /// The earlier report that answers it: the job has its end at once and is not handed out.
     pub cached_from: Option<CachedReport>,
+    /// The session of its agent to which it is leased in the same step, where that is still the latest one.
+    pub lease: Option<Epoch>,
 }
 
 /// What came of enqueueing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Enqueued {
-    /// The measurement and its jobs are stored.
-    Fresh,
+    /// The measurement and its jobs are stored; these of them are leased to their sessions, for the first time.
+    Fresh(Vec<JobId>),
     /// The idempotency key made this measurement before, with the same body; nothing was stored.
     Replayed(MeasurementId),
     /// The idempotency key was used before with another body; nothing was stored.
@@ -108,12 +111,17 @@ pub async fn enqueue(tx: &mut Tx, all: &[Enqueue]) -> Result<Vec<Enqueued>, Stor
     let mut answers = Vec::with_capacity(all.len());
     for one in all {
         let answer = decide(&mut tx.tally, &mut keys, one);
-        if answer == Enqueued::Fresh {
+        if matches!(answer, Enqueued::Fresh(_)) {
             fresh.push(one);
         }
         answers.push(answer);
     }
-    insert(tx, &fresh)?;
+    let leased = insert(tx, &fresh).await?;
+    for (one, answer) in all.iter().zip(&mut answers) {
+        if let Enqueued::Fresh(jobs) = answer {
+            jobs.extend(one.jobs.iter().map(|job| job.id).filter(|job| leased.contains(job)));
+        }
+    }
     Ok(answers)
 }
 
@@ -164,7 +172,7 @@ fn decide(tally: &mut Tally, keys: &mut Keys, one: &Enqueue) -> Enqueued {
     if let Some(key) = idempotency {
         keys.made(tenant, key, measurement.id);
     }
-    Enqueued::Fresh
+    Enqueued::Fresh(Vec::new())
 }
 
 fn accepted(jobs: &[NewJob]) -> Used {
@@ -184,9 +192,10 @@ fn count(of: impl Iterator) -> u64 {
     u64::try_from(of.count()).unwrap_or(u64::MAX)
 }
 
-fn insert(tx: &mut Tx, fresh: &[&Enqueue]) -> Result<(), StoreError> {
+/// Stores what was accepted; says which jobs were leased with it.
+async fn insert(tx: &mut Tx, fresh: &[&Enqueue]) -> Result<HashSet<JobId>, StoreError> {
     if fresh.is_empty() {
-        return Ok(());
+        return Ok(HashSet::new());
     }
     let measurements = fresh.iter().map(|one| measurement_row(one)).collect::<Result<Vec<_>, _>>()?;
     let statement = Statement::own(INSERT_MEASUREMENTS).bind(row::json(&measurements)?);
@@ -194,13 +203,25 @@ fn insert(tx: &mut Tx, fresh: &[&Enqueue]) -> Result<(), StoreError> {
     let jobs: Vec<_> = fresh.iter().flat_map(|one| one.jobs.iter().map(|job| job_row(one, job))).collect();
     let jobs = row::json(&jobs)?;
     tx::later(tx, Statement::own(INSERT_JOBS).bind(jobs.clone()));
-    tx::later(tx, Statement::own(INSERT_OPEN).bind(jobs));
     idempotency::keep(
         tx,
         fresh
             .iter()
             .filter_map(|one| Some((one.scope.tenant(), one.idempotency.as_ref()?, one.measurement.id))),
-    )
+    )?;
+    let open = Statement::own(INSERT_OPEN).bind(jobs);
+    if fresh.iter().flat_map(|one| &one.jobs).all(|job| job.lease.is_none()) {
+        tx::later(tx, open);
+        return Ok(HashSet::new());
+    }
+    let leased = tx::all(tx, open, leased).await?;
+    Ok(leased.into_iter().flatten().collect())
+}
+
+/// The job, where it was leased.
+fn leased(row: &Row) -> Result<Option<JobId>, RowError> {
+    let job = JobId::from_uuid(row.uuid("id")?);
+    Ok((row.number::<i64>("attempt")? > 0).then_some(job))
 }
 
 #[derive(Serialize)]
@@ -235,6 +256,7 @@ struct JobRow {
     ended_at: Option<i64>,
     cached_from: Option<JobId>,
     cached_class: Option<&'static str>,
+    lease_epoch: Option<Epoch>,
 }
 
 fn measurement_row(one: &Enqueue) -> Result<MeasurementRow, StoreError> {
@@ -272,6 +294,7 @@ fn job_row(one: &Enqueue, job: &NewJob) -> JobRow {
         ended_at: job.cached_from.map(|_| measurement.created_at.micros()),
         cached_from: job.cached_from.map(|cached| cached.job),
         cached_class: job.cached_from.map(|cached| cached.retention_class.as_str()),
+        lease_epoch: job.lease,
     }
 }
 
@@ -315,18 +338,22 @@ value ->> 'outcome', CAST(value ->> 'attempt' AS BIGINT), CAST(value ->> 'ended_
     ", value ->> 'cached_class' FROM ",
     rows!("$1")
 );
-/// A job that was answered from an earlier report has its end already.
+/// A job that was answered from an earlier report has its end already. One that is to be leased is, where its session is the agent's latest.
 const INSERT_OPEN: &str = concat!(
-    "INSERT INTO job_open (id, agent, tenant, tier, cost, state, attempt, deadline_at, not_before, retry, choice) SELECT ",
+    "INSERT INTO job_open (id, agent, tenant, tier, cost, state, attempt, lease_epoch, leased_at, deadline_at, not_before, retry, choice)
+SELECT new.id, new.agent, new.tenant, new.tier, new.cost, CASE WHEN s.agent IS NULL THEN 'queued' ELSE 'leased' END, CASE WHEN s.agent IS NULL THEN 0 ELSE 1 END,
+s.epoch, CASE WHEN s.agent IS NULL THEN NULL ELSE new.created_at END, new.deadline_at, new.not_before, new.retry, new.choice FROM (SELECT ",
     uuid!("value ->> 'id'"),
-    ", ",
+    " AS id, ",
     uuid!("value ->> 'agent'"),
-    ", ",
+    " AS agent, ",
     uuid!("value ->> 'tenant'"),
-    ", value ->> 'tier', CAST(value ->> 'cost' AS BIGINT), 'queued', 0, CAST(value ->> 'deadline_at' AS BIGINT), CAST(value ->> 'not_before' AS BIGINT),
-value ->> 'retry', value ->> 'choice' FROM ",
+    " AS tenant, value ->> 'tier' AS tier, CAST(value ->> 'cost' AS BIGINT) AS cost, CAST(value ->> 'lease_epoch' AS BIGINT) AS epoch,
+CAST(value ->> 'created_at' AS BIGINT) AS created_at, CAST(value ->> 'deadline_at' AS BIGINT) AS deadline_at, CAST(value ->> 'not_before' AS BIGINT) AS not_before,
+value ->> 'retry' AS retry, value ->> 'choice' AS choice FROM ",
     rows!("$1"),
-    " WHERE value ->> 'outcome' IS NULL"
+    " WHERE value ->> 'outcome' IS NULL) AS new LEFT JOIN agent_session s ON s.agent = new.agent AND s.epoch = new.epoch
+AND EXISTS (SELECT 1 FROM agent a WHERE a.id = s.agent AND a.state = 'active') WHERE true RETURNING id, attempt"
 );
 
 #[cfg(test)]

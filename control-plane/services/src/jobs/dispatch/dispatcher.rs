@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use control_core::board::{AcceptedJob, Board, Effect, NotLeased};
+use control_core::board::{AcceptedJob, Arrival, Board, Effect, NotLeased};
 use control_core::retry::HandedOut;
 use control_core::steady::SteadyClock;
 use control_store::StoreError;
@@ -15,7 +15,7 @@ use shared_protocol::id::{AgentId, Attempt, Epoch, JobId, JobRef, MeasurementId}
 use shared_protocol::tier::{Tier, TierTable};
 use shared_protocol::time::UnixMicros;
 
-use super::{Command, DispatchReceiver, Load, OpenedSession, writing};
+use super::{ArrivedJob, Came, Command, DispatchReceiver, Load, OpenedSession, writing};
 use crate::clock;
 use crate::fleet::{Outlet, SessionCommand};
 use crate::jobs::lifecycle::Lifecycle;
@@ -91,6 +91,18 @@ impl Dispatcher {
     fn handle(&mut self, command: Command) {
         let now = self.now();
         match command {
+            Command::Arriving(jobs, reply) => {
+                let jobs: Vec<_> = jobs.into_iter().map(|job| self.steady(job)).collect();
+                let leases = self.board.handle_arriving(&jobs, now);
+                if let Err(leases) = reply.send(leases) {
+                    // Nobody will store them.
+                    let refused = jobs.iter().filter_map(|job| Some((job.queued, *leases.get(&job.queued.job)?)));
+                    for (job, epoch) in refused {
+                        self.board.handle_arrived(job.agent, epoch, job.job, Arrival::Refused, now);
+                    }
+                }
+            }
+            Command::Arrived(jobs) => self.arrived(jobs, now),
             Command::Accepted(jobs) => {
                 let jobs = jobs.into_iter().map(|job| self.steady(job)).collect();
                 self.board.handle_accepted(jobs, now);
@@ -143,6 +155,22 @@ impl Dispatcher {
             self.sessions.remove(&agent);
         }
         self.board.handle_closed(agent, epoch, now);
+    }
+
+    fn arrived(&mut self, jobs: Vec<ArrivedJob>, now: UnixMicros) {
+        for ArrivedJob { job, agent, epoch, came } in jobs {
+            let arrival = match came {
+                Came::Leased(leased) => {
+                    self.leased.insert(job, leased);
+                    Arrival::Leased
+                }
+                Came::Queued => Arrival::Queued,
+                Came::Refused => Arrival::Refused,
+            };
+            self.board.handle_arrived(agent, epoch, job, arrival, now);
+        }
+        self.perform(now);
+        self.leased.clear();
     }
 
     fn leased(&mut self, agent: AgentId, epoch: Epoch, asked: &[JobId], result: Result<Vec<LeasedJob>, StoreError>, now: UnixMicros) {
