@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use shared_protocol::report::{HotFunction, StackUnit, StacksSeen, TaskStack};
 
 use super::Extent;
+use super::names::UNKNOWN;
 
 /// Stacks being folded.
 #[derive(Debug, Default)]
@@ -14,12 +15,17 @@ pub(super) struct Fold {
 }
 
 impl Fold {
-    /// Adds a stack, the outermost function first.
+    /// Adds a stack, the outermost function first. Neighbouring frames of which nothing is known are one: how many there are says nothing, and a
+    /// picture of them is a tower.
     pub(super) fn add(&mut self, pid: u32, command: Option<String>, names: impl Iterator<Item = String>, value: u64) {
-        let mut frames = Vec::new();
+        let mut frames: Vec<u32> = Vec::new();
         for name in names {
+            let is_known = name != UNKNOWN;
             let next = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
-            frames.push(*self.numbers.entry(name).or_insert(next));
+            let frame = *self.numbers.entry(name).or_insert(next);
+            if is_known || frames.last() != Some(&frame) {
+                frames.push(frame);
+            }
         }
         *self.stacks.entry((pid, command, frames)).or_default() += value;
     }
@@ -135,6 +141,21 @@ mod tests {
             .map(|frame| seen.functions[usize::try_from(*frame).unwrap()].as_str())
             .collect();
         assert_eq!((first.pid, first.value, names), (1, 7, vec!["main", "work", "work"]));
+    }
+
+    #[test]
+    fn neighbours_of_which_nothing_is_known_are_one_frame() {
+        let mut fold = Fold::default();
+        add(&mut fold, 1, "[unknown] [unknown] main [unknown] [unknown] [unknown] work work", 3);
+        add(&mut fold, 1, "[unknown] main [unknown] work work", 4);
+        let seen = fold.told(StackUnit::Samples, 10, Extent::Everything);
+        assert_eq!((seen.stacks.len(), seen.stacks[0].value), (1, 7));
+        let names: Vec<_> = seen.stacks[0]
+            .frames
+            .iter()
+            .map(|frame| seen.functions[usize::try_from(*frame).unwrap()].as_str())
+            .collect();
+        assert_eq!(names, ["[unknown]", "main", "[unknown]", "work", "work"]);
     }
 
     #[test]

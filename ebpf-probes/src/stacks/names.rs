@@ -35,6 +35,9 @@ pub(super) enum Frame {
     Lost,
 }
 
+/// What [`Frame::Unknown`] is called.
+pub(super) const UNKNOWN: &str = "[unknown]";
+
 /// Names that were found.
 pub(super) struct Names {
     nameless: Array<MapData, [u64; ADDRESSES]>,
@@ -88,7 +91,7 @@ impl Names {
                     format!("{}+{offset:#x}", path.rsplit('/').next().unwrap_or(path))
                 })
             }
-            Frame::Unknown => "[unknown]".to_owned(),
+            Frame::Unknown => UNKNOWN.to_owned(),
             Frame::Hidden => "[hidden]".to_owned(),
             Frame::Lost => "[lost]".to_owned(),
         }

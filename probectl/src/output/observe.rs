@@ -83,9 +83,10 @@ impl ObserveView {
         });
         let masked = self.found.iter().flat_map(|found| &found.masked);
         let masked = masked.map(|masked| Line::plain(format!("the owner hides: {}", word(masked))));
+        let rows = (!entries.rows.is_empty()).then(|| table(entries.columns, &entries.rows));
         [heading, shown(seen).summary()]
             .into_iter()
-            .chain(table(entries.columns, &entries.rows))
+            .chain(rows.into_iter().flatten())
             .chain(self.found.iter().filter_map(|found| found.tried.as_ref()).flat_map(tried::lines))
             .map(Line::plain)
             .chain(missing)

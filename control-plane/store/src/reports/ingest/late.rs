@@ -17,8 +17,8 @@ use crate::row::{self, Row, RowError};
 use crate::statement::Statement;
 use crate::tx::{self, Tx};
 
-/// Where the job of a report stands that did not pass the gate.
-struct Standing {
+/// The end of a job whose report did not pass the gate, where it has one.
+struct JobEnd {
     tenant: TenantId,
     outcome: Option<End>,
     reason: Option<String>,
@@ -31,11 +31,11 @@ pub(super) async fn judge<'a>(tx: &mut Tx, untimely: Vec<(Arrived<'a>, &'a Facts
     if untimely.is_empty() {
         return Ok(());
     }
-    let mut standings = standings(tx, untimely.iter().map(|(arrived, _)| arrived)).await?;
+    let mut ends = ends(tx, untimely.iter().map(|(arrived, _)| arrived)).await?;
     let (mut late, mut discarded) = (Vec::new(), Vec::new());
     for (arrived, facts) in untimely {
-        let standing = standings.remove(&arrived.report.job);
-        match kept_for(standing, arrived.report.attempt) {
+        let end = ends.remove(&arrived.report.job);
+        match kept_for(end, arrived.report.attempt) {
             Ok((tenant, retention_class)) => {
                 let stored = Stored {
                     arrived,
@@ -68,21 +68,21 @@ pub(super) async fn judge<'a>(tx: &mut Tx, untimely: Vec<(Arrived<'a>, &'a Facts
 }
 
 /// Whether a report that did not end its job is kept beside the end, for whom, and in which retention class.
-fn kept_for(standing: Option<Standing>, attempt: Attempt) -> Result<(TenantId, Tier), DiscardReason> {
-    let standing = standing.ok_or(DiscardReason::UnknownJob)?;
-    let outcome = standing.outcome.ok_or(DiscardReason::FencedAttempt)?;
-    if standing.attempt != attempt {
+fn kept_for(end: Option<JobEnd>, attempt: Attempt) -> Result<(TenantId, Tier), DiscardReason> {
+    let end = end.ok_or(DiscardReason::UnknownJob)?;
+    let outcome = end.outcome.ok_or(DiscardReason::FencedAttempt)?;
+    if end.attempt != attempt {
         return Err(DiscardReason::FencedAttempt);
     }
     match outcome {
-        End::Expired => Ok((standing.tenant, standing.retention_class)),
-        End::Failed if standing.reason.as_deref() == Some(AGENT_LOST) => Ok((standing.tenant, standing.retention_class)),
+        End::Expired => Ok((end.tenant, end.retention_class)),
+        End::Failed if end.reason.as_deref() == Some(AGENT_LOST) => Ok((end.tenant, end.retention_class)),
         End::Cancelled => Err(DiscardReason::Cancelled),
         End::Completed | End::Failed | End::Refused => Err(DiscardReason::AlreadyEnded),
     }
 }
 
-async fn standings<'a>(tx: &mut Tx, of: impl Iterator<Item = &'a Arrived<'a>>) -> Result<HashMap<JobId, Standing>, StoreError> {
+async fn ends<'a>(tx: &mut Tx, of: impl Iterator<Item = &'a Arrived<'a>>) -> Result<HashMap<JobId, JobEnd>, StoreError> {
     #[derive(Serialize)]
     struct Meant {
         job: JobId,
@@ -93,25 +93,25 @@ async fn standings<'a>(tx: &mut Tx, of: impl Iterator<Item = &'a Arrived<'a>>) -
         agent: arrived.from.agent,
     });
     let batch: Vec<Meant> = meant.collect();
-    let standings = tx::all(tx, Statement::own(STANDING).bind(row::json(&batch)?), standing).await?;
-    Ok(standings.into_iter().collect())
+    let ends = tx::all(tx, Statement::own(ENDS).bind(row::json(&batch)?), job_end).await?;
+    Ok(ends.into_iter().collect())
 }
 
-fn standing(row: &Row) -> Result<(JobId, Standing), RowError> {
-    let standing = Standing {
+fn job_end(row: &Row) -> Result<(JobId, JobEnd), RowError> {
+    let end = JobEnd {
         tenant: TenantId::from_uuid(row.uuid("tenant")?),
         outcome: row.known_or_none("outcome")?,
         reason: row.text_or_none("reason")?,
         attempt: Attempt(row.number_or_none("attempt")?.unwrap_or(0)),
         retention_class: row.known("retention_class")?,
     };
-    Ok((JobId::from_uuid(row.uuid("id")?), standing))
+    Ok((JobId::from_uuid(row.uuid("id")?), end))
 }
 
 /// The reason of a job whose agent lost it.
 const AGENT_LOST: &str = "agent_lost";
 
-const STANDING: &str = concat!(
+const ENDS: &str = concat!(
     "SELECT j.id, j.tenant, j.outcome, j.reason, j.attempt, j.retention_class FROM ",
     rows!("$1"),
     " AS meant JOIN job j ON j.id = ",
@@ -121,4 +121,4 @@ const STANDING: &str = concat!(
 );
 
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[STANDING];
+pub(super) const STATEMENTS: &[&str] = &[ENDS];
