@@ -209,12 +209,11 @@ async fn insert(tx: &mut Tx, fresh: &[&Enqueue]) -> Result<HashSet<JobId>, Store
             .iter()
             .filter_map(|one| Some((one.scope.tenant(), one.idempotency.as_ref()?, one.measurement.id))),
     )?;
-    let open = Statement::own(INSERT_OPEN).bind(jobs);
     if fresh.iter().flat_map(|one| &one.jobs).all(|job| job.lease.is_none()) {
-        tx::later(tx, open);
+        tx::later(tx, Statement::own(INSERT_OPEN).bind(jobs));
         return Ok(HashSet::new());
     }
-    let leased = tx::all(tx, open, leased).await?;
+    let leased = tx::all(tx, Statement::own(INSERT_OPEN_AND_LEASE).bind(jobs), leased).await?;
     Ok(leased.into_iter().flatten().collect())
 }
 
@@ -339,22 +338,30 @@ value ->> 'outcome', CAST(value ->> 'attempt' AS BIGINT), CAST(value ->> 'ended_
     rows!("$1")
 );
 /// A job that was answered from an earlier report has its end already. One that is to be leased is, where its session is the agent's latest.
-const INSERT_OPEN: &str = concat!(
-    "INSERT INTO job_open (id, agent, tenant, tier, cost, state, attempt, lease_epoch, leased_at, deadline_at, not_before, retry, choice)
+macro_rules! insert_open {
+    ($end:literal) => {
+        concat!(
+            "INSERT INTO job_open (id, agent, tenant, tier, cost, state, attempt, lease_epoch, leased_at, deadline_at, not_before, retry, choice)
 SELECT new.id, new.agent, new.tenant, new.tier, new.cost, CASE WHEN s.agent IS NULL THEN 'queued' ELSE 'leased' END, CASE WHEN s.agent IS NULL THEN 0 ELSE 1 END,
 s.epoch, CASE WHEN s.agent IS NULL THEN NULL ELSE new.created_at END, new.deadline_at, new.not_before, new.retry, new.choice FROM (SELECT ",
-    uuid!("value ->> 'id'"),
-    " AS id, ",
-    uuid!("value ->> 'agent'"),
-    " AS agent, ",
-    uuid!("value ->> 'tenant'"),
-    " AS tenant, value ->> 'tier' AS tier, CAST(value ->> 'cost' AS BIGINT) AS cost, CAST(value ->> 'lease_epoch' AS BIGINT) AS epoch,
+            uuid!("value ->> 'id'"),
+            " AS id, ",
+            uuid!("value ->> 'agent'"),
+            " AS agent, ",
+            uuid!("value ->> 'tenant'"),
+            " AS tenant, value ->> 'tier' AS tier, CAST(value ->> 'cost' AS BIGINT) AS cost, CAST(value ->> 'lease_epoch' AS BIGINT) AS epoch,
 CAST(value ->> 'created_at' AS BIGINT) AS created_at, CAST(value ->> 'deadline_at' AS BIGINT) AS deadline_at, CAST(value ->> 'not_before' AS BIGINT) AS not_before,
 value ->> 'retry' AS retry, value ->> 'choice' AS choice FROM ",
-    rows!("$1"),
-    " WHERE value ->> 'outcome' IS NULL) AS new LEFT JOIN agent_session s ON s.agent = new.agent AND s.epoch = new.epoch
-AND EXISTS (SELECT 1 FROM agent a WHERE a.id = s.agent AND a.state = 'active') WHERE true RETURNING id, attempt"
-);
+            rows!("$1"),
+            " WHERE value ->> 'outcome' IS NULL) AS new LEFT JOIN agent_session s ON s.agent = new.agent AND s.epoch = new.epoch
+AND EXISTS (SELECT 1 FROM agent a WHERE a.id = s.agent AND a.state = 'active')",
+            $end
+        )
+    };
+}
+
+const INSERT_OPEN: &str = insert_open!("");
+const INSERT_OPEN_AND_LEASE: &str = insert_open!(" RETURNING id, attempt");
 
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[COUNT_OPEN, INSERT_MEASUREMENTS, INSERT_JOBS, INSERT_OPEN];
+pub(super) const STATEMENTS: &[&str] = &[COUNT_OPEN, INSERT_MEASUREMENTS, INSERT_JOBS, INSERT_OPEN, INSERT_OPEN_AND_LEASE];
