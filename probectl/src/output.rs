@@ -28,6 +28,7 @@ pub(crate) mod probe;
 mod prometheus;
 mod ranges;
 mod sweep;
+mod systems;
 mod table;
 mod tcp;
 pub(crate) mod tell;

@@ -21,6 +21,11 @@ impl MacAddress {
         self.0
     }
 
+    /// Whether whoever uses it has made it up, and no registry has given it away: the second lowest bit of its first byte (IEEE 802).
+    pub const fn is_local(self) -> bool {
+        self.0[0] & LOCAL != 0
+    }
+
     /// Whether it can be the address of one interface: none that stands for several (its lowest bit), and not the one of nobody.
     pub fn is_of_one(self) -> bool {
         self.0[0] & GROUP == 0 && self.0 != [0; 6]
@@ -76,6 +81,8 @@ pub struct InvalidMacAddress;
 
 /// Set in addresses that stand for several interfaces.
 const GROUP: u8 = 1;
+/// Set in addresses that no registry has given away.
+const LOCAL: u8 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -101,9 +108,11 @@ mod tests {
     }
 
     #[test]
-    fn groups_and_nobody_are_not_one() {
+    fn groups_and_nobody_are_not_one_and_what_a_host_made_up_is_local() {
         let is_of_one = |text: &str| text.parse::<MacAddress>().unwrap().is_of_one();
         assert!(is_of_one("02:00:00:00:00:01") && is_of_one("00:00:00:00:00:01"));
+        let is_local = |text: &str| text.parse::<MacAddress>().unwrap().is_local();
+        assert!(is_local("02:00:00:00:00:01") && is_local("fe:00:00:00:00:01") && !is_local("00:00:5e:00:00:01") && !is_local("ac:de:48:00:00:02"));
         assert!(!is_of_one("ff:ff:ff:ff:ff:ff") && !is_of_one("01:00:5e:00:00:01") && !is_of_one("33:33:00:00:00:01") && !is_of_one("00:00:00:00:00:00"));
     }
 }

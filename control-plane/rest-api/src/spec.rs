@@ -459,6 +459,10 @@ mod tests {
                 plain["targets"] = many["targets"].clone();
                 plain["each_packet"] = json!(false);
             }
+            if least["probe"] == "traceroute" || least["probe"] == "mtr" {
+                // Written only where it is not so.
+                plain["asn"] = json!(true);
+            }
             if least["probe"] == "observe" {
                 // What goes with observations of processes only.
                 let process = json!({"probe": "observe", "observation": "exec", "pid": 1});

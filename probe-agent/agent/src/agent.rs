@@ -20,11 +20,12 @@ use shared_protocol::session::{AgentSession, Jitter};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
-use crate::config::{Config, ObserveSettings, ProbeSettings};
+use crate::config::{Config, KnownSettings, ObserveSettings, ProbeSettings};
 use crate::exit::Failure;
 use crate::host::facts;
 use crate::host::place::InvalidPlace;
 use crate::host::sampler::HostSampler;
+use crate::known;
 use crate::link::backoff::{Backoff, Next};
 use crate::link::dial::{self, DialError, Dialled};
 use crate::link::driver::{self, DRAIN, Hands, SessionEnd};
@@ -98,11 +99,13 @@ impl AgentError {
 /// Where the sockets' event loop or the resolver cannot be set up, or the owner's roots not be read. Missing privilege is no error: it shows in the capabilities.
 pub fn open_probes(
     policy: &Arc<Policy>,
-    (settings, observe): (&ProbeSettings, &ObserveSettings),
+    (settings, observe, known): (&ProbeSettings, &ObserveSettings, &KnownSettings),
     plane: Option<Plane>,
     sockets: IcmpSockets,
 ) -> io::Result<LocalProbes> {
     policy.set_local(LocalAddresses::read());
+    let loaded = known::load(known);
+    loaded.log();
     let gate: Arc<dyn Gate> = Arc::<Policy>::clone(policy);
     Ok(LocalProbes::new(ProbeContext {
         engine: Arc::new(IcmpEngine::start(sockets)?),
@@ -112,6 +115,7 @@ pub fn open_probes(
         clock: ClockQuality::default(),
         observer: Arc::new(Observer::at(observe.socket.clone())),
         packages: Arc::new(PackageShelf::new(observe.packages.clone(), plane)),
+        known: Arc::new(loaded.known),
         flows: Flows::nobody(),
     }))
 }
@@ -132,7 +136,7 @@ impl Agent {
             tls: Arc::clone(&tls),
             state: state.clone(),
         };
-        let engine: Arc<dyn ProbeEngine> = Arc::new(open_probes(&policy, (&config.probes, &config.observe), Some(shelf), sockets)?);
+        let engine: Arc<dyn ProbeEngine> = Arc::new(open_probes(&policy, (&config.probes, &config.observe, &config.known), Some(shelf), sockets)?);
         Ok(Self {
             tls,
             runner: Runner::new(Arc::clone(&engine), Arc::clone(&policy), outbox.clone()),

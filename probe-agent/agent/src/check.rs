@@ -9,6 +9,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::clock;
 use crate::exit::Failure;
+use crate::known::KnownFile;
 use crate::link::dial::{self, CONNECT_TIMEOUT, DialError};
 use crate::link::http::{self, HttpError, Refusal, ServerDate};
 use crate::link::identity::{self, Identity, IdentityError};
@@ -47,6 +48,23 @@ pub async fn check(state: &StateDir, out: &mut impl Write) -> Result<(), CheckEr
     writeln!(out, "agent {} ({}), control plane {}", identity.name, identity.agent, identity.endpoint)?;
     let tls = identity.tls(&key)?;
     Box::pin(climb(&identity, tls, &mut Ladder { out })).await
+}
+
+/// Prints what came of each file that says what is known of addresses, and gives the first failure: the agent runs without it, so it is no
+/// reason to look no further.
+///
+/// # Errors
+/// [`CheckError::Print`].
+pub fn look_at(files: &[KnownFile], out: &mut impl Write) -> Result<Option<CheckError>, CheckError> {
+    let mut ladder = Ladder { out };
+    let mut failure = None;
+    for file in files {
+        match file.outcome {
+            Ok(_) => ladder.good(file.key.as_str(), &file.to_string())?,
+            Err(_) => failure = failure.or(Some(ladder.failed(file.key.as_str(), &file.to_string()))),
+        }
+    }
+    Ok(failure)
 }
 
 struct Ladder<'a, W> {
@@ -130,5 +148,37 @@ fn clock_text(date: ServerDate) -> String {
         format!("within {} s of the control plane's", seconds.abs().max(1))
     } else {
         format!("{seconds} s off the control plane's; measurements go on, but set the clock right")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::KnownSettings;
+    use crate::known;
+
+    use super::*;
+
+    #[test]
+    fn kno_09_the_check_says_what_came_of_each_file_and_fails_by_the_first_that_is_of_no_use() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("good"), "8.0.0.0\t8\t64500\n").unwrap();
+        let settings = KnownSettings {
+            as_numbers: vec![folder.path().join("good")],
+            vendors: vec![folder.path().join("missing")],
+        };
+        let mut out = Vec::new();
+        let failure = look_at(&known::load(&settings).files, &mut out).unwrap();
+        assert!(matches!(failure, Some(CheckError::Step("vendors"))), "{failure:?}");
+        let said = String::from_utf8(out).unwrap();
+        let lines: Vec<&str> = said.lines().collect();
+        assert!(
+            lines[0].starts_with("ok    as_numbers ") && lines[0].contains("/good: 1 prefixes, written 2"),
+            "{said}"
+        );
+        assert!(
+            lines[1].starts_with("FAIL  vendors ") && lines[1].contains("(file_unreadable); the agent runs without it"),
+            "{said}"
+        );
+        assert!(look_at(&[], &mut Vec::new()).unwrap().is_none());
     }
 }

@@ -15,6 +15,7 @@ use crate::config::{Config, ConfigError};
 use crate::exit::Failure;
 use crate::host::place::{InvalidPlace, PlaceSettings};
 use crate::host::{facts, service_manager, stop};
+use crate::known;
 use crate::link::bundle::{BUNDLE_BYTES, InvalidBundle, JoinBundle};
 use crate::link::enrolment::{self, EnrolmentError};
 use crate::link::identity::Identity;
@@ -195,8 +196,10 @@ pub async fn execute(command: Command, sockets: Option<IcmpSockets>) -> Result<(
             Box::pin(until_stopped(run)).await
         }
         Command::Check { state_dir, config } => {
-            Config::load(config.as_deref())?;
-            Ok(Box::pin(check::check(&StateDir::open(&state_dir)?, &mut io::stdout())).await?)
+            let files = known::load(&Config::load(config.as_deref())?.known).files;
+            let unusable = check::look_at(&files, &mut io::stdout())?;
+            Box::pin(check::check(&StateDir::open(&state_dir)?, &mut io::stdout())).await?;
+            Ok(unusable.map_or(Ok(()), Err)?)
         }
         Command::Observe {
             config,

@@ -1,4 +1,4 @@
-//! The owner's configuration file: TOML with the tables `[policy]`, `[probes]`, `[observe]`, `[link]`, `[outbox]` and `[place]`; a key that is not known is refused.
+//! The owner's configuration file: TOML with the tables `[policy]`, `[probes]`, `[observe]`, `[known]`, `[link]`, `[outbox]` and `[place]`; a key that is not known is refused.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,9 +12,12 @@ use crate::link::backoff::BackoffSettings;
 use crate::outbox::OutboxSettings;
 use crate::policy::{InvalidPolicy, PolicyRules};
 
+mod known;
 mod observe;
+mod paths;
 mod probes;
 
+pub use known::KnownSettings;
 pub use observe::ObserveSettings;
 pub use probes::ProbeSettings;
 
@@ -28,6 +31,8 @@ pub struct Config {
     pub probes: ProbeSettings,
     /// What may be observed on this host.
     pub observe: ObserveSettings,
+    /// What is known of addresses.
+    pub known: KnownSettings,
     /// How it dials again.
     pub link: BackoffSettings,
     /// What it keeps.
@@ -192,6 +197,7 @@ mod tests {
             ("[link]\nbackoff_base_ms = -1\n", "backoff_base_ms"),
             ("[outbox]\nmax_age = 1\n", "max_age"),
             ("[observe]\nalow = []\n", "alow"),
+            ("[known]\nvendors = [\"oui.txt\"]\n", "whole paths"),
             ("[place]\nregoin = \"eu\"\n", "regoin"),
             ("[place]\nzone = \"a b\"\n", "zone"),
             ("proxy = 1", "proxy"),

@@ -19,6 +19,7 @@ pub mod clock;
 pub mod config;
 pub mod exit;
 pub mod host;
+pub mod known;
 pub mod link;
 pub mod local_probe;
 pub mod observer;

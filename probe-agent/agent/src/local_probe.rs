@@ -74,7 +74,7 @@ pub async fn probe(
 ) -> Result<(), LocalProbeError> {
     let spec = ProbeSpec::parse(spec)?;
     let policy = Arc::new(Policy::new(config.policy).with_observe(config.observe.clone()));
-    let probes = open_probes(&policy, (&config.probes, &config.observe), None, sockets)?;
+    let probes = open_probes(&policy, (&config.probes, &config.observe, &config.known), None, sockets)?;
     policy.check_spec(&spec)?;
     let (events, mut found) = mpsc::channel(EVENTS);
     let run = probes.run(&spec, events, stop);
@@ -198,6 +198,7 @@ fn owners_text(result: &NeighborResult) -> String {
     let numbers = [("rtt_us", result.rtt_us), ("user_rtt_us", result.user_rtt_us)];
     let mut words = vec![result.address.to_string()];
     words.extend(result.mac.iter().chain(&result.others).map(ToString::to_string));
+    words.extend(result.vendor.iter().chain(result.other_vendors.iter().flatten()).cloned());
     words.extend(numbers.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?))));
     words.join("  ")
 }

@@ -32,7 +32,8 @@ pub enum NotDerivable {
 /// A report derived again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Derived {
-    /// The findings, from the log alone. Names of hops are the resolver's word and come from the report.
+    /// The findings, from the log alone. Names of hops are the resolver's word, their networks that of the files of the agent's owner: both
+    /// come from the report.
     pub findings: Findings,
     /// The verdict on them; where the probe was ended before its plan, the report's own says why instead.
     pub verdict: Verdict,
@@ -67,11 +68,16 @@ pub fn derive(spec: &ProbeSpec, report: &Report) -> Result<Derived, NotDerivable
     };
     let (mut findings, verdict) = machine::findings(spec, address, &book).ok_or(NotDerivable::OtherProbe)?;
     let mut reported = reported.clone();
-    let names = machine::addresses_mut(&mut reported);
+    let named = machine::addresses_mut(&mut reported);
     for found in machine::addresses_mut(&mut findings) {
-        let known = names.iter().find(|known| known.address == found.address);
-        found.name = known.and_then(|known| known.name.clone());
+        if let Some(known) = named.iter().find(|known| known.address == found.address) {
+            found.name.clone_from(&known.name);
+            found.asn.clone_from(&known.asn);
+            found.as_name.clone_from(&known.as_name);
+            found.prefix.clone_from(&known.prefix);
+        }
     }
+    machine::add_as_path(&mut findings);
     let grounds = grounds::of(&findings, &verdict, log);
     Ok(Derived { findings, verdict, grounds })
 }

@@ -58,8 +58,15 @@ pub(crate) fn addresses<'a>(packets: impl Iterator<Item = &'a Packet>, ttl: u8, 
     if is_masked(ttl, plan) {
         found.clear();
     }
-    let named = |(address, answers)| HopAddress { address, answers, name: None };
-    found.into_iter().map(named).collect()
+    let unnamed = |(address, answers)| HopAddress {
+        address,
+        answers,
+        name: None,
+        asn: Vec::new(),
+        as_name: None,
+        prefix: None,
+    };
+    found.into_iter().map(unnamed).collect()
 }
 
 /// Who answers, the one with most answers first, and of several the first that did.

@@ -194,7 +194,7 @@ pub fn findings(spec: &ProbeSpec, target: IpAddr, book: &Book) -> Option<(Findin
     }
 }
 
-/// The addresses that answer for hops, whose names may be asked for.
+/// The addresses that answer for hops, whose names and networks may be asked for.
 pub fn addresses_mut(findings: &mut Findings) -> Vec<&mut HopAddress> {
     match findings {
         Findings::Traceroute(found) => found.hops.iter_mut().flat_map(|hop| &mut hop.addresses).collect(),
@@ -209,5 +209,61 @@ pub fn addresses_mut(findings: &mut Findings) -> Vec<&mut HopAddress> {
         | Findings::Port(_)
         | Findings::Neighbor(_)
         | Findings::Observe(_) => Vec::new(),
+    }
+}
+
+/// Sums up the autonomous systems of the hops' addresses; called once they are known.
+pub fn add_as_path(findings: &mut Findings) {
+    match findings {
+        Findings::Traceroute(found) => found.as_path = as_path(found.hops.iter().map(|hop| hop.addresses.as_slice())),
+        Findings::Mtr(found) => found.as_path = as_path(found.hops.iter().map(|hop| hop.addresses.as_slice())),
+        Findings::Pmtu(_)
+        | Findings::Ping(_)
+        | Findings::PingSweep(_)
+        | Findings::Tcp(_)
+        | Findings::Http(_)
+        | Findings::Dns(_)
+        | Findings::Udp(_)
+        | Findings::Port(_)
+        | Findings::Neighbor(_)
+        | Findings::Observe(_) => {}
+    }
+}
+
+/// Of each hop the systems of the address that answered most, those that follow themselves once.
+fn as_path<'a>(hops: impl Iterator<Item = &'a [HopAddress]>) -> Vec<Vec<u32>> {
+    let known = hops
+        .filter_map(|addresses| addresses.first())
+        .map(|most| &most.asn)
+        .filter(|asn| !asn.is_empty());
+    let mut path: Vec<Vec<u32>> = known.cloned().collect();
+    path.dedup();
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_of_systems_has_each_once_until_another_follows_and_passes_over_what_is_not_known() {
+        let hop = |systems: &[&[u32]]| -> Vec<HopAddress> {
+            let address = |asn: &&[u32]| serde_json::from_value(serde_json::json!({"address": "192.0.2.1", "answers": 1, "asn": asn})).unwrap();
+            systems.iter().map(address).collect()
+        };
+        let hops = [
+            hop(&[&[64_500]]),
+            hop(&[]),
+            hop(&[&[]]),
+            hop(&[&[64_500], &[64_999]]),
+            hop(&[&[64_501, 64_502]]),
+            hop(&[&[64_501]]),
+            hop(&[&[64_500]]),
+        ];
+        assert_eq!(
+            as_path(hops.iter().map(Vec::as_slice)),
+            [vec![64_500], vec![64_501, 64_502], vec![64_501], vec![64_500]]
+        );
+        assert_eq!(as_path(std::iter::empty()), Vec::<Vec<u32>>::new());
     }
 }

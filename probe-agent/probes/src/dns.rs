@@ -163,6 +163,7 @@ mod tests {
         let context = ProbeContext {
             observer: Arc::new(Observer::at("/nonexistent".into())),
             packages: Arc::new(crate::observe::NoPackages),
+            known: Arc::default(),
             flows: Flows::nobody(),
             engine: Arc::new(IcmpEngine::start(IcmpSockets::open()).unwrap()),
             gate: Arc::new(OnlyResolver(allowed.parse().unwrap())),

@@ -27,6 +27,7 @@
 //!     clock: Default::default(),
 //!     observer: Arc::new(Observer::at("/run/probe-agent-observe/observe.sock".into())),
 //!     packages: Arc::new(NoPackages),
+//!     known: Arc::default(),
 //!     flows: Flows::nobody(),
 //! };
 //! let spec = ProbeSpec::parse(r#"{"probe":"ping","target":"127.0.0.1"}"#).ok()?;
@@ -41,6 +42,7 @@ mod clock;
 mod denied;
 mod dns;
 mod http;
+pub mod known;
 mod neighbor;
 pub mod net;
 pub mod observe;

@@ -115,11 +115,15 @@ impl Asking<'_> {
             () = cancel.cancelled() => Some(Stop::Cancelled),
             asked = self.drive(&mut inquiry, &flow, &mut arrivals, depart_by) => asked.err(),
         };
+        let mut neighbors = inquiry.results();
+        for result in &mut neighbors {
+            self.context.known.tell_vendors(result);
+        }
         let findings = NeighborFindings {
             interface: link.interface.clone(),
             address: link.source,
             mac: link.mac,
-            neighbors: inquiry.results(),
+            neighbors,
             silent: inquiry.silent(),
             denied: denied::runs(&aim.denied),
             statistics: inquiry.statistics(),
@@ -154,7 +158,8 @@ impl Asking<'_> {
                     inquiry.handle_unsent(place, NO_ROOM);
                 }
             }
-            while let Some(result) = inquiry.poll_event() {
+            while let Some(mut result) = inquiry.poll_event() {
+                self.context.known.tell_vendors(&mut result);
                 self.tell(NeighborEvent::Neighbor(Box::new(result)));
             }
             if sending.is_none() && inquiry.is_finished() {

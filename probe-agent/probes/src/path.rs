@@ -36,6 +36,7 @@ pub(crate) struct PathRequest<'a> {
     pub(crate) af: AddressFamily,
     pub(crate) protocol: PathProtocol,
     pub(crate) names: Names,
+    pub(crate) origins: Origins,
     pub(crate) raw: Raw,
 }
 
@@ -44,6 +45,13 @@ pub(crate) struct PathRequest<'a> {
 pub(crate) enum Names {
     Asked,
     Unasked,
+}
+
+/// Whether the report says who announces the addresses of hops, as far as that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origins {
+    Told,
+    Untold,
 }
 
 /// Whether the report keeps what was sent and what came.
@@ -69,6 +77,7 @@ impl<'a> PathRequest<'a> {
             af: own.af,
             protocol: own.protocol,
             names: Names::Unasked,
+            origins: Origins::Untold,
             raw: if own.raw { Raw::Kept } else { Raw::Dropped },
         }
     }
@@ -80,6 +89,7 @@ impl<'a> PathRequest<'a> {
             af,
             protocol: options.protocol,
             names: if options.ptr { Names::Asked } else { Names::Unasked },
+            origins: if options.asn { Origins::Told } else { Origins::Untold },
             raw: if options.raw { Raw::Kept } else { Raw::Dropped },
         }
     }
@@ -142,8 +152,10 @@ async fn follow(
     // The target's name has been found, and those of the hops come afterwards: the rest is the path's.
     let naming = if request.names == Names::Asked { NAMING * 2 } else { NAMING };
     let deadline = clock::monotonic().plus(request.spec.timeout().saturating_sub(naming));
+    let known = (request.origins == Origins::Told).then(|| context.known.as_ref());
     let mut driver = Driver {
         machine,
+        known,
         flow: &flow,
         arrivals,
         packets,
@@ -167,6 +179,12 @@ async fn follow(
     let (mut findings, verdict) = machine::findings(request.spec, target, machine.book()).ok_or_else(internal)?;
     if request.names == Names::Asked && stop.is_none() {
         names::add(&mut findings, &context.resolver, cancel).await;
+    }
+    if let Some(known) = known {
+        for found in machine::addresses_mut(&mut findings) {
+            known.tell_origin(found);
+        }
+        machine::add_as_path(&mut findings);
     }
     Ok(Followed {
         findings,

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::beside::Beside;
 pub use crate::beside::Flows;
+use crate::known::{Known, Lack};
 use crate::net::gate::Gate;
 use crate::net::icmp::IcmpEngine;
 use crate::net::resolver::Resolver;
@@ -36,6 +37,8 @@ pub struct ProbeContext {
     pub observer: Arc<Observer>,
     /// Where packages of observations are found.
     pub packages: Arc<dyn Packages>,
+    /// What files of the owner say about addresses.
+    pub known: Arc<Known>,
     /// What the observer is asked to look at of one probe; set anew for each.
     pub flows: Flows,
 }
@@ -97,5 +100,64 @@ pub fn capabilities(context: &ProbeContext) -> Vec<Capability> {
         observations: Vec::new(),
     }));
     capabilities.push(context.observer.capability());
+    let known = &context.known;
+    lack(&mut capabilities, &[ProbeKind::Traceroute, ProbeKind::Mtr], known.origins_lack.as_ref());
+    lack(&mut capabilities, &[ProbeKind::Neighbor], known.vendors_lack.as_ref());
     capabilities
+}
+
+/// Says of probes what their reports lack beside what is measured: how well they can be done does not change by it.
+fn lack(capabilities: &mut [Capability], probes: &[ProbeKind], lack: Option<&Lack>) {
+    let Some(lack) = lack else { return };
+    let with = |before: Option<String>, more: &str| Some(before.map_or_else(|| more.to_owned(), |before| format!("{before}; {more}")));
+    let possible = |capability: &&mut Capability| probes.contains(&capability.probe) && capability.level != CapabilityLevel::Unavailable;
+    for capability in capabilities.iter_mut().filter(possible) {
+        capability.reason = with(capability.reason.take(), &lack.reason);
+        capability.remedy = with(capability.remedy.take(), &lack.remedy);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_is_said_beside_what_is_missing_and_makes_no_probe_worse() {
+        let capability = |probe, level, reason: Option<&str>| Capability {
+            probe,
+            level,
+            reason: reason.map(str::to_owned),
+            remedy: reason.map(|_| "mend".to_owned()),
+            observations: Vec::new(),
+        };
+        let mut all = [
+            capability(ProbeKind::Traceroute, CapabilityLevel::Full, None),
+            capability(ProbeKind::Mtr, CapabilityLevel::Degraded, Some("no sockets")),
+            capability(ProbeKind::Mtr, CapabilityLevel::Unavailable, Some("no sockets")),
+            capability(ProbeKind::Ping, CapabilityLevel::Full, None),
+        ];
+        let unchanged = all.clone();
+        let probes = [ProbeKind::Traceroute, ProbeKind::Mtr];
+        lack(&mut all, &probes, None);
+        assert_eq!(all, unchanged);
+        let found = Lack {
+            reason: "no file".to_owned(),
+            remedy: "give one".to_owned(),
+        };
+        lack(&mut all, &probes, Some(&found));
+        assert_eq!(
+            all.iter().map(|one| one.level).collect::<Vec<_>>(),
+            unchanged.iter().map(|one| one.level).collect::<Vec<_>>()
+        );
+        let said: Vec<_> = all.iter().map(|one| (one.reason.as_deref(), one.remedy.as_deref())).collect();
+        assert_eq!(
+            said,
+            [
+                (Some("no file"), Some("give one")),
+                (Some("no sockets; no file"), Some("mend; give one")),
+                (Some("no sockets"), Some("mend")),
+                (None, None),
+            ]
+        );
+    }
 }

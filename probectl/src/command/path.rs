@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 /// What is sent along the path, and how it is waited for.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What is sent")]
+#[expect(clippy::struct_excessive_bools, reason = "these are options of which each is asked for by itself")]
 pub struct PathArgs {
     /// What is sent: icmp, udp or tcp [default: icmp].
     #[arg(long, value_parser = ["icmp", "udp", "tcp"])]
@@ -43,6 +44,9 @@ pub struct PathArgs {
     /// Ask the agent's resolver for the names of the hops.
     #[arg(long)]
     pub names: bool,
+    /// Leave out which autonomous systems the hops are in, which the agent says where it has a file that does.
+    #[arg(long)]
+    pub no_as: bool,
     /// Hops, counted from the agent, whose addresses the report is not to show.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=64))]
     pub mask_first_hops: Option<u32>,
@@ -73,6 +77,7 @@ impl PathArgs {
             ("dscp", number(self.dscp)),
             ("df", flag(self.df)),
             ("ptr", flag(self.names)),
+            ("asn", self.no_as.then_some(Value::Bool(false))),
             ("mask_first_hops", number(self.mask_first_hops)),
             ("raw", flag(self.raw)),
             ("af", text(&self.af)),

@@ -93,11 +93,12 @@ mod tests {
             "46",
             "--df",
             "--names",
+            "--no-as",
             "--raw",
             "--af",
             "4",
         ]);
-        insta::assert_snapshot!(many, @r#"{"probe":"traceroute","target":"192.0.2.1","queries":1,"protocol":"udp","port":53,"flow":"classic","first_ttl":2,"max_ttl":9,"inflight":8,"wait_ms":500,"gap_limit":3,"size_bytes":1400,"dscp":46,"df":true,"ptr":true,"raw":true,"af":"4"}"#);
+        insta::assert_snapshot!(many, @r#"{"probe":"traceroute","target":"192.0.2.1","queries":1,"protocol":"udp","port":53,"flow":"classic","first_ttl":2,"max_ttl":9,"inflight":8,"wait_ms":500,"gap_limit":3,"size_bytes":1400,"dscp":46,"df":true,"ptr":true,"asn":false,"raw":true,"af":"4"}"#);
         for spec in [few, many] {
             ProbeSpec::from_value(spec).unwrap();
         }

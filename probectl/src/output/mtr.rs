@@ -5,7 +5,7 @@ use shared_protocol::report::{HopAddress, MtrFindings, MtrHop, RoundTripStatisti
 
 use super::probe::{Columns, Details, Names};
 use super::view::word;
-use super::{Cell, Line, table};
+use super::{Cell, Line, systems, table};
 
 /// What has been seen of one job.
 #[derive(Debug, Default)]
@@ -52,9 +52,13 @@ impl MtrView {
         let rounds = self.found.as_ref().map_or(self.rounds, |found| found.rounds);
         let heading = format!("--- {shown} from {}: {rounds} rounds ---", names.agent);
         let hops = self.found.as_ref().map_or_else(|| live(&self.rows), whole);
+        let on_the_way = self.found.as_ref().and_then(|found| {
+            let addresses = found.hops.iter().flat_map(|hop| &hop.addresses);
+            systems::line(&found.as_path, addresses)
+        });
         let end = self.found.as_ref().filter(|found| !found.reached);
         let end = end.map(|found| Line::warning(format!("the path ends before the target: {}", word(&found.end))));
-        std::iter::once(heading).chain(hops).map(Line::plain).chain(end).collect()
+        std::iter::once(heading).chain(hops).chain(on_the_way).map(Line::plain).chain(end).collect()
     }
 
     fn so_far(&self) -> Vec<Cell> {
@@ -99,6 +103,7 @@ pub(crate) const COLUMNS: Columns = Columns {
         "port",
         "flow",
         "path_hash",
+        "as_path",
     ],
     shown: 8,
 };
@@ -130,6 +135,7 @@ pub(crate) fn row(findings: &MtrFindings) -> Vec<Cell> {
         Cell::of(findings.port.map(u32::from)),
         findings.flow.as_str().into(),
         findings.path_hash.as_str().into(),
+        systems::path(&findings.as_path),
     ]
 }
 
@@ -142,11 +148,23 @@ pub(crate) fn details(findings: &MtrFindings) -> Details {
 }
 
 /// Columns of the table of hops while it runs.
-const LIVE: [&str; 9] = ["hop", "address", "loss", "sent", "last_us", "avg_us", "best_us", "worst_us", "stddev_us"];
-/// Columns of the table of hops when it is over.
-const WHOLE: [&str; 12] = [
+const LIVE: [&str; 10] = [
     "hop",
     "address",
+    systems::COLUMN,
+    "loss",
+    "sent",
+    "last_us",
+    "avg_us",
+    "best_us",
+    "worst_us",
+    "stddev_us",
+];
+/// Columns of the table of hops when it is over.
+const WHOLE: [&str; 13] = [
+    "hop",
+    "address",
+    systems::COLUMN,
     "loss",
     "sent",
     "last_us",
@@ -165,6 +183,7 @@ fn live(rows: &[MtrRow]) -> Vec<String> {
         vec![
             u32::from(hop.ttl).into(),
             hop.address.map_or_else(|| "*".into(), |address| address.to_string().into()),
+            Cell::of(systems::shown(&hop.asn)),
             Cell::Ratio(lost(hop.sent, hop.received)),
             hop.sent.into(),
             time(hop.last_us),
@@ -174,13 +193,17 @@ fn live(rows: &[MtrRow]) -> Vec<String> {
             time(hop.stddev_us),
         ]
     };
-    let rows: Vec<Vec<Cell>> = rows.iter().map(cells).collect();
-    table(&LIVE, &rows)
+    for_people(&LIVE, rows.iter().map(cells).collect())
 }
 
 fn whole(findings: &MtrFindings) -> Vec<String> {
     let details = details(findings);
-    table(details.columns, &details.rows)
+    for_people(details.columns, details.rows)
+}
+
+fn for_people(columns: &[&'static str], rows: Vec<Vec<Cell>>) -> Vec<String> {
+    let (columns, rows) = systems::only_if_known(columns, rows);
+    table(&columns, &rows)
 }
 
 fn hop_cells(hop: &MtrHop) -> Vec<Cell> {
@@ -188,6 +211,7 @@ fn hop_cells(hop: &MtrHop) -> Vec<Cell> {
     vec![
         u32::from(hop.ttl).into(),
         who(&hop.addresses, hop.received).into(),
+        systems::of_hop(&hop.addresses),
         Cell::Ratio(hop.loss),
         hop.sent.into(),
         Cell::of(hop.last_us.map(Cell::Micros)),

@@ -110,11 +110,12 @@ pub(crate) const COLUMNS: Columns = Columns {
         "rtt_avg_us",
         "rtt_max_us",
         "user_rtt_avg_us",
+        "vendor",
     ],
     shown: 8,
 };
 
-/// A report's findings under [`COLUMNS`]; `mac` where one address was asked for only, times by the kernel's clock, or where it gave none, by
+/// A report's findings under [`COLUMNS`]; `mac` and `vendor` where one address was asked for only, times by the kernel's clock, or where it gave none, by
 /// that of user space.
 pub(crate) fn row(findings: &NeighborFindings) -> Vec<Cell> {
     let statistics = &findings.statistics;
@@ -138,6 +139,7 @@ pub(crate) fn row(findings: &NeighborFindings) -> Vec<Cell> {
         time(|rtt| rtt.avg_us),
         time(|rtt| rtt.max_us),
         Cell::of(statistics.user_rtt.as_ref().map(|rtt| Cell::Micros(rtt.avg_us))),
+        Cell::of(only.and_then(vendors)),
     ]
 }
 
@@ -148,6 +150,7 @@ pub(super) fn details(findings: &NeighborFindings) -> Details {
             result.address.to_string().into(),
             word(&result.state).into(),
             macs(result).into(),
+            Cell::of(vendors(result)),
             result.tries.into(),
             Cell::of(result.rtt_us.map(Cell::Micros)),
             Cell::of(result.user_rtt_us.map(Cell::Micros)),
@@ -155,7 +158,7 @@ pub(super) fn details(findings: &NeighborFindings) -> Details {
         ]
     };
     Details {
-        columns: &["address", "state", "mac", "tries", "rtt_us", "user_rtt_us", "router"],
+        columns: &["address", "state", "mac", "vendor", "tries", "rtt_us", "user_rtt_us", "router"],
         rows: findings.neighbors.iter().map(row).collect(),
     }
 }
@@ -183,14 +186,25 @@ fn macs(result: &NeighborResult) -> String {
     all.join(",")
 }
 
+/// Who makes the interfaces that have the address, in the order of [`macs`], where that is known of any.
+fn vendors(result: &NeighborResult) -> Option<String> {
+    let others = result.other_vendors.iter().map(Option::as_deref);
+    let all: Vec<Option<&str>> = std::iter::once(result.vendor.as_deref()).chain(others).collect();
+    all.iter().any(Option::is_some).then(|| {
+        let shown: Vec<&str> = all.iter().map(|vendor| vendor.unwrap_or("?")).collect();
+        shown.join(" / ")
+    })
+}
+
 fn note(result: &NeighborResult) -> String {
     format!("{}{}", word(&result.state), after(&remarks(result)))
 }
 
 fn remarks(result: &NeighborResult) -> Vec<String> {
     let router = result.router.then(|| "router".to_owned());
-    router
+    vendors(result)
         .into_iter()
+        .chain(router)
         .chain(result.code.map(|code| format!("not asked for, {}", word(&code))))
         .collect()
 }
@@ -299,10 +313,10 @@ mod tests {
         rtt (user)   min/avg/max/stddev = 0.290/0.300/0.310/0.010 ms, p95 0.310 ms
         ");
         let event = NeighborEvent::Neighbor(Box::new(findings.neighbors[2].clone()));
-        insta::assert_snapshot!(lines(&NeighborView::default().finding(names(Paper::Plain), &event)), @"conflict 192.0.2.3 mac=02:00:00:00:00:03,02:00:00:00:00:04 rtt=0.230 ms (user 0.310 ms): router");
+        insta::assert_snapshot!(lines(&NeighborView::default().finding(names(Paper::Plain), &event)), @"conflict 192.0.2.3 mac=02:00:00:00:00:03,00:00:5e:00:53:04 rtt=0.230 ms (user 0.310 ms): ? / ICANN, IANA Department, router");
         insta::assert_snapshot!(lines(&NeighborView::default().finding(names(Paper::Rows), &event)), @r"
         ADDRESS                                  MAC                         RTT      USER RTT  TRIES  STATE
-        192.0.2.3                                02:00:00:00:00:03,02:00:00:00:00:04      0.230 ms      0.310 ms      1  conflict: router
+        192.0.2.3                                02:00:00:00:00:03,00:00:5e:00:53:04      0.230 ms      0.310 ms      1  conflict: ? / ICANN, IANA Department, router
         ");
     }
 }

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use shared_protocol::event::TracerouteEvent;
-use shared_protocol::report::{HopReply, HopState, Rewritten, RoundTripStatistics, TcpReply, TracerouteFindings, TracerouteHop};
+use shared_protocol::report::{HopAddress, HopReply, HopState, Rewritten, RoundTripStatistics, TcpReply, TracerouteFindings, TracerouteHop};
 
 use super::ping::{distribution, milliseconds};
 use super::probe::{Columns, Details, Names};
 use super::view::word;
-use super::{Cell, Line};
+use super::{Cell, Line, systems};
 
 /// What has been seen of one job.
 #[derive(Debug, Default)]
@@ -74,6 +74,7 @@ pub(crate) const COLUMNS: Columns = Columns {
         "silent_hops",
         "shared_hops",
         "path_hash",
+        "as_path",
     ],
     shown: 7,
 };
@@ -99,6 +100,7 @@ pub(crate) fn row(findings: &TracerouteFindings) -> Vec<Cell> {
         count(|hop| hop.state == HopState::Silent),
         count(|hop| hop.addresses.len() > 1),
         findings.path_hash.as_str().into(),
+        systems::path(&findings.as_path),
     ]
 }
 
@@ -115,6 +117,7 @@ pub(crate) fn details(findings: &TracerouteFindings) -> Details {
         vec![
             u32::from(hop.ttl).into(),
             who(hop).into(),
+            systems::of_hop(&hop.addresses),
             hop.sent.into(),
             hop.received.into(),
             Cell::of(times.iter().min().copied().map(Cell::Micros)),
@@ -123,20 +126,18 @@ pub(crate) fn details(findings: &TracerouteFindings) -> Details {
         ]
     };
     Details {
-        columns: &["hop", "address", "sent", "received", "best_us", "worst_us", "note"],
+        columns: &["hop", "address", systems::COLUMN, "sent", "received", "best_us", "worst_us", "note"],
         rows: findings.hops.iter().map(row).collect(),
     }
 }
 
 fn who(hop: &TracerouteHop) -> String {
-    let who: Vec<String> = hop
-        .addresses
-        .iter()
-        .map(|found| match &found.name {
-            Some(name) => format!("{name} ({})", found.address),
-            None => found.address.to_string(),
-        })
-        .collect();
+    answered(hop, named)
+}
+
+/// The addresses that answer for a hop, each in such words.
+fn answered(hop: &TracerouteHop, shown: impl Fn(&HopAddress) -> String) -> String {
+    let who: Vec<String> = hop.addresses.iter().map(shown).collect();
     match who.as_slice() {
         [] if hop.received > 0 => "masked".to_owned(),
         [] => "*".to_owned(),
@@ -144,8 +145,18 @@ fn who(hop: &TracerouteHop) -> String {
     }
 }
 
+fn named(found: &HopAddress) -> String {
+    match &found.name {
+        Some(name) => format!("{name} ({})", found.address),
+        None => found.address.to_string(),
+    }
+}
+
 fn hop_line(hop: &TracerouteHop) -> String {
-    let who = who(hop);
+    let who = answered(hop, |found| {
+        let systems = systems::shown(&found.asn).map(|systems| format!(" [{systems}]"));
+        format!("{}{}", named(found), systems.unwrap_or_default())
+    });
     let times: Vec<String> = hop.replies.iter().filter(|reply| !reply.duplicate).map(timed).collect();
     let notes = notes(hop).join(", ");
     let line = format!("{:>3}  {who:15}  {}  {notes}", hop.ttl, times.join("  "));
@@ -236,6 +247,8 @@ fn numbers(names: Names<'_>, findings: &TracerouteFindings) -> Vec<Line> {
         format!("--- {shown} from {agent}: path by {protocol}{port} ---"),
         format!("{hops} hops, {}, path {}", word(&findings.end), findings.path_hash),
     ];
+    let addresses = findings.hops.iter().flat_map(|hop| &hop.addresses);
+    lines.extend(systems::line(&findings.as_path, addresses));
     for hop in findings.hops.iter().filter(|hop| hop.state == HopState::RateLimited) {
         lines.push(format!(
             "hop {} answers so many in a time and no more: {} of {}, the last after a pause",
@@ -278,12 +291,12 @@ mod tests {
                 {"ttl": 1, "state": "answered", "sent": 2, "received": 2, "addresses": [{"address": "10.0.0.1", "answers": 2, "name": "gate.test"}],
                  "replies": [reply(0, "10.0.0.1", 310), reply(1, "10.0.0.1", 295)]},
                 {"ttl": 2, "state": "rate_limited", "sent": 3, "received": 2,
-                 "addresses": [{"address": "10.0.0.2", "answers": 1}, {"address": "10.0.0.3", "answers": 1}],
+                 "addresses": [{"address": "10.0.0.2", "answers": 1, "asn": [64_500], "as_name": "Example", "prefix": "10.0.0.0/8"}, {"address": "10.0.0.3", "answers": 1, "asn": [64_501, 64_502]}],
                  "replies": [labelled, reply(1, "10.0.0.3", 1_800)]},
                 {"ttl": 3, "state": "silent", "sent": 2, "received": 0},
                 {"ttl": 4, "state": "answered", "sent": 1, "received": 1, "addresses": [{"address": "10.0.0.4", "answers": 1}], "replies": [refused]},
             ],
-            "end": "unreachable", "reached": false, "path_hash": "00ff", "agent_drops": 0,
+            "end": "unreachable", "reached": false, "path_hash": "00ff", "as_path": [[64_500]], "agent_drops": 0,
         }))
         .unwrap()
     }
@@ -301,14 +314,22 @@ mod tests {
         let lines = |lines: Vec<Line>| lines.into_iter().map(|line| line.text).collect::<Vec<_>>().join("\n");
         assert_eq!(lines(live), "  1  gate.test (10.0.0.1)  0.310 ms  0.295 ms");
         insta::assert_snapshot!(lines(view.findings(names, &findings)), @r"
-          2  10.0.0.2, 10.0.0.3  1.900 ms  1.800 ms  answers 2 of 3, rate limited, MPLS 24001, NAT before it
+          2  10.0.0.2 [AS64500], 10.0.0.3 [AS64501/AS64502]  1.900 ms  1.800 ms  answers 2 of 3, rate limited, MPLS 24001, NAT before it
           3  *
           4  10.0.0.4         2.000 ms !X
         --- example.test (192.0.2.1) from local: path by udp port 33434 ---
         4 hops, unreachable, path 00ff
+        systems on the way: AS64500 Example
         hop 2 answers so many in a time and no more: 2 of 3, the last after a pause
         ");
         assert_eq!(view.row().len(), COLUMNS.names.len());
+        assert_eq!(view.row().last().map(Cell::bare).as_deref(), Some("AS64500"));
+        let details = details(&findings);
+        let systems: Vec<String> = details.rows.iter().map(|row| row[2].shown()).collect();
+        assert_eq!(
+            (details.columns[2], systems),
+            ("as", ["-", "AS64500,AS64501/AS64502", "-", "-"].map(str::to_owned).into())
+        );
     }
 
     #[test]

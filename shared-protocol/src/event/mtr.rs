@@ -28,6 +28,9 @@ pub struct MtrRow {
     /// The address that answered last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<std::net::IpAddr>,
+    /// Numbers of the autonomous systems that announce it, as in the report.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asn: Vec<u32>,
     /// Packets whose answer is not waited for any more.
     pub sent: u32,
     /// Packets answered in time.

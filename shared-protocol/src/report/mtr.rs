@@ -29,6 +29,10 @@ pub struct MtrFindings {
     pub reached: bool,
     /// A number for the addresses in their order: it changes when the path does.
     pub path_hash: String,
+    /// The autonomous systems that the hops are in, in order and each once until another follows: of each hop those of the address that
+    /// answered most. Hops of which nothing is known are passed over, so two that stand side by side need not be neighbours.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub as_path: Vec<Vec<u32>>,
     /// When a hop answered from another address than the round before; at most 100 are listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<HopChange>,

@@ -44,6 +44,13 @@ pub struct NeighborResult {
     /// Who else says to have it, in the order of their answers; at most eight.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<MacAddress>,
+    /// To whom the registry has given the block that `mac` is from, by files that the agent's owner gave; at most 128 characters. Absent
+    /// without a file, and where the address is one that a host has made up itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<String>,
+    /// The same of `others`, in their order; absent where nothing is known of any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_vendors: Vec<Option<String>>,
     /// How often it was asked for.
     pub tries: u32,
     /// Time from the last question before it to the first answer by the kernel's clock, microseconds; absent where the kernel cannot tell.

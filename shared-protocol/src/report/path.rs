@@ -34,6 +34,17 @@ pub struct HopAddress {
     /// Its name, where that was asked for and the agent's resolver knows one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Numbers of the autonomous systems that announce it, at most 16 in ascending order: more than one where several do, or as a set.
+    /// They, their name and the prefix are the word of files that the agent's owner gave; without a file, and for an address that is not
+    /// public, all three are absent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asn: Vec<u32>,
+    /// The name of the autonomous system, where it is one and the file names it; at most 128 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_name: Option<String>,
+    /// The longest prefix of the file that holds the address, as `192.0.2.0/24`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
 }
 
 /// One answer to a packet on its way.

@@ -27,6 +27,10 @@ pub struct TracerouteFindings {
     pub reached: bool,
     /// A number for the addresses in their order: it changes when the path does.
     pub path_hash: String,
+    /// The autonomous systems that the hops are in, in order and each once until another follows: of each hop those of the address that
+    /// answered most. Hops of which nothing is known are passed over, so two that stand side by side need not be neighbours.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub as_path: Vec<Vec<u32>>,
     /// The circle in which packets go, where they do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub circle: Option<PathCircle>,

@@ -9,6 +9,7 @@ use super::rounds::RESOLVE_TIME;
 
 /// What a path probe sends, and how it waits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "these are options of which each is asked for by itself")]
 pub struct PathOptions {
     /// What the packets are.
     pub protocol: PathProtocol,
@@ -35,6 +36,10 @@ pub struct PathOptions {
     pub df: bool,
     /// Whether the agent asks its resolver for the names of the hops.
     pub ptr: bool,
+    /// Whether the report says which autonomous systems the hops are in, where the agent's owner has given it a file that does. On the wire
+    /// only where it is not: agents that do not know it refuse it.
+    #[serde(skip_serializing_if = "Clone::clone")]
+    pub asn: bool,
     /// Hops whose addresses the report does not show, counted from the agent, 0 to 64.
     pub mask_first_hops: u32,
     /// Whether the report keeps what was sent and what came back, so that it can be derived again.
@@ -128,6 +133,7 @@ impl PathOptions {
             dscp: fields.integer("dscp", 0..=63, Some(0))?,
             df: fields.boolean("df", false)?,
             ptr: fields.boolean("ptr", false)?,
+            asn: fields.boolean("asn", true)?,
             mask_first_hops: fields.integer("mask_first_hops", 0..=HOPS_MAX, Some(0))?,
             raw: fields.boolean("raw", false)?,
         };

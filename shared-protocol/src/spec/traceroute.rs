@@ -101,6 +101,7 @@ mod tests {
             ("dscp", "64"),
             ("df", "1"),
             ("ptr", "\"yes\""),
+            ("asn", "64500"),
             ("mask_first_hops", "-1"),
             ("raw", "null"),
             ("af", "\"5\""),

@@ -85,6 +85,7 @@ fn follow_all(internet: &Internet) -> Vec<(IpAddr, &'static str, Report)> {
                 clock: ClockQuality::default(),
                 observer: Arc::new(Observer::at("/nonexistent".into())),
                 packages: Arc::new(NoPackages),
+                known: Arc::default(),
                 flows: Flows::nobody(),
             };
             let mut paths = JoinSet::new();

@@ -8,6 +8,7 @@ use super::AddressFamilySchema;
 /// Options of a traceroute: packets whose time to live runs out hop after hop. All of them together, `inflight` at a time, must not be waited for longer than 300 seconds.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = TracerouteOptions)]
+#[expect(clippy::struct_excessive_bools, reason = "these are options of which each is asked for by itself")]
 pub struct TracerouteOptions {
     /// An IP address or a DNS name, which the agent resolves.
     #[schema(min_length = 1, max_length = 253, example = "127.0.0.1")]
@@ -68,6 +69,10 @@ pub struct TracerouteOptions {
     #[serde(default)]
     #[schema(default = false)]
     pub ptr: bool,
+    /// Whether the report says which autonomous systems the hops are in, where the agent's owner has given it a file that does.
+    #[serde(default)]
+    #[schema(default = true)]
+    pub asn: bool,
     /// Hops whose addresses the report does not show, counted from the agent; not together with `raw`.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 64, default = 0)]
@@ -81,6 +86,7 @@ pub struct TracerouteOptions {
 /// Options of an mtr: the hops of a path, asked again in each round. `rounds` and `interval_ms` together must not take more than 300 seconds.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = MtrOptions)]
+#[expect(clippy::struct_excessive_bools, reason = "these are options of which each is asked for by itself")]
 pub struct MtrOptions {
     /// An IP address or a DNS name, which the agent resolves.
     #[schema(min_length = 1, max_length = 253, example = "127.0.0.1")]
@@ -145,6 +151,10 @@ pub struct MtrOptions {
     #[serde(default)]
     #[schema(default = false)]
     pub ptr: bool,
+    /// Whether the report says which autonomous systems the hops are in, where the agent's owner has given it a file that does.
+    #[serde(default)]
+    #[schema(default = true)]
+    pub asn: bool,
     /// Hops whose addresses the report does not show, counted from the agent; not together with `raw`.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 64, default = 0)]

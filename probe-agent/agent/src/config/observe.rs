@@ -11,6 +11,7 @@ use shared_protocol::package::PackageName;
 use shared_protocol::report::{CpuShare, Masked};
 use shared_protocol::spec::{Observation, ObserveSpec};
 
+use super::paths::whole_paths;
 use crate::policy::Refused;
 
 /// What may be observed, and how.
@@ -39,7 +40,7 @@ pub struct ObserveSettings {
     /// A folder of this host with packages, `<name>.package` each.
     pub packages: Option<PathBuf>,
     /// The files with OpenSSL that `tls_latency` looks at; those that are found where there are none.
-    #[serde(deserialize_with = "whole_paths")]
+    #[serde(deserialize_with = "whole_paths::<_, LIBRARIES_MAX>")]
     pub tls_libraries: Vec<PathBuf>,
     /// The observer's socket.
     pub socket: PathBuf,
@@ -181,17 +182,6 @@ fn keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<PublicKey
         .iter()
         .map(|text| text.parse().map_err(|error| D::Error::custom(format!("{text:?} {error}"))));
     read.collect()
-}
-
-fn whole_paths<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::Error> {
-    let paths = Vec::<PathBuf>::deserialize(deserializer)?;
-    if paths.len() > LIBRARIES_MAX {
-        return Err(D::Error::custom(format!("must be at most {LIBRARIES_MAX} files")));
-    }
-    if paths.iter().all(|path| path.is_absolute()) {
-        return Ok(paths);
-    }
-    Err(D::Error::custom("must be whole paths, from / on"))
 }
 
 fn percent_of_a_cpu<'de, D: Deserializer<'de>>(deserializer: D) -> Result<CpuShare, D::Error> {

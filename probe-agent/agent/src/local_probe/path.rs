@@ -57,6 +57,16 @@ pub(super) fn print_bound(found: &PmtuFindings, out: &mut impl Write) -> io::Res
 }
 
 fn who(addresses: &[HopAddress]) -> String {
-    let addresses: Vec<String> = addresses.iter().map(|found| found.address.to_string()).collect();
+    let addresses: Vec<String> = addresses.iter().map(shown).collect();
     if addresses.is_empty() { "*".to_owned() } else { addresses.join(",") }
+}
+
+/// An address, and behind it who announces it.
+fn shown(found: &HopAddress) -> String {
+    let systems: Vec<String> = found.asn.iter().map(|number| format!("AS{number}")).collect();
+    if systems.is_empty() {
+        found.address.to_string()
+    } else {
+        format!("{} [{}]", found.address, systems.join("/"))
+    }
 }

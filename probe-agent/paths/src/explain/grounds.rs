@@ -26,14 +26,16 @@ pub(super) fn of(findings: &Findings, verdict: &Verdict, log: &WireLog) -> Vec<G
                 statement: format!("hop {} {}: {} of {} answered in time", hop.ttl, state(hop.state), hop.received, hop.sent),
                 packets: with_ttl(log, hop.ttl),
             });
-            hops.chain([end(found.end, found.hops.last().map(|hop| hop.ttl), log)]).collect()
+            let end = end(found.end, found.hops.last().map(|hop| hop.ttl), log);
+            hops.chain([end]).chain(systems(&found.as_path)).collect()
         }
         Findings::Mtr(found) => {
             let hops = found.hops.iter().map(|hop| Ground {
                 statement: format!("hop {} answered {} of {} in time", hop.ttl, hop.received, hop.sent),
                 packets: with_ttl(log, hop.ttl),
             });
-            hops.chain([end(found.end, found.hops.last().map(|hop| hop.ttl), log)]).collect()
+            let end = end(found.end, found.hops.last().map(|hop| hop.ttl), log);
+            hops.chain([end]).chain(systems(&found.as_path)).collect()
         }
         Findings::Pmtu(found) => found
             .lengths
@@ -61,6 +63,19 @@ pub(super) fn of(findings: &Findings, verdict: &Verdict, log: &WireLog) -> Vec<G
         | Findings::Observe(_) => Vec::new(),
     };
     std::iter::once(head).chain(rest).collect()
+}
+
+/// What no packet says.
+fn systems(path: &[Vec<u32>]) -> Option<Ground> {
+    if path.is_empty() {
+        return None;
+    }
+    let show = |asn: &Vec<u32>| asn.iter().map(|number| format!("AS{number}")).collect::<Vec<_>>().join("/");
+    let shown: Vec<String> = path.iter().map(show).collect();
+    Some(Ground {
+        statement: format!("by the files of the agent's owner the hops are in {}", shown.join(", ")),
+        packets: Vec::new(),
+    })
 }
 
 fn end(end: PathEnd, last_ttl: Option<u8>, log: &WireLog) -> Ground {

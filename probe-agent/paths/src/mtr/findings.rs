@@ -36,6 +36,7 @@ pub(super) fn all(plan: &MtrPlan, book: &Book) -> MtrFindings {
         end: shape.end,
         reached: shape.end == PathEnd::Reached,
         path_hash: shape.hash,
+        as_path: Vec::new(),
         changes: listed,
         agent_drops: book.agent_drops,
     }
@@ -58,6 +59,7 @@ pub(super) fn rows(plan: &MtrPlan, book: &Book, outlook: &Outlook) -> Vec<MtrRow
         rows.push(MtrRow {
             ttl: *ttl,
             address,
+            asn: Vec::new(),
             sent: count(packets.len()),
             received: count(replies.len()),
             last_us: replies.last().map(|(_, reply)| reply.best_us()),

@@ -19,6 +19,7 @@ pub(super) fn all(plan: &TraceroutePlan, book: &Book) -> TracerouteFindings {
         end: shape.end,
         reached,
         path_hash: shape.hash,
+        as_path: Vec::new(),
         circle: shape.circle,
         end_to_end: reached.then(|| end_to_end(shape.last_ttl, plan, book)),
         agent_drops: book.agent_drops,

@@ -269,6 +269,8 @@ impl Inquiry {
             state,
             mac: owners.next(),
             others: owners.collect(),
+            vendor: None,
+            other_vendors: Vec::new(),
             tries: asked.tries,
             rtt_us: asked.rtt_us,
             user_rtt_us: asked.user_rtt_us,

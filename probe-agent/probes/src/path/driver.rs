@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::packet::Packets;
 use crate::clock;
+use crate::known::Known;
 use crate::net::icmp::{Departure, Receipt, SendError};
 use crate::net::path::{PathAnswer, PathArrival, PathArrivals, PathError, PathFlow};
 use crate::table::ProbeContext;
@@ -19,6 +20,8 @@ use crate::verdict::Stop;
 /// A run under way.
 pub(super) struct Driver<'a> {
     pub(super) machine: Machine,
+    /// What is said of addresses beside, where it is to be said.
+    pub(super) known: Option<&'a Known>,
     pub(super) flow: &'a PathFlow,
     pub(super) arrivals: PathArrivals,
     pub(super) packets: Packets,
@@ -139,7 +142,10 @@ impl<'a> Driver<'a> {
     }
 
     /// Tells a partial finding, if the channel has room: the report holds it again.
-    fn tell(&self, event: ProbeEvent) {
+    fn tell(&self, mut event: ProbeEvent) {
+        if let Some(known) = self.known {
+            known.tell_origins(&mut event);
+        }
         if self.events.try_send(event).is_err() {
             tracing::trace!("event dropped: the channel is full or closed");
         }

@@ -61,6 +61,7 @@ pub(crate) fn context(sockets: IcmpSockets, gate: impl Gate + 'static) -> ProbeC
     ProbeContext {
         observer: Arc::new(Observer::at("/nonexistent".into())),
         packages: Arc::new(agent_probes::observe::NoPackages),
+        known: Arc::default(),
         flows: Flows::nobody(),
         engine: Arc::new(IcmpEngine::start(sockets).unwrap()),
         gate: Arc::new(gate),
