@@ -1,7 +1,7 @@
 //! Our own agent: the real program, running one probe without a control plane, through the same engine, policy, runner of probes and report.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -39,12 +39,29 @@ impl Agent {
         })
     }
 
+    /// An agent as [`Agent::open`] has it, with these further tables.
+    ///
+    /// # Errors
+    /// When the program is not built.
+    pub fn with_tables(tables: &str) -> Result<Self> {
+        Self::with_policy(&format!("{OPEN}\n{tables}"))
+    }
+
     /// An agent whose owner lets it at every address that worlds have, as fast as it can.
     ///
     /// # Errors
     /// When the program is not built.
     pub fn open() -> Result<Self> {
         Self::with_policy(OPEN)
+    }
+
+    /// Lets it check its configuration and the way to its control plane, with what this state directory holds.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn check(&self, observer: &Namespace, state: &Path) -> Result<Ran> {
+        let (configuration, state) = (self.configuration.display().to_string(), state.display().to_string());
+        run(observer, &self.program, &["check", "--state-dir", &state, "--config", &configuration])
     }
 
     /// Runs one probe. A probe that found trouble has a report all the same; one that was refused has none.

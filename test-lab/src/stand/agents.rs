@@ -20,6 +20,18 @@ impl Stand {
         self.add_agents(&[name.to_owned()]).await
     }
 
+    /// Enrols an agent, adds these tables to its owner's configuration, and starts it; returns once the control plane sees it online.
+    ///
+    /// # Errors
+    /// When it cannot enrol or does not come online.
+    pub async fn add_agent_with(&mut self, name: &str, tables: &str) -> Result<()> {
+        let index = self.prepare_agent(name).await?;
+        let state = &self.agents.get(index).context("no such agent")?.state;
+        std::fs::write(state.join("agent.toml"), format!("{AGENT_CONFIG}\n{tables}\n"))?;
+        self.start_agent(index)?;
+        self.until_online(name).await
+    }
+
     /// Enrols agents and starts them; returns once the control plane sees them online.
     ///
     /// # Errors

@@ -7,6 +7,8 @@ mod follow;
 #[cfg(test)]
 mod kernels;
 #[cfg(test)]
+mod known;
+#[cfg(test)]
 mod many;
 #[cfg(test)]
 mod neighbors;

@@ -14,7 +14,7 @@ use test_lab::stand::{Stand, items_of, text};
 use crate::setting::may_make_networks;
 
 /// Runs `probectl` against a stand; how it ended, and what it printed for people and programs.
-async fn ask(stand: &Stand, arguments: &[&str]) -> (Exit, String, String) {
+pub(crate) async fn ask(stand: &Stand, arguments: &[&str]) -> (Exit, String, String) {
     let url = stand.url("");
     let cli = Cli::try_parse_from([&["probectl", "--url", &url], arguments].concat()).unwrap();
     let surroundings = Surroundings {
@@ -55,7 +55,7 @@ async fn a_path_is_followed_told_and_derived_again() {
     let (exit, data, _) = ask(&stand, &["mtr", "127.0.0.1", "--rounds", "2", "--interval-ms", "100", "-o", "md"]).await;
     assert_eq!(exit, Exit::Ok, "{data}");
     assert!(
-        data.contains("| hop | address | loss | sent |") && data.contains("| 1 | 127.0.0.1 | 0.0 % | 2 |"),
+        data.contains("| hop | address | as | loss | sent |") && data.contains("| 1 | 127.0.0.1 | - | 0.0 % | 2 |"),
         "{data}"
     );
     let (exit, data, _) = ask(&stand, &["traceroute", "127.0.0.1", "-o", "prom"]).await;
@@ -129,7 +129,7 @@ async fn ask_link() {
     let (_, data, _) = ask(&stand, &arguments("csv")).await;
     assert!(data.contains(",eth0,203.0.113.1,6,1,1,3,1,,0,0,8,"), "{data}");
     let (_, data, _) = ask(&stand, &arguments("md")).await;
-    assert!(data.contains("| 203.0.113.2 | present | 02:00:00:00:00:02 | 1 |"), "{data}");
+    assert!(data.contains("| 203.0.113.2 | present | 02:00:00:00:00:02 | - | 1 |"), "{data}");
     let (_, data, words) = ask(&stand, &arguments("prom")).await;
     assert!(
         data.contains("probeops_neighbor_conflicts{probe=\"neighbor\",target=\"203.0.113.0/29\",agent=\"local\"} 1\n"),
