@@ -33,6 +33,7 @@ pub(crate) mod pmtu;
 pub(crate) mod port;
 pub(crate) mod reports;
 pub(crate) mod standing;
+mod targets;
 pub(crate) mod tcp;
 mod tiers;
 pub(crate) mod traceroute;

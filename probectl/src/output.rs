@@ -23,6 +23,7 @@ pub(crate) mod observe;
 pub(crate) mod ping;
 mod pmtu;
 mod port;
+mod port_sweep;
 mod printable;
 pub(crate) mod probe;
 mod prometheus;

@@ -21,7 +21,7 @@ pub use neighbor::NeighborEvent;
 pub use observe::{ObserveEvent, ObserveWindow};
 pub use ping::{PingEvent, SweepProgress};
 pub use pmtu::PmtuEvent;
-pub use port::PortEvent;
+pub use port::{PortEvent, PortProgress};
 pub use tcp::TcpEvent;
 pub use traceroute::TracerouteEvent;
 pub use udp::UdpEvent;

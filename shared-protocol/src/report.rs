@@ -43,7 +43,7 @@ pub use observe::{
 pub use path::{ExtensionObject, HopAddress, HopReply, IcmpExtensions, InterfaceRole, MplsLabel, PathEnd, QuotedPacket, Rewritten, RouterInterface, TcpReply};
 pub use ping::{PingFindings, PingPacket, PingSocket, PingStatistics, RoundTripStatistics};
 pub use pmtu::{BlackHole, Claim, PmtuBound, PmtuFindings, PmtuLength, TooBig};
-pub use port::{PortFindings, PortReason, PortResult, PortState, PortStatistics};
+pub use port::{PortFindings, PortReason, PortResult, PortState, PortStatistics, PortSweepColumns, PortSweepFindings, PortSweepTotals};
 pub use sweep::{AddressRun, DeniedRun, RoundTripColumns, SweepColumns, SweepDrops, SweepFindings, SweepTotals, UnresolvedName};
 pub use tcp::{TcpFindings, TcpInfo, TcpOffer, TcpOptions, TcpOutcome, TcpStatistics, TcpTry};
 pub use traceroute::{EndToEnd, HopState, PathCircle, TracerouteFindings, TracerouteHop};
@@ -158,6 +158,8 @@ pub enum Findings {
     Observe(Box<ObserveFindings>),
     /// Of a scan of ports.
     Port(PortFindings),
+    /// Of a scan of the ports of many targets.
+    PortSweep(Box<PortSweepFindings>),
     /// Of asking a link.
     Neighbor(NeighborFindings),
 }

@@ -38,8 +38,8 @@ pub use observe::{Observation, ObserveSpec, UnknownObservation};
 pub use path::{HOPS_MAX, PathFlow, PathOptions, PathProtocol};
 pub use ping::PingSpec;
 pub use pmtu::PmtuSpec;
-pub use port::{InvalidPorts, PortList, PortOrder, PortSpec};
-pub use sweep::{InvalidSweepTarget, PingTarget, SweepTarget};
+pub use port::{GREETING_BYTES, GREETING_TIME, InvalidPorts, PortList, PortMode, PortOrder, PortSpec};
+pub use sweep::{InvalidSweepTarget, SweepTarget, Targets};
 pub use tcp::{TcpMode, TcpSpec};
 pub use traceroute::TracerouteSpec;
 pub use udp::{HexBytes, InvalidHex, UdpSpec};
@@ -66,7 +66,7 @@ pub enum ProbeKind {
     Udp,
     /// What the host's own kernel sees.
     Observe,
-    /// The states of several ports (RFC 9293).
+    /// The states of several ports (RFC 9293, RFC 768).
     Port,
     /// Who on a link has an address (RFC 826, RFC 4861).
     Neighbor,
@@ -220,8 +220,25 @@ impl ProbeSpec {
             Self::Pmtu(spec) => Some(&spec.target),
             Self::Udp(spec) => Some(&spec.target),
             Self::Observe(_) => None,
-            Self::Port(spec) => Some(&spec.target),
+            Self::Port(spec) => spec.target.one(),
             Self::Neighbor(spec) => spec.one(),
+        }
+    }
+
+    /// Where its packets go, of a probe that may have many targets; a link's are none of them.
+    pub const fn targets(&self) -> Option<&Targets> {
+        match self {
+            Self::Ping(spec) => Some(&spec.target),
+            Self::Port(spec) => Some(&spec.target),
+            Self::Tcp(_)
+            | Self::Http(_)
+            | Self::Dns(_)
+            | Self::Traceroute(_)
+            | Self::Mtr(_)
+            | Self::Pmtu(_)
+            | Self::Udp(_)
+            | Self::Observe(_)
+            | Self::Neighbor(_) => None,
         }
     }
 

@@ -7,10 +7,12 @@ mod tests {
     use shared_protocol::report::Report;
     use shared_protocol::spec::ProbeSpec;
 
-    const PROBES: [(&str, &str); 11] = [
+    const PROBES: [(&str, &str); 13] = [
         ("ping", include_str!("golden/v1/probes/sweep.json")),
         ("udp", include_str!("golden/v1/probes/udp.json")),
         ("port", include_str!("golden/v1/probes/port.json")),
+        ("port", include_str!("golden/v1/probes/port_udp.json")),
+        ("port", include_str!("golden/v1/probes/port_sweep.json")),
         ("neighbor", include_str!("golden/v1/probes/neighbor.json")),
         ("tcp", include_str!("golden/v1/probes/tcp.json")),
         ("http", include_str!("golden/v1/probes/http.json")),

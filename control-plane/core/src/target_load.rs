@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use shared_protocol::address::{AddressClass, classify};
 use shared_protocol::id::{MeasurementId, TenantId};
-use shared_protocol::spec::{ProbeSpec, SweepTarget};
+use shared_protocol::spec::{ProbeSpec, SweepTarget, Targets};
 use shared_protocol::target::Target;
 
 /// What one agent sends, and to whom.
@@ -49,11 +49,9 @@ struct Share {
 impl Demand {
     /// What an agent sends that does this.
     pub fn of(spec: &ProbeSpec) -> Self {
-        let entries = if let ProbeSpec::Ping(ping) = spec {
-            ping.target.entries()
-        } else {
-            spec.target().cloned().map(SweepTarget::One).into_iter().collect()
-        };
+        let entries = spec
+            .targets()
+            .map_or_else(|| spec.target().cloned().map(SweepTarget::One).into_iter().collect(), Targets::entries);
         let mut targets = BTreeMap::new();
         for target in entries.iter().filter_map(public) {
             *targets.entry(target).or_default() += 1;
@@ -231,6 +229,12 @@ mod tests {
         load.reserve(id(4), tenant(2), list(r#""c.example","c.example""#), 5).unwrap();
         load.ended(id(4));
         assert_eq!(load.reserved["c.example"].all, 8);
+        // Each target of a scan is counted, with its share of the rate.
+        let mut load = TargetLoad::new(100);
+        let scan = demand(r#"{"probe":"port","targets":["1.1.1.1","d.example"],"ports":"1-9","rate_pps":50}"#);
+        load.reserve(id(1), tenant(1), scan.clone(), 2).unwrap();
+        assert_eq!(load.reserved.values().map(|load| load.all).collect::<Vec<_>>(), [50, 50]);
+        assert_eq!(load.reserve(id(2), tenant(1), scan, 1), Err(Busy("1.1.1.1".into())));
     }
 
     #[test]
@@ -243,6 +247,9 @@ mod tests {
             (r#"{"probe":"traceroute","target":"a.example"}"#, 100),
             (r#"{"probe":"mtr","target":"a.example","max_ttl":8}"#, 8),
             (r#"{"probe":"port","target":"a.example","ports":"1-9","rate_pps":20}"#, 20),
+            (r#"{"probe":"port","target":"a.example","ports":"1-9","rate_pps":20,"mode":"udp"}"#, 20),
+            (r#"{"probe":"port","target":"8.8.8.0/24","ports":"1-9","rate_pps":20,"tries":1}"#, 1),
+            (r#"{"probe":"port","targets":["a.example","8.8.8.0/29"],"ports":"1-9"}"#, 8),
             (r#"{"probe":"observe","observation":"drops"}"#, 0),
         ] {
             assert_eq!(demand(spec).packets_per_second, rate, "{spec}");

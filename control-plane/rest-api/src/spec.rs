@@ -171,13 +171,20 @@ pub struct UdpOptions {
     pub expect: String,
 }
 
-/// Options of a scan of TCP ports. The time it takes when no port answers must not be more than 300 seconds.
+/// Options of a scan of ports. The time it takes when no port answers must not be more than 300 seconds: of many targets, 64 are asked side by
+/// side, each with its share of `rate_pps`; over UDP a target is asked again once in 1.05 seconds at most.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = PortOptions)]
 pub struct PortOptions {
-    /// An IP address or a DNS name, which the agent resolves.
+    /// An IP address or a DNS name, which the agent resolves; or a block of addresses as `10.0.0.0/24`, of which the network's own address
+    /// and the broadcast address are left out.
+    #[serde(default)]
     #[schema(min_length = 1, max_length = 253, example = "127.0.0.1")]
-    pub target: String,
+    pub target: Option<String>,
+    /// Instead of `target`: a list of addresses, names and blocks.
+    #[serde(default)]
+    #[schema(min_items = 1, max_items = 4_096)]
+    pub targets: Option<Vec<String>>,
     /// Ports and ranges of ports, which together come to at most 1,024.
     #[schema(min_length = 1, max_length = 6_144, example = "22,80,443,8000-8010")]
     pub ports: String,
@@ -188,12 +195,12 @@ pub struct PortOptions {
     /// How a port is asked.
     #[serde(default)]
     #[schema(default = "connect")]
-    pub mode: TcpModeSchema,
+    pub mode: PortModeSchema,
     /// In which order ports are asked.
     #[serde(default)]
     #[schema(default = "random")]
     pub order: PortOrderSchema,
-    /// Ports to ask a second; fewer where more than 64 answers would be waited for at the same time.
+    /// Ports to ask a second over all targets; fewer where more than 64 answers would be waited for at the same time.
     #[serde(default)]
     #[schema(minimum = 1, maximum = 50, default = 50)]
     pub rate_pps: u32,
@@ -209,6 +216,25 @@ pub struct PortOptions {
     #[serde(default)]
     #[schema(minimum = 0, maximum = 63, default = 0)]
     pub dscp: u32,
+    /// Whether it is listened for half a second to what a service says first; at most 256 bytes are kept, and nothing is ever said to it. Of mode
+    /// `connect` only.
+    #[serde(default)]
+    #[schema(default = false)]
+    pub banner: bool,
+}
+
+/// How a port is asked.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = PortMode)]
+pub enum PortModeSchema {
+    /// The host's own TCP opens the connection, and resets it once it stands.
+    #[default]
+    Connect,
+    /// A first segment of TCP is sent and never followed up; the agent needs raw sockets for it.
+    Syn,
+    /// A datagram: what DNS, NTP, SNMP, QUIC and STUN answer to on their ports, and an empty one to all others.
+    Udp,
 }
 
 /// In which order ports are asked.
@@ -462,6 +488,12 @@ mod tests {
             if least["probe"] == "traceroute" || least["probe"] == "mtr" {
                 // Written only where it is not so.
                 plain["asn"] = json!(true);
+            }
+            if least["probe"] == "port" {
+                let many = json!({"probe": "port", "targets": ["127.0.0.1"], "ports": "80", "banner": true});
+                let many = serde_json::to_value(ProbeSpec::from_value(many).unwrap()).unwrap();
+                plain["targets"] = many["targets"].clone();
+                plain["banner"] = json!(false);
             }
             if least["probe"] == "observe" {
                 // What goes with observations of processes only.

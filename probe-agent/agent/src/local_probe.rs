@@ -9,7 +9,8 @@ use serde::Serialize;
 use shared_protocol::event::{DnsEvent, HttpEvent, NeighborEvent, PingEvent, PortEvent, ProbeEvent, TcpEvent, UdpEvent};
 use shared_protocol::fault::Status;
 use shared_protocol::report::{
-    DnsAnswer, DnsOutcome, DnsTry, Findings, HttpFindings, NeighborResult, PingPacket, PortResult, PortState, Report, TcpOutcome, TcpTry, UdpOutcome, UdpTry,
+    DnsAnswer, DnsOutcome, DnsTry, Findings, HttpFindings, NeighborResult, PingPacket, PortResult, PortState, PortStatistics, Report, TcpOutcome, TcpTry,
+    UdpOutcome, UdpTry,
 };
 use shared_protocol::spec::{InvalidField, ProbeSpec};
 use tokio::sync::mpsc;
@@ -118,6 +119,10 @@ fn print_event(event: &ProbeEvent, output: Output, out: &mut impl Write) -> io::
         (Output::Text, ProbeEvent::Udp(UdpEvent::Try(tried))) => writeln!(out, "{}", datagram_text(tried)),
         (Output::Text, ProbeEvent::Port(PortEvent::Resolved { address })) => writeln!(out, "port {address}"),
         (Output::Text, ProbeEvent::Port(PortEvent::Port(result))) => writeln!(out, "{}", port_text(result)),
+        (Output::Text, ProbeEvent::Port(PortEvent::Open { address, result })) => writeln!(out, "{address}  {}", port_text(result)),
+        (Output::Text, ProbeEvent::Port(PortEvent::Sweep(progress))) => {
+            writeln!(out, "{} of {} targets, {} questions", progress.finished, progress.targets, progress.asked)
+        }
         (Output::Text, ProbeEvent::Neighbor(event)) => writeln!(out, "{}", neighbor_text(event)),
         (Output::Text, ProbeEvent::Pmtu(event)) => path::print_pmtu(event, out),
         (Output::Text, ProbeEvent::Observe(event)) => observe::print(event, out),
@@ -179,12 +184,22 @@ fn port_text(result: &PortResult) -> String {
         PortState::Open => "open",
         PortState::Closed => "closed",
         PortState::Filtered => "filtered",
+        PortState::OpenFiltered => "open or filtered",
         PortState::Unasked => "not asked",
     };
     let numbers = [("rtt_us", result.rtt_us), ("user_rtt_us", result.user_rtt_us)];
     let mut words = vec![format!("port {}", result.port), state.to_owned()];
     words.extend(numbers.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?))));
+    words.extend(result.banner.as_ref().map(|banner| format!("says {banner}")));
     words.join("  ")
+}
+
+fn print_ports(numbers: &PortStatistics, out: &mut impl Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "{} open, {} closed, {} filtered, {} open or filtered",
+        numbers.open, numbers.closed, numbers.filtered, numbers.open_filtered
+    )
 }
 
 fn neighbor_text(event: &NeighborEvent) -> String {
@@ -267,10 +282,8 @@ fn print_report(report: &Report, output: Output, out: &mut impl Write) -> io::Re
         Some(Findings::Tcp(tcp)) => (tcp.statistics.sent, tcp.statistics.received, tcp.statistics.loss),
         Some(Findings::Http(http)) => return print_fetch(http, out),
         Some(Findings::Dns(dns)) => return dns.answer.as_ref().map_or(Ok(()), |answer| print_answer(answer, out)),
-        Some(Findings::Port(found)) => {
-            let numbers = &found.statistics;
-            return writeln!(out, "{} open, {} closed, {} filtered", numbers.open, numbers.closed, numbers.filtered);
-        }
+        Some(Findings::Port(found)) => return print_ports(&found.statistics, out),
+        Some(Findings::PortSweep(found)) => return print_ports(&found.totals.statistics, out),
         Some(Findings::Neighbor(found)) => {
             let numbers = &found.statistics;
             return writeln!(

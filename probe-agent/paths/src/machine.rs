@@ -207,6 +207,7 @@ pub fn addresses_mut(findings: &mut Findings) -> Vec<&mut HopAddress> {
         | Findings::Dns(_)
         | Findings::Udp(_)
         | Findings::Port(_)
+        | Findings::PortSweep(_)
         | Findings::Neighbor(_)
         | Findings::Observe(_) => Vec::new(),
     }

@@ -37,12 +37,14 @@
 //! # }
 //! ```
 
+mod asking;
 mod beside;
 mod clock;
 mod denied;
 mod dns;
 mod http;
 pub mod known;
+mod many_addresses;
 mod neighbor;
 pub mod net;
 pub mod observe;
@@ -58,3 +60,5 @@ mod tcp;
 mod text;
 mod udp;
 mod verdict;
+
+pub use port::datagram_bytes;

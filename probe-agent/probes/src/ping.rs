@@ -12,7 +12,6 @@ use shared_protocol::target::Target;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-mod aim;
 mod exchange;
 mod sweep;
 mod sweeping;

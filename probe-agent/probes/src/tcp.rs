@@ -17,12 +17,13 @@ mod half_open;
 mod tries;
 mod verdict;
 
-pub(crate) use driver::{Ask, Asking, Driver};
+pub(crate) use driver::{Driver, Listening};
 pub(crate) use ended::Ended;
 #[cfg(test)]
 pub(crate) use ended::blank;
 use tries::{Plan, Tries};
 
+use crate::asking::{Ask, Asking, Schedule};
 use crate::clock;
 use crate::net::gate::Peer;
 use crate::net::tcp::Dial;
@@ -54,6 +55,7 @@ async fn try_all(spec: &TcpSpec, aim: Aim<'_>, address: IpAddr) -> (Findings, Re
         context: aim.context,
         events: aim.events,
         mode: spec.mode,
+        listening: None,
     };
     let asked = async {
         let dscp = u8::try_from(spec.dscp).map_err(|_| Stop::failed(Fault::Agent, ErrorCode::Internal, "the options are out of bounds"))?;
@@ -91,7 +93,7 @@ struct OnePort<'a> {
     port: u16,
 }
 
-impl Asking for OnePort<'_> {
+impl Schedule for OnePort<'_> {
     fn poll_start(&mut self, now: MonotonicMicros) -> Option<Ask> {
         let index = self.tries.poll_start(now)?;
         Some(Ask { index, port: self.port })
@@ -105,11 +107,13 @@ impl Asking for OnePort<'_> {
         self.tries.poll_abandoned()
     }
 
-    fn handle_ended(&mut self, ended: Ended) -> Option<ProbeEvent> {
-        Some(ProbeEvent::Tcp(TcpEvent::Try(Box::new(self.tries.handle_ended(ended)))))
-    }
-
     fn is_finished(&self) -> bool {
         self.tries.is_finished()
+    }
+}
+
+impl Asking<Ended> for OnePort<'_> {
+    fn handle_ended(&mut self, ended: Ended) -> Option<ProbeEvent> {
+        Some(ProbeEvent::Tcp(TcpEvent::Try(Box::new(self.tries.handle_ended(ended)))))
     }
 }

@@ -1,14 +1,14 @@
 //! `probectl ping`.
 
 use std::future::Future;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::Value;
 use shared_protocol::spec::{ProbeKind, SweepTarget};
 
 use super::measure::{self, MeasureArgs};
+use super::targets;
 use crate::cli::Format;
 use crate::client::Client;
 use crate::error::Error;
@@ -57,7 +57,7 @@ pub(super) async fn run(
     screen: &mut Screen<'_>,
     interrupt: impl Future<Output = ()>,
 ) -> Result<Exit, Error> {
-    let spec = spec(arguments, aim(arguments)?);
+    let spec = spec(arguments, targets::aim(&arguments.targets, arguments.targets_from.as_deref())?);
     measure::run((ProbeKind::Ping, spec), &arguments.measure, format, client, screen, interrupt).await
 }
 
@@ -77,45 +77,10 @@ fn spec(arguments: &PingArgs, aim: (&'static str, Value)) -> Value {
     )
 }
 
-/// What is pinged: one thing goes by `target`, several by `targets`.
-fn aim(arguments: &PingArgs) -> Result<(&'static str, Value), Error> {
-    let mut targets = arguments.targets.clone();
-    if let Some(path) = &arguments.targets_from {
-        targets.extend(read_targets(path)?);
-    }
-    Ok(match targets.as_slice() {
-        [only] => ("target", json!(only)),
-        several => ("targets", json!(several)),
-    })
-}
-
-fn read_targets(path: &Path) -> Result<Vec<SweepTarget>, Error> {
-    let unusable = |cause: String| Error::Targets { path: path.to_owned(), cause };
-    let mut text = String::new();
-    let read = if path == Path::new("-") {
-        std::io::stdin().lock().take(FILE_BYTES).read_to_string(&mut text)
-    } else {
-        std::fs::File::open(path).and_then(|file| file.take(FILE_BYTES).read_to_string(&mut text))
-    };
-    read.map_err(|error| unusable(error.to_string()))?;
-    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim()).enumerate();
-    let targets: Result<Vec<SweepTarget>, Error> = lines
-        .filter(|(_, line)| !line.is_empty())
-        .map(|(number, line)| line.parse().map_err(|error| unusable(format!("line {}: {error}", number + 1))))
-        .collect();
-    let targets = targets?;
-    if targets.is_empty() {
-        return Err(unusable("it holds no target".to_owned()));
-    }
-    Ok(targets)
-}
-
-/// Most of a file of targets that is read.
-const FILE_BYTES: u64 = 4 * 1024 * 1024;
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use serde_json::json;
 
     use super::*;
 
@@ -127,7 +92,7 @@ mod tests {
 
     fn asked(words: &[&str]) -> Result<Value, Error> {
         let command = Command::try_parse_from(std::iter::once("ping").chain(words.iter().copied())).unwrap();
-        aim(&command.ping).map(|aim| spec(&command.ping, aim))
+        targets::aim(&command.ping.targets, command.ping.targets_from.as_deref()).map(|aim| spec(&command.ping, aim))
     }
 
     #[test]

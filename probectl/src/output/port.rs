@@ -2,20 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use std::net::IpAddr;
+
 use shared_protocol::event::PortEvent;
-use shared_protocol::report::{PortFindings, PortReason, PortResult, PortState, RoundTripStatistics};
+use shared_protocol::report::{PortFindings, PortReason, PortResult, PortState, PortStatistics, PortSweepFindings, RoundTripStatistics};
 
 use super::ping::{distribution, milliseconds, time};
 use super::probe::{Columns, Details, Names, Paper};
 use super::view::word;
-use super::{Cell, Line, ranges};
+use super::{Cell, Line, port_sweep, ranges};
 
 /// What has been seen of one job.
 #[derive(Debug, Default)]
 pub(crate) struct PortView {
     address: Option<String>,
     seen: BTreeMap<u16, PortState>,
-    shown: BTreeSet<u16>,
+    shown: BTreeSet<(Option<IpAddr>, u16)>,
     headed: bool,
     found: Option<Vec<Cell>>,
 }
@@ -31,12 +33,29 @@ impl PortView {
             PortEvent::Port(result) => {
                 self.seen.insert(result.port, result.state);
                 if result.state == PortState::Open {
-                    self.port(names, result)
+                    self.port(names, None, result)
                 } else {
                     Vec::new()
                 }
             }
+            PortEvent::Open { address, result } => self.port(names, Some(*address), result),
+            PortEvent::Sweep(progress) => {
+                self.found = Some(port_sweep::so_far(progress));
+                Vec::new()
+            }
         }
+    }
+
+    /// What a report of many targets has beyond the live findings, then its numbers.
+    pub(crate) fn sweep(&mut self, names: Names<'_>, findings: &PortSweepFindings) -> Vec<Line> {
+        self.found = Some(port_sweep::row(findings));
+        let mut lines = Vec::new();
+        for (address, results) in findings.results() {
+            let open = results.iter().filter(|result| result.state == PortState::Open);
+            lines.extend(open.flat_map(|result| self.port(names, Some(address), result)));
+        }
+        lines.extend(port_sweep::lines(names, findings));
+        lines
     }
 
     /// What a report has beyond the live findings, then its numbers.
@@ -54,7 +73,7 @@ impl PortView {
                 let ports = ranges(results.iter().map(|result| result.port.into()), ",");
                 together.push(Line::plain(format!("{} ports {} ({note}): {ports}", results.len(), word(&state))));
             } else {
-                lines.extend(results.into_iter().flat_map(|result| self.port(names, result)));
+                lines.extend(results.into_iter().flat_map(|result| self.port(names, None, result)));
             }
         }
         lines.into_iter().chain(together).chain(numbers(names, findings)).collect()
@@ -76,19 +95,23 @@ impl PortView {
         })
     }
 
-    fn port(&mut self, names: Names<'_>, result: &PortResult) -> Vec<Line> {
-        if !self.shown.insert(result.port) {
+    fn port(&mut self, names: Names<'_>, of_many: Option<IpAddr>, result: &PortResult) -> Vec<Line> {
+        if !self.shown.insert((of_many, result.port)) {
             return Vec::new();
         }
+        let of_many = of_many.map(|address| address.to_string());
         let text = match names.paper {
-            Paper::Plain => plain(result, self.address.as_deref().unwrap_or(names.target)),
+            Paper::Plain => plain(result, of_many.as_deref().or(self.address.as_deref()).unwrap_or(names.target)),
             Paper::Rows => columns([
                 &result.port.to_string(),
                 &word(&result.state),
                 &time(result.rtt_us),
                 &time(result.user_rtt_us),
                 &result.tries.to_string(),
-                &note(result),
+                &match of_many {
+                    Some(address) => format!("{address}: {}", told(result)),
+                    None => told(result),
+                },
             ]),
         };
         let heading = (names.paper == Paper::Rows && !std::mem::replace(&mut self.headed, true))
@@ -117,60 +140,66 @@ pub(crate) const COLUMNS: Columns = Columns {
         "rtt_avg_us",
         "rtt_max_us",
         "user_rtt_avg_us",
+        "open_filtered",
     ],
     shown: 8,
 };
 
-/// A report's findings under [`COLUMNS`]; round-trip times by the kernel's clock, or where it gave none, by that of user space.
+/// A report's findings under [`COLUMNS`].
 pub(crate) fn row(findings: &PortFindings) -> Vec<Cell> {
-    let statistics = &findings.statistics;
+    let open = findings.ports.iter().filter(|result| result.state == PortState::Open);
+    let open = ranges(open.map(|result| result.port.into()), ",");
+    numbers_row(findings.address.to_string().into(), &findings.statistics, Cell::Text(open))
+}
+
+/// Numbers under [`COLUMNS`]; round-trip times by the kernel's clock, or where it gave none, by that of user space.
+pub(super) fn numbers_row(address: Cell, statistics: &PortStatistics, open: Cell) -> Vec<Cell> {
     let rtt = statistics.rtt.as_ref().or(statistics.user_rtt.as_ref());
     let time = |read: fn(&RoundTripStatistics) -> u64| Cell::of(rtt.map(|rtt| Cell::Micros(read(rtt))));
-    let open = findings
-        .ports
-        .iter()
-        .filter(|result| result.state == PortState::Open)
-        .map(|result| result.port.into());
     vec![
-        findings.address.to_string().into(),
+        address,
         statistics.ports.into(),
         statistics.open.into(),
         statistics.closed.into(),
         statistics.filtered.into(),
         statistics.unasked.into(),
         statistics.sent.into(),
-        Cell::Text(ranges(open, ",")),
+        open,
         time(|rtt| rtt.min_us),
         time(|rtt| rtt.avg_us),
         time(|rtt| rtt.max_us),
         Cell::of(statistics.user_rtt.as_ref().map(|rtt| Cell::Micros(rtt.avg_us))),
+        statistics.open_filtered.into(),
     ]
 }
 
 /// The ports, one a row.
 pub(super) fn details(findings: &PortFindings) -> Details {
-    let row = |result: &PortResult| {
-        vec![
-            u32::from(result.port).into(),
-            word(&result.state).into(),
-            word(&result.reason).into(),
-            result.tries.into(),
-            Cell::of(result.rtt_us.map(Cell::Micros)),
-            Cell::of(result.user_rtt_us.map(Cell::Micros)),
-            Cell::of(result.from.map(|from| from.to_string())),
-        ]
-    };
     Details {
-        columns: &["port", "state", "reason", "tries", "rtt_us", "user_rtt_us", "from"],
-        rows: findings.ports.iter().map(row).collect(),
+        columns: &["port", "state", "reason", "tries", "rtt_us", "user_rtt_us", "from", "banner"],
+        rows: findings.ports.iter().map(cells).collect(),
     }
+}
+
+/// A port under the columns of its details.
+pub(super) fn cells(result: &PortResult) -> Vec<Cell> {
+    vec![
+        u32::from(result.port).into(),
+        word(&result.state).into(),
+        word(&result.reason).into(),
+        result.tries.into(),
+        Cell::of(result.rtt_us.map(Cell::Micros)),
+        Cell::of(result.user_rtt_us.map(Cell::Micros)),
+        Cell::of(result.from.map(|from| from.to_string())),
+        Cell::of(result.banner.clone()),
+    ]
 }
 
 fn plain(result: &PortResult, address: &str) -> String {
     let rtt = result.rtt_us.or(result.user_rtt_us).map(|rtt| format!(" rtt={} ms", milliseconds(rtt)));
     let user = result.user_rtt_us.map(|user| format!(" (user {} ms)", milliseconds(user)));
     let words: String = [rtt, user].into_iter().flatten().collect();
-    format!("{} port={} {address}{words}: {}", word(&result.state), result.port, note(result))
+    format!("{} port={} {address}{words}: {}", word(&result.state), result.port, told(result))
 }
 
 fn columns([port, state, rtt, user, tries, note]: [&str; 6]) -> String {
@@ -178,8 +207,14 @@ fn columns([port, state, rtt, user, tries, note]: [&str; 6]) -> String {
     line.trim_end().to_owned()
 }
 
+/// What the state rests on, and what the service says of itself.
+fn told(result: &PortResult) -> String {
+    let says = result.banner.as_ref().map(|banner| format!(", says \"{banner}\"")).unwrap_or_default();
+    format!("{}{says}", note(result))
+}
+
 /// What the state rests on.
-fn note(result: &PortResult) -> String {
+pub(super) fn note(result: &PortResult) -> String {
     match (result.reason, result.icmp_error) {
         (PortReason::IcmpError, Some((kind, code))) => {
             let from = result.from.map(|from| format!(" from {from}")).unwrap_or_default();
@@ -200,21 +235,31 @@ fn numbers(names: Names<'_>, findings: &PortFindings) -> Vec<Line> {
     } else {
         format!("{} ({address})", names.target)
     };
-    let unasked = if statistics.unasked > 0 {
-        format!(", {} not asked", statistics.unasked)
-    } else {
-        String::new()
-    };
-    let mut lines = vec![
-        format!("--- {shown} from {}: ports ---", names.agent),
-        format!(
-            "{} ports: {} open, {} closed, {} filtered{unasked}; {} questions",
-            statistics.ports, statistics.open, statistics.closed, statistics.filtered, statistics.sent
-        ),
-    ];
-    lines.extend(statistics.rtt.as_ref().map(|rtt| distribution("rtt (kernel)", rtt)));
-    lines.extend(statistics.user_rtt.as_ref().map(|rtt| distribution("rtt (user)  ", rtt)));
-    lines.into_iter().map(Line::plain).collect()
+    let mut lines = vec![Line::plain(format!("--- {shown} from {}: ports ---", names.agent))];
+    lines.extend(totals(&format!("{} ports", statistics.ports), statistics));
+    lines
+}
+
+/// The numbers over the ports of one target or of many.
+pub(super) fn totals(what: &str, statistics: &PortStatistics) -> Vec<Line> {
+    let others = [(statistics.open_filtered, "open or filtered"), (statistics.unasked, "not asked")];
+    let others = others.iter().filter(|(count, _)| *count > 0).map(|(count, state)| format!(", {count} {state}"));
+    let others = others.collect::<Vec<_>>().concat();
+    let mut lines = vec![Line::plain(format!(
+        "{what}: {} open, {} closed, {} filtered{others}; {} questions",
+        statistics.open, statistics.closed, statistics.filtered, statistics.sent
+    ))];
+    if statistics.rate_limited_hint {
+        let hint = "some closed ports said so only when they were asked again: ICMP errors seem to be limited, and what is open or filtered may be closed";
+        lines.push(Line::warning(hint.to_owned()));
+    }
+    let times = [("rtt (kernel)", &statistics.rtt), ("rtt (user)  ", &statistics.user_rtt)];
+    lines.extend(
+        times
+            .into_iter()
+            .filter_map(|(clock, rtt)| Some(Line::plain(distribution(clock, rtt.as_ref()?)))),
+    );
+    lines
 }
 
 /// Ports in the same state for the same reason that have a line each.

@@ -12,6 +12,7 @@ use super::observe::{self, ObserveView};
 use super::ping::{self, PingView};
 use super::pmtu::{self, PmtuView};
 use super::port::{self, PortView};
+use super::port_sweep;
 use super::sweep;
 use super::tcp::{self, TcpView};
 use super::traceroute::{self, TracerouteView};
@@ -137,6 +138,7 @@ impl JobView {
             (Self::Mtr(view), Findings::Mtr(findings)) => view.findings(names, findings),
             (Self::Pmtu(view), Findings::Pmtu(findings)) => view.findings(names, findings),
             (Self::Port(view), Findings::Port(findings)) => view.findings(names, findings),
+            (Self::Port(view), Findings::PortSweep(findings)) => view.sweep(names, findings),
             (Self::Neighbor(view), Findings::Neighbor(findings)) => view.findings(names, findings),
             (Self::Observe(view), Findings::Observe(findings)) => view.findings(names, findings),
             (
@@ -238,6 +240,7 @@ pub(crate) fn row(findings: &Findings) -> Vec<Cell> {
         Findings::Pmtu(findings) => pmtu::row(findings),
         Findings::Observe(findings) => observe::row(findings),
         Findings::Port(findings) => port::row(findings),
+        Findings::PortSweep(findings) => port_sweep::row(findings),
         Findings::Neighbor(findings) => neighbor::row(findings),
     }
 }
@@ -258,6 +261,7 @@ pub(crate) fn details(findings: &Findings) -> Option<Details> {
         Findings::Mtr(findings) => Some(mtr::details(findings)),
         Findings::Pmtu(findings) => Some(pmtu::details(findings)),
         Findings::Port(findings) => Some(port::details(findings)),
+        Findings::PortSweep(findings) => Some(port_sweep::details(findings)),
         Findings::Neighbor(findings) => Some(neighbor::details(findings)),
         Findings::PingSweep(findings) => Some(sweep::details(findings)),
         Findings::Observe(findings) => Some(observe::details(findings)),

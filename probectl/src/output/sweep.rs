@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use shared_protocol::event::SweepProgress;
-use shared_protocol::report::{RoundTripColumns, SweepFindings};
+use shared_protocol::report::{DeniedRun, RoundTripColumns, SweepFindings, UnresolvedName};
 
 use super::ping::milliseconds;
 use super::probe::{Details, Names};
@@ -81,18 +81,7 @@ pub(super) fn lines(names: Names<'_>, findings: &SweepFindings) -> Vec<Line> {
         lines.push(Line::warning(format!("… and {} more targets with loss", incomplete - TARGETS_SHOWN)));
     }
     let denied: u32 = findings.denied.iter().map(|denied| denied.run.count).sum();
-    lines.extend(findings.denied.iter().take(TARGETS_SHOWN).map(|denied| {
-        let more = denied.run.count.saturating_sub(1);
-        let more = if more > 0 { format!(" and the {more} after it") } else { String::new() };
-        Line::warning(format!("not asked: {}{more} ({})", denied.run.first, denied.rule))
-    }));
-    lines.extend(
-        findings
-            .unresolved
-            .iter()
-            .take(TARGETS_SHOWN)
-            .map(|name| Line::warning(format!("not asked: {} has no usable address", name.name))),
-    );
+    lines.extend(not_asked(&findings.denied, &findings.unresolved));
     lines.push(Line::plain(format!("--- {} from {}: sweep statistics ---", names.target, names.agent)));
     let ours = [
         (findings.agent.receive_queue + findings.agent.hand_over, "lost on the agent's host"),
@@ -114,6 +103,18 @@ pub(super) fn lines(names: Names<'_>, findings: &SweepFindings) -> Vec<Line> {
         milliseconds(totals.sending_us)
     )));
     lines
+}
+
+/// What was not asked, and why.
+pub(super) fn not_asked(denied: &[DeniedRun], unresolved: &[UnresolvedName]) -> Vec<Line> {
+    let denied = denied.iter().take(TARGETS_SHOWN).map(|denied| {
+        let more = denied.run.count.saturating_sub(1);
+        let more = if more > 0 { format!(" and the {more} after it") } else { String::new() };
+        Line::warning(format!("not asked: {}{more} ({})", denied.run.first, denied.rule))
+    });
+    let unresolved = unresolved.iter().take(TARGETS_SHOWN);
+    let unresolved = unresolved.map(|name| Line::warning(format!("not asked: {} has no usable address", name.name)));
+    denied.chain(unresolved).collect()
 }
 
 /// The targets, one a row.

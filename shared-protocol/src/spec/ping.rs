@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::AddressFamily;
 use super::fields::{Fields, InvalidField};
 use super::rounds::Rounds;
-use super::sweep::PingTarget;
+use super::sweep::Targets;
 use crate::tier::ProbeLimits;
 
 /// What a ping is asked to do.
@@ -15,7 +15,7 @@ use crate::tier::ProbeLimits;
 pub struct PingSpec {
     /// What is pinged: an address or a name, or many of them, which is a sweep.
     #[serde(flatten)]
-    pub target: PingTarget,
+    pub target: Targets,
     /// Which addresses of a name may be used.
     pub af: AddressFamily,
     /// Echo requests to send, 1 to 100.
@@ -39,7 +39,7 @@ pub struct PingSpec {
 
 impl PingSpec {
     /// A ping of a target with every option at its default.
-    pub const fn new(target: PingTarget) -> Self {
+    pub const fn new(target: Targets) -> Self {
         Self {
             target,
             af: AddressFamily::Auto,
@@ -55,7 +55,7 @@ impl PingSpec {
     }
 
     pub(super) fn read(fields: &mut Fields) -> Result<Self, InvalidField> {
-        let defaults = Self::new(PingTarget::read(fields)?);
+        let defaults = Self::new(Targets::read(fields)?);
         let spec = Self {
             af: fields.family("af")?,
             count: fields.integer("count", 1..=100, Some(defaults.count))?,
@@ -74,10 +74,8 @@ impl PingSpec {
     }
 
     fn check_size(&self) -> Result<(), InvalidField> {
+        self.target.check_count()?;
         let targets = self.target.count();
-        if targets > TARGETS {
-            return Err(InvalidField::new(self.target.field(), format!("must come to at most {TARGETS} addresses")));
-        }
         if self.target.is_sweep() && targets.saturating_mul(self.count) > SWEEP_PACKETS {
             return Err(InvalidField::new(
                 "count",
@@ -137,8 +135,6 @@ impl PingSpec {
 
 /// Packets a second at which a sweep's time is planned: what an owner allows by default.
 const SWEEP_RATE: u32 = 2_000;
-/// Most addresses of one sweep.
-const TARGETS: u32 = 65_536;
 /// Most packets of one sweep.
 const SWEEP_PACKETS: u32 = 655_360;
 /// Most packets of a sweep whose report tells of each.

@@ -1,4 +1,4 @@
-//! Many targets of one ping: a block of addresses, or a list of addresses, names and blocks.
+//! Many targets of one job: a block of addresses, or a list of addresses, names and blocks.
 
 use std::str::FromStr;
 
@@ -9,10 +9,10 @@ use super::fields::{Fields, InvalidField};
 use crate::block::{Block, InvalidBlock};
 use crate::target::{InvalidTarget, Target};
 
-/// What a ping is aimed at.
+/// What a probe is aimed at that may have many targets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum PingTarget {
+pub enum Targets {
     /// An address or a name.
     One {
         /// It.
@@ -39,7 +39,7 @@ pub enum SweepTarget {
     Block(Block),
 }
 
-impl PingTarget {
+impl Targets {
     pub(super) fn read(fields: &mut Fields) -> Result<Self, InvalidField> {
         let list = fields.take("targets");
         if let Some(list) = list {
@@ -77,6 +77,14 @@ impl PingTarget {
             Self::Block { target } => target.count(),
             Self::List { targets } => targets.iter().map(SweepTarget::count).fold(0, u32::saturating_add),
         }
+    }
+
+    /// Whether they come to no more than one job may have.
+    pub(super) fn check_count(&self) -> Result<(), InvalidField> {
+        if self.count() > TARGETS {
+            return Err(InvalidField::new(self.field(), format!("must come to at most {TARGETS} addresses")));
+        }
+        Ok(())
     }
 
     /// The name of the field that says it.
@@ -160,6 +168,8 @@ fn read_list(value: Value) -> Result<Vec<SweepTarget>, InvalidField> {
     Ok(targets)
 }
 
+/// Most addresses of one job.
+const TARGETS: u32 = 65_536;
 /// Most entries of a list.
 const ENTRIES: usize = 4_096;
 /// Most text of a list, bytes: a job has to fit into one frame.

@@ -96,6 +96,7 @@ fn word(state: PortState) -> &'static str {
         PortState::Open => "open",
         PortState::Closed => "closed",
         PortState::Filtered => "filtered",
+        PortState::OpenFiltered => "open|filtered",
         PortState::Unasked => "unasked",
     }
 }

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use shared_protocol::fault::{Fault, Status};
 use shared_protocol::report::{
-    DnsFindings, Findings, HttpFindings, MtrFindings, NeighborStatistics, PingFindings, PortStatistics, Report, RoundTripStatistics, Seen, SweepTotals,
-    TcpFindings, TracerouteFindings, UdpFindings,
+    DnsFindings, Findings, HttpFindings, MtrFindings, NeighborStatistics, PingFindings, PortStatistics, PortSweepTotals, Report, RoundTripStatistics, Seen,
+    SweepTotals, TcpFindings, TracerouteFindings, UdpFindings,
 };
 
 /// A number with its name within its probe.
@@ -36,6 +36,7 @@ pub fn readings(report: &Report) -> Vec<Reading> {
         Some(Findings::Tcp(tcp)) => of_tcp(tcp, &mut readings),
         Some(Findings::Udp(udp)) => of_udp(udp, &mut readings),
         Some(Findings::Port(ports)) => of_ports(&ports.statistics, &mut readings),
+        Some(Findings::PortSweep(sweep)) => of_many_ports(&sweep.totals, &mut readings),
         Some(Findings::Neighbor(link)) => of_link(&link.statistics, &mut readings),
         Some(Findings::Http(http)) => of_http(http, &mut readings),
         Some(Findings::Dns(dns)) => of_dns(dns, &mut readings),
@@ -200,8 +201,17 @@ fn of_ports(statistics: &PortStatistics, readings: &mut Vec<Reading>) {
         readings.push(reading("ports_open", f64::from(statistics.open)));
         readings.push(reading("ports_closed", f64::from(statistics.closed)));
         readings.push(reading("ports_filtered", f64::from(statistics.filtered)));
+        readings.push(reading("ports_open_filtered", f64::from(statistics.open_filtered)));
     }
     of_round_trips(statistics.rtt.as_ref().or(statistics.user_rtt.as_ref()), readings);
+}
+
+/// Of many targets only what they come to together.
+fn of_many_ports(totals: &PortSweepTotals, readings: &mut Vec<Reading>) {
+    if totals.statistics.sent > 0 {
+        readings.push(reading("targets_answered", f64::from(totals.answered)));
+    }
+    of_ports(&totals.statistics, readings);
 }
 
 /// How many are there, and how many are there twice.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shared_protocol::address::{AddressClass, classify};
 use shared_protocol::end::RefuseReason;
-use shared_protocol::spec::{PingTarget, ProbeSpec, SweepTarget};
+use shared_protocol::spec::{PortMode, PortSpec, ProbeSpec, SweepTarget, Targets};
 use shared_protocol::target::Target;
 
 use super::local::LocalAddresses;
@@ -120,8 +120,7 @@ pub(super) fn check_spec(rules: &PolicyRules, addresses: &AddressRules<'_>, spec
         Some(Target::Name(_)) | None => {}
     }
     // The addresses of a sweep are asked for when it begins, and those that are denied are told apart; a name for credentials is none's.
-    if let ProbeSpec::Ping(ping) = spec
-        && let PingTarget::List { targets } = &ping.target
+    if let Some(Targets::List { targets }) = spec.targets()
         && targets.iter().any(names_metadata)
     {
         return Err(denied("metadata"));
@@ -177,9 +176,11 @@ fn check_caps(rules: &PolicyRules, spec: &ProbeSpec) -> Result<(), Refused> {
         ProbeSpec::Observe(_) => Ok(()),
         ProbeSpec::Port(scan) => {
             check_ports(rules, scan.ports.count())?;
-            let interval_ms = u32::try_from(scan.interval().as_millis()).unwrap_or(u32::MAX);
-            check_rates(rules, scan.packets(), interval_ms)?;
-            check_bytes(rules, u64::from(scan.packets()) * CONNECTION_BYTES)
+            check_targets(rules, scan.target.count())?;
+            let pace = |interval: Duration| u32::try_from(interval.as_millis()).unwrap_or(u32::MAX);
+            check_rate(("max_pps", rules.max_pps), scan.packets(), pace(scan.interval()))?;
+            check_rate(("per_target_pps", rules.per_target_pps), scan.packets(), pace(scan.target_interval()))?;
+            check_bytes(rules, scan_bytes(scan))
         }
         ProbeSpec::Neighbor(link) => {
             check_targets(rules, link.target.count())?;
@@ -195,13 +196,25 @@ fn check_caps(rules: &PolicyRules, spec: &ProbeSpec) -> Result<(), Refused> {
 
 /// A connection counts as one packet: its others only answer what the target sends.
 fn check_rates(rules: &PolicyRules, count: u32, interval_ms: u32) -> Result<(), Refused> {
-    let packets_per_second = 1_000_u32.div_ceil(interval_ms.max(1));
-    for (rule, most) in [("per_target_pps", rules.per_target_pps), ("max_pps", rules.max_pps)] {
-        if count > 1 && packets_per_second > most {
-            return Err(exceeded(rule, format!("the owner of this agent allows {most} packets a second ({rule})")));
-        }
+    check_rate(("per_target_pps", rules.per_target_pps), count, interval_ms)?;
+    check_rate(("max_pps", rules.max_pps), count, interval_ms)
+}
+
+fn check_rate((rule, most): (&'static str, u32), count: u32, interval_ms: u32) -> Result<(), Refused> {
+    if count > 1 && 1_000_u32.div_ceil(interval_ms.max(1)) > most {
+        return Err(exceeded(rule, format!("the owner of this agent allows {most} packets a second ({rule})")));
     }
     Ok(())
+}
+
+/// What a scan sends at most: of TCP, a connection for each question; of UDP, a datagram with what its port is asked.
+fn scan_bytes(scan: &PortSpec) -> u64 {
+    let asked = |port: &u16| match scan.mode {
+        PortMode::Connect | PortMode::Syn => CONNECTION_BYTES,
+        PortMode::Udp => HEADER_BYTES.saturating_add(u64::try_from(agent_probes::datagram_bytes(*port)).unwrap_or(u64::MAX)),
+    };
+    let once: u64 = scan.ports.as_slice().iter().map(asked).sum();
+    once.saturating_mul(scan.target.count().into()).saturating_mul(scan.tries.into())
 }
 
 fn check_targets(rules: &PolicyRules, targets: u32) -> Result<(), Refused> {

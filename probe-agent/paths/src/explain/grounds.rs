@@ -59,6 +59,7 @@ pub(super) fn of(findings: &Findings, verdict: &Verdict, log: &WireLog) -> Vec<G
         | Findings::Dns(_)
         | Findings::Udp(_)
         | Findings::Port(_)
+        | Findings::PortSweep(_)
         | Findings::Neighbor(_)
         | Findings::Observe(_) => Vec::new(),
     };

@@ -4,7 +4,7 @@ mod dial;
 mod failure;
 mod info;
 
-pub(crate) use dial::{Connection, Dial, Dialler};
+pub(crate) use dial::{Dial, Dialler};
 pub(crate) use failure::DialError;
 #[cfg(test)]
 pub(crate) use failure::{Failure, Place};

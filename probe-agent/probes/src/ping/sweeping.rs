@@ -13,10 +13,10 @@ use shared_protocol::time::MonotonicMicros;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::aim::{self, Aim};
 use super::request;
 use super::sweep::{Plan, Stamps, Summary, Sweep};
 use crate::clock;
+use crate::many_addresses::{self, Aim};
 use crate::net::icmp::{BATCH, Family, Hearing, SendError, SweepBatch, SweepFlow};
 use crate::record::{Completeness, Found, Record};
 use crate::table::ProbeContext;
@@ -32,10 +32,11 @@ pub(super) async fn run(spec: &PingSpec, context: &ProbeContext, events: &mpsc::
         told: MonotonicMicros::default(),
         findings: None,
     };
+    let usable = |address| context.engine.socket(Family::of(address)).is_some();
     let aimed = tokio::select! {
         biased;
         () = cancel.cancelled() => Err(Stop::Cancelled),
-        aimed = aim::take(spec, context) => aimed,
+        aimed = many_addresses::take(&spec.target, spec.af, context, usable) => aimed,
     };
     let outcome = match aimed {
         Ok(aim) => run.sweep(aim, cancel).await,
@@ -300,11 +301,7 @@ fn stop(error: SendError) -> Stop {
 fn judge(summary: &Summary, drops: SweepDrops, aim: &Aim) -> Verdict {
     let totals = &summary.totals;
     let ours = drops.receive_queue.saturating_add(drops.hand_over);
-    let host = ours.saturating_add(drops.unstamped).saturating_add(drops.unsent);
     let lost = totals.sent.saturating_sub(totals.received);
-    if lost == 0 && host == 0 && summary.untimed == 0 && aim.is_complete() {
-        return Verdict::ok();
-    }
     if totals.received == 0 && totals.sent > 0 {
         return Verdict::of(Status::Timeout, Fault::Path, error(ErrorCode::Timeout, "nothing came back in time"));
     }
@@ -324,18 +321,8 @@ fn judge(summary: &Summary, drops: SweepDrops, aim: &Aim) -> Verdict {
     } else if summary.untimed > 0 {
         let message = format!("{} packets have no time by the kernel's clock", summary.untimed);
         (Status::Degraded, Fault::Agent, error(ErrorCode::Resource, message))
-    } else if let Some(name) = aim.unresolved.first() {
-        (
-            Status::Degraded,
-            Fault::Resolver,
-            error(name.code, format!("{} names have no usable address", aim.unresolved.len())),
-        )
     } else {
-        (
-            Status::Degraded,
-            Fault::Policy,
-            error(ErrorCode::PolicyDenied, "the owner of this agent forbids some of the targets"),
-        )
+        return aim.gap().unwrap_or_else(Verdict::ok);
     };
     Verdict::of(status, fault, error)
 }

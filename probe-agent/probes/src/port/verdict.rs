@@ -36,8 +36,10 @@ mod tests {
             open,
             closed,
             filtered,
+            open_filtered: 0,
             unasked,
             sent: open + closed + filtered,
+            rate_limited_hint: false,
             rtt: None,
             user_rtt: None,
         }

@@ -5,46 +5,27 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use shared_protocol::event::ProbeEvent;
+use shared_protocol::report::TcpInfo;
 use shared_protocol::spec::TcpMode;
-use shared_protocol::time::MonotonicMicros;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::ended::{Ended, not_opened, opened};
 use super::half_open::{self, HalfOpen, Leaving};
+use crate::asking::Asking;
 use crate::clock;
 use crate::net::icmp::{Departure, SendError};
 use crate::net::path::{PathFlow, PathProbe};
-use crate::net::tcp::{Connection, Dial, DialError, Dialler, read_info};
+use crate::net::tcp::{Dial, DialError, Dialler, read_info};
 use crate::one_address;
 use crate::table::ProbeContext;
 use crate::verdict::Stop;
 
-/// What is asked of one address. Plain: time and outcomes come in as arguments.
-pub(crate) trait Asking {
-    /// The try that is to begin now; each is given once, and then its outcome is told.
-    fn poll_start(&mut self, now: MonotonicMicros) -> Option<Ask>;
-
-    /// How long until `poll_start` has something; `None` while only outcomes are waited for.
-    fn poll_timeout(&self, now: MonotonicMicros) -> Option<Duration>;
-
-    /// The next try that is still to begin, and never will.
-    fn poll_abandoned(&mut self) -> Option<u32>;
-
-    /// A try has its outcome; gives what is to be told of it.
-    fn handle_ended(&mut self, ended: Ended) -> Option<ProbeEvent>;
-
-    /// Whether everything has its outcome.
-    fn is_finished(&self) -> bool;
-}
-
-/// A try that is to begin.
+/// How far to listen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ask {
-    /// Its number.
-    pub index: u32,
-    /// The port that it goes to.
-    pub port: u16,
+pub(crate) struct Listening {
+    pub time: Duration,
+    pub bytes: usize,
 }
 
 /// What the tries of a probe need.
@@ -52,18 +33,20 @@ pub(crate) struct Driver<'a> {
     pub context: &'a ProbeContext,
     pub events: &'a mpsc::Sender<ProbeEvent>,
     pub mode: TcpMode,
+    /// Whether it is listened to what the other end of a connection says first; nothing is ever said to it.
+    pub listening: Option<Listening>,
 }
 
 impl Driver<'_> {
     /// Runs until everything has its outcome. `dial` says how; the port is each try's own. Ending early ends every try that is under way.
-    pub(crate) async fn drive(&self, asking: &mut impl Asking, dial: Dial) -> Result<(), Stop> {
+    pub(crate) async fn drive(&self, asking: &mut impl Asking<Ended>, dial: Dial) -> Result<(), Stop> {
         match self.mode {
             TcpMode::Connect => self.connect(asking, dial).await,
             TcpMode::Syn => self.half_open(asking, dial).await,
         }
     }
 
-    async fn half_open(&self, asking: &mut impl Asking, dial: Dial) -> Result<(), Stop> {
+    async fn half_open(&self, asking: &mut impl Asking<Ended>, dial: Dial) -> Result<(), Stop> {
         let address = dial.endpoint.ip();
         let opened = self.context.engine.path(half_open::plan(address));
         let (flow, mut arrivals) = opened.map_err(|refusal| half_open::stop(&refusal))?;
@@ -122,10 +105,11 @@ impl Driver<'_> {
         flow.send(index, &probe, self.context.gate.as_ref()).await
     }
 
-    async fn connect(&self, asking: &mut impl Asking, dial: Dial) -> Result<(), Stop> {
+    async fn connect(&self, asking: &mut impl Asking<Ended>, dial: Dial) -> Result<(), Stop> {
         let dialler = Dialler::new(self.context);
         let address = dial.endpoint.ip();
-        let mut attempts: JoinSet<(u32, Result<Connection, DialError>)> = JoinSet::new();
+        let listening = self.listening;
+        let mut attempts: JoinSet<(u32, Result<Stood, DialError>)> = JoinSet::new();
         while !asking.is_finished() {
             let now = clock::monotonic();
             if let Some(ask) = asking.poll_start(now) {
@@ -134,21 +118,23 @@ impl Driver<'_> {
                     endpoint: SocketAddr::new(address, ask.port),
                     ..dial
                 };
-                attempts.spawn(async move { (ask.index, dialler.dial(dial).await) });
+                attempts.spawn(async move { (ask.index, stand(&dialler, dial, listening).await) });
             }
             tokio::select! {
                 biased;
                 Some(ended) = attempts.join_next() => {
                     // An attempt that panicked leaves its try open; the probe's own deadline ends it.
                     let Ok((index, outcome)) = ended else { continue };
-                    self.tell(asking.handle_ended(match outcome {
-                        Ok(connection) => {
-                            let info = read_info(connection.stream()).inspect_err(|error| tracing::debug!(%error, "TCP_INFO cannot be read"));
-                            opened(index, connection.taken, connection.local, info.ok())
+                    self.tell(match outcome {
+                        Ok(stood) => {
+                            if !stood.greeting.is_empty() {
+                                asking.handle_greeting(index, &stood.greeting);
+                            }
+                            asking.handle_ended(opened(index, stood.taken, stood.local, stood.info))
                         }
                         Err(DialError::Denied(denial)) => return Err(Stop::Denied(denial)),
-                        Err(error) => not_opened(index, &error, address),
-                    }));
+                        Err(error) => asking.handle_ended(not_opened(index, &error, address)),
+                    });
                 }
                 () = tokio::time::sleep(asking.poll_timeout(now).unwrap_or(dial.wait)) => {}
             }
@@ -161,6 +147,32 @@ impl Driver<'_> {
             one_address::tell(self.events, event);
         }
     }
+}
+
+/// A connection that stood, and is reset by now.
+struct Stood {
+    taken: Duration,
+    local: SocketAddr,
+    info: Option<TcpInfo>,
+    greeting: Vec<u8>,
+}
+
+/// Lets a connection stand for as long as is to be listened to it.
+async fn stand(dialler: &Dialler, dial: Dial, listening: Option<Listening>) -> Result<Stood, DialError> {
+    let connection = dialler.dial(dial).await?;
+    // Before anything was said: the first segment is all that the kernel has measured.
+    let info = read_info(connection.stream()).inspect_err(|error| tracing::debug!(%error, "TCP_INFO cannot be read"));
+    let (taken, local) = (connection.taken, connection.local);
+    let greeting = match listening {
+        Some(Listening { time, bytes }) => connection.listen(time, bytes).await,
+        None => Vec::new(),
+    };
+    Ok(Stood {
+        taken,
+        local,
+        info: info.ok(),
+        greeting,
+    })
 }
 
 type Sending<'a> = Pin<Box<dyn Future<Output = Result<Departure, SendError>> + Send + 'a>>;

@@ -13,7 +13,7 @@ use crate::round_trip;
 use crate::verdict::error;
 
 /// A try with its outcome, and whose fault it is that the wanted answer did not come.
-pub(super) type Ended = (UdpTry, Option<(Fault, ReportError)>);
+pub(crate) type Ended = (UdpTry, Option<(Fault, ReportError)>);
 
 /// A datagram that has left.
 #[derive(Debug)]
@@ -124,7 +124,7 @@ pub(super) fn failed(tried: UdpTry, fault: Fault, code: ErrorCode, message: impl
 }
 
 /// A try of which nothing is known but its outcome.
-pub(super) const fn blank(seq: u32, outcome: UdpOutcome) -> UdpTry {
+pub(crate) const fn blank(seq: u32, outcome: UdpOutcome) -> UdpTry {
     UdpTry {
         seq,
         outcome,

@@ -55,6 +55,13 @@ impl Tries {
         (self.next < self.count).then(|| self.due.since(now))
     }
 
+    /// The next try that is still to begin, and never will.
+    pub(super) fn poll_abandoned(&mut self) -> Option<u32> {
+        let index = Some(self.next).filter(|next| *next < self.count)?;
+        self.next += 1;
+        Some(index)
+    }
+
     /// A try has its outcome.
     pub(super) fn handle_ended(&mut self, (tried, fault): Ended) -> UdpTry {
         if let Some(fault) = fault {

@@ -1,6 +1,9 @@
-//! Scans of ports, over loopback: with connections and without.
+//! Scans of ports, over loopback: with connections and without, and with datagrams.
 
-use std::net::TcpListener;
+mod many;
+
+use std::io::Write;
+use std::net::{TcpListener, UdpSocket};
 
 use agent_probes::net::icmp::IcmpSockets;
 use shared_protocol::event::{PortEvent, ProbeEvent};
@@ -89,14 +92,16 @@ fn job_01_a_denied_port_or_address_ends_the_scan_before_it_is_asked() {
     namespace::within("port-denied", Loopback::Up, || async {
         let heard = TcpListener::bind(("127.0.0.1", DENIED_PORT)).unwrap();
         heard.set_nonblocking(true).unwrap();
-        for mode in ["connect", "syn"] {
+        let datagrams = UdpSocket::bind(("127.0.0.1", DENIED_PORT)).unwrap();
+        datagrams.set_nonblocking(true).unwrap();
+        for mode in ["connect", "syn", "udp"] {
             let options = format!(r#","mode":"{mode}","order":"ascending","tries":1,"wait_ms":50"#);
             let open = context(IcmpSockets::open(), AllowAllBut::default());
             let (report, _) = run(&spec("8-10", &options), &open).await;
             assert_eq!((report.status, report.fault), (Status::Failed, Fault::Policy), "{report:?}");
             assert_eq!(report.error.as_ref().unwrap().code, ErrorCode::PolicyDenied);
             assert!(findings(&report).ports.iter().all(|result| result.port == 8), "{report:?}");
-            assert!(heard.accept().is_err());
+            assert!(heard.accept().is_err() && datagrams.recv(&mut [0; 1]).is_err());
             let closed = context(IcmpSockets::open(), AllowAllBut(vec!["127.0.0.1".parse().unwrap()]));
             let (report, _) = run(&spec("8-10", &options), &closed).await;
             assert_eq!((report.error.unwrap().code, report.findings), (ErrorCode::PolicyDenied, None));
@@ -134,5 +139,106 @@ fn nothing_that_answers_is_a_timeout_of_the_path_and_no_way_there_is_told() {
         let (report, _) = run(&nowhere, &context).await;
         assert_eq!(findings(&report).ports[0].reason, PortReason::Unreachable, "{report:?}");
         assert_eq!(findings(&report).ports[0].errno, Some(libc::ENETUNREACH));
+    });
+}
+
+/// With raw sockets and without: what answers, what says that nothing listens, and what says nothing.
+#[test]
+fn a_port_of_udp_is_open_closed_or_open_and_silent() {
+    namespace::within("port-udp", Loopback::Up, || async {
+        let server = UdpSocket::bind("127.0.0.1:123").unwrap();
+        let asked = std::thread::spawn(move || {
+            let mut buffer = [0; 2_048];
+            let mut asked = Vec::new();
+            for _ in 0..2 {
+                let (length, from) = server.recv_from(&mut buffer).unwrap();
+                asked.push(buffer[..length].to_vec());
+                server.send_to(b"whatever", from).unwrap();
+            }
+            asked
+        });
+        let deaf = UdpSocket::bind("127.0.0.1:4001").unwrap();
+        for sockets in [IcmpSockets::open(), IcmpSockets::open_unprivileged()] {
+            let context = context(sockets, AllowAllBut::default());
+            let (report, _) = run(&spec("123,4000,4001", r#","mode":"udp","wait_ms":60"#), &context).await;
+            assert_eq!((report.status, report.fault), (Status::Ok, Fault::None), "{report:?}");
+            let found = findings(&report);
+            let told: Vec<_> = found
+                .ports
+                .iter()
+                .map(|result| (result.port, result.state, result.reason, result.tries))
+                .collect();
+            assert_eq!(
+                told,
+                [
+                    (123, PortState::Open, PortReason::Answer, 1),
+                    (4_000, PortState::Closed, PortReason::IcmpError, 1),
+                    (4_001, PortState::OpenFiltered, PortReason::Silence, 2),
+                ]
+            );
+            assert_eq!(
+                (found.ports[1].icmp_error, found.ports[1].from),
+                (Some((3, 3)), Some("127.0.0.1".parse().unwrap()))
+            );
+            assert!(
+                found.ports[..2].iter().all(|result| result.rtt_us.is_some() && result.code.is_none()),
+                "{found:?}"
+            );
+            let numbers = &found.statistics;
+            assert_eq!((numbers.open, numbers.closed, numbers.open_filtered, numbers.sent), (1, 1, 1, 4));
+            assert!(!numbers.rate_limited_hint);
+        }
+        assert!(
+            asked.join().unwrap().iter().all(|request| request.len() == 48 && request[0] == 0x23),
+            "asked for the time"
+        );
+        let mut buffer = [0; 16];
+        deaf.set_nonblocking(true).unwrap();
+        let lengths: Vec<usize> = std::iter::from_fn(|| deaf.recv(&mut buffer).ok()).collect();
+        assert_eq!(lengths, [0, 0, 0, 0], "empty datagrams, asked twice by each agent");
+    });
+}
+
+/// Services that speak first, that never do, that say more than is kept, that lie about being text, and that hang up.
+#[test]
+fn job_16_what_a_service_says_first_is_told_as_plain_text_and_nothing_is_said_to_it() {
+    namespace::within("port-banner", Loopback::Up, || async {
+        let long = [b"A".repeat(250), vec![0x1b, b'[', b'2', b'J', 0xff, b'"', b'\\', b'Z', b'Z', b'Z']].concat();
+        let banners: [(u16, Vec<u8>, Option<&str>); 4] = [
+            (4_000, b"220 mail.example ESMTP\r\n".to_vec(), Some(r"220 mail.example ESMTP\r\n")),
+            (4_001, Vec::new(), None),
+            (4_002, long, Some(r#"\x1b[2J\xff\""#)),
+            (4_003, b"bye".to_vec(), Some("bye")),
+        ];
+        let mut heard = Vec::new();
+        for (port, banner, _) in banners.clone() {
+            let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+            heard.push(std::thread::spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                stream.write_all(&banner).unwrap();
+                if port == 4_003 {
+                    return Vec::new();
+                }
+                let mut said = Vec::new();
+                // Ends with the reset.
+                let _ended = std::io::Read::read_to_end(&mut stream, &mut said);
+                said
+            }));
+        }
+        let context = context(IcmpSockets::open(), AllowAllBut::default());
+        let (report, _) = run(&spec("4000-4004", r#","banner":true,"wait_ms":100"#), &context).await;
+        assert_eq!(report.status, Status::Ok, "{report:?}");
+        let found = findings(&report);
+        assert_eq!((found.statistics.open, found.statistics.closed), (4, 1));
+        for (port, _, expected) in banners {
+            let result = found.ports.iter().find(|result| result.port == port).unwrap();
+            let banner = result.banner.as_deref();
+            match expected {
+                Some(end) => assert!(banner.unwrap().ends_with(end) && banner.unwrap().is_ascii(), "{port}: {banner:?}"),
+                None => assert_eq!(banner, None),
+            }
+            assert!(result.rtt_us.is_some(), "timed before it spoke: {result:?}");
+        }
+        assert!(heard.into_iter().all(|heard| heard.join().unwrap().is_empty()));
     });
 }

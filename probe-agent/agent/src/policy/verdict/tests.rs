@@ -214,9 +214,48 @@ fn job_13_a_scan_is_off_until_the_owner_lets_it_and_held_to_ports_rate_and_bytes
         refused(|rules| rules.max_bytes_per_job = ByteCount(200 * 480 - 1), ports),
         exceeded("max_bytes_per_job")
     );
+    // An empty datagram and a request of NTP, each sent twice.
+    let small = |rules: &mut PolicyRules| rules.max_bytes_per_job = ByteCount(2 * (48 + 48 + 48));
+    assert_eq!(refused(small, r#""ports":"9,123","mode":"udp""#), Ok(()));
+    assert_eq!(refused(small, r#""ports":"53,123","mode":"udp""#), exceeded("max_bytes_per_job"));
     let listed = |rules: &mut PolicyRules| rules.allow_ports = AllowPorts::Listed([80, 443].into());
     assert_eq!(refused(listed, r#""ports":"80,443""#), Ok(()));
     assert_eq!(refused(listed, r#""ports":"80-81""#), Err((RefuseReason::PolicyDenied, "allow_ports")));
+}
+
+#[test]
+fn job_13_a_scan_of_many_targets_is_held_to_the_owners_targets_and_to_both_rates() {
+    let refused = |change: fn(&mut PolicyRules), options: &str| {
+        let mut rules = PolicyRules {
+            allow_probes: ["port".to_owned()].into(),
+            ..permissive()
+        };
+        change(&mut rules);
+        let spec = format!(r#"{{"probe":"port",{options}}}"#);
+        Case::new(rules).check_spec(&spec).map_err(|refused| (refused.reason, refused.rule))
+    };
+    let exceeded = |rule| Err((RefuseReason::CapExceeded, rule));
+    let block = r#""target":"10.0.0.0/24","ports":"22,80""#;
+    assert_eq!(refused(|_| (), block), Ok(()));
+    assert_eq!(refused(|rules| rules.max_targets_per_job = 253, block), exceeded("max_targets_per_job"));
+    assert_eq!(refused(|rules| rules.max_pps = 49, block), exceeded("max_pps"));
+    assert_eq!(
+        refused(|rules| rules.per_target_pps = 1, block),
+        Ok(()),
+        "each target has its share of the rate only"
+    );
+    assert_eq!(
+        refused(|rules| rules.per_target_pps = 24, r#""targets":["10.0.0.1","10.0.0.2"],"ports":"22,80""#),
+        exceeded("per_target_pps")
+    );
+    assert_eq!(
+        refused(|rules| rules.max_bytes_per_job = ByteCount(254 * 2 * 2 * 480 - 1), block),
+        exceeded("max_bytes_per_job")
+    );
+    assert_eq!(
+        refused(|_| (), r#""targets":["10.0.0.1","metadata.google.internal"],"ports":"80""#),
+        Err((RefuseReason::PolicyDenied, "metadata"))
+    );
 }
 
 #[test]

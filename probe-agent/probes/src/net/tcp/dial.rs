@@ -89,6 +89,30 @@ impl Connection {
         Ok(self.stream)
     }
 
+    /// Listens to what the other end says first, for so long or until so many bytes have come, and resets the connection. What it says in
+    /// several segments is heard as far as it comes in time.
+    pub(crate) async fn listen(self, time: Duration, bytes: usize) -> Vec<u8> {
+        let mut heard = vec![0; bytes];
+        let mut length = 0;
+        let hearing = async {
+            while length < bytes {
+                self.stream.readable().await?;
+                match self.stream.try_read(heard.get_mut(length..).unwrap_or_default()) {
+                    Ok(0) => break,
+                    Ok(more) => length += more,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(())
+        };
+        if let Ok(Err(error)) = tokio::time::timeout(time, hearing).await {
+            tracing::debug!(%error, "the other end ended the connection");
+        }
+        heard.truncate(length);
+        heard
+    }
+
     /// The stream, for use.
     pub(crate) fn stream(&self) -> &TcpStream {
         &self.stream

@@ -1,22 +1,23 @@
-//! From a list of targets to the addresses that a sweep asks: names are resolved, every address is put to the owner's policy, doubles go.
+//! From the targets of a probe of many to the addresses that it asks: names are resolved, every address is put to the owner's policy, doubles
+//! go.
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 
-use shared_protocol::fault::{ErrorCode, Fault};
+use shared_protocol::fault::{ErrorCode, Fault, Status};
 use shared_protocol::report::{DeniedRun, UnresolvedName};
-use shared_protocol::spec::{PingSpec, SweepTarget};
+use shared_protocol::spec::{AddressFamily, SweepTarget, Targets};
 use shared_protocol::target::Target;
 use tokio::task::JoinSet;
 
 use crate::net::gate::Denial;
 use crate::table::ProbeContext;
-use crate::verdict::Stop;
+use crate::verdict::{Stop, Verdict, error};
 use crate::{denied, resolution};
 
-/// What a sweep is aimed at.
+/// What a probe of many targets is aimed at.
 #[derive(Debug, Default)]
-pub(super) struct Aim {
+pub(crate) struct Aim {
     pub addresses: Vec<IpAddr>,
     /// Names, by the place of their address.
     pub names: Vec<(u32, String)>,
@@ -25,28 +26,36 @@ pub(super) struct Aim {
 }
 
 /// Addresses on their way into an aim.
-struct Taking<'a> {
-    spec: &'a PingSpec,
+struct Taking<'a, U> {
+    af: AddressFamily,
     context: &'a ProbeContext,
+    /// Which addresses of a name this host has sockets for.
+    usable: U,
     aim: Aim,
     seen: HashSet<IpAddr>,
     denied: Vec<(IpAddr, Denial)>,
 }
 
 impl Aim {
-    /// Whether everything that was asked for is asked.
-    pub(super) const fn is_complete(&self) -> bool {
-        self.denied.is_empty() && self.unresolved.is_empty()
+    /// What is to be said where not everything that was asked for is asked.
+    pub(crate) fn gap(&self) -> Option<Verdict> {
+        if let Some(name) = self.unresolved.first() {
+            let told = error(name.code, format!("{} names have no usable address", self.unresolved.len()));
+            return Some(Verdict::of(Status::Degraded, Fault::Resolver, told));
+        }
+        let told = error(ErrorCode::PolicyDenied, "the owner of this agent forbids some of the targets");
+        (!self.denied.is_empty()).then(|| Verdict::of(Status::Degraded, Fault::Policy, told))
     }
 }
 
 /// Finds the addresses. Where none is left, the reason is the probe's.
-pub(super) async fn take(spec: &PingSpec, context: &ProbeContext) -> Result<Aim, Stop> {
-    let entries = spec.target.entries();
+pub(crate) async fn take(targets: &Targets, af: AddressFamily, context: &ProbeContext, usable: impl Fn(IpAddr) -> bool) -> Result<Aim, Stop> {
+    let entries = targets.entries();
     let mut resolved = resolve(&entries, context).await;
     let mut taking = Taking {
-        spec,
+        af,
         context,
+        usable,
         aim: Aim::default(),
         seen: HashSet::new(),
         denied: Vec::new(),
@@ -64,9 +73,9 @@ pub(super) async fn take(spec: &PingSpec, context: &ProbeContext) -> Result<Aim,
     taking.finish()
 }
 
-impl Taking<'_> {
+impl<U: Fn(IpAddr) -> bool> Taking<'_, U> {
     fn add_address(&mut self, address: IpAddr) {
-        if !resolution::is_of(address, self.spec.af) {
+        if !resolution::is_of(address, self.af) {
             self.leave_out(address.to_string(), ErrorCode::DnsNoAddress);
         } else if self.is_allowed(address) && self.seen.insert(address) {
             self.aim.addresses.push(address);
@@ -78,9 +87,8 @@ impl Taking<'_> {
         if !addresses.iter().all(|address| self.is_allowed(*address)) {
             return;
         }
-        let of_family: Vec<IpAddr> = addresses.into_iter().filter(|address| resolution::is_of(*address, self.spec.af)).collect();
-        let usable = |address| self.context.engine.socket(crate::net::icmp::Family::of(address)).is_some();
-        let Some(address) = resolution::choose(&of_family, usable) else {
+        let of_family: Vec<IpAddr> = addresses.into_iter().filter(|address| resolution::is_of(*address, self.af)).collect();
+        let Some(address) = resolution::choose(&of_family, &self.usable) else {
             return self.leave_out(name.to_owned(), ErrorCode::DnsNoAddress);
         };
         let place = if self.seen.insert(address) {
