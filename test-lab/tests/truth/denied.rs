@@ -27,7 +27,7 @@ deny_cidrs = ["198.51.100.66/32"]
 allow_public = false"#;
 
 /// Every kind of probe, aimed at a place that stands for the address.
-const PROBES: [&str; 15] = [
+const PROBES: [&str; 19] = [
     r#"{"probe":"ping","target":"@","count":2,"interval_ms":10,"wait_ms":100}"#,
     r#"{"probe":"ping","targets":["@","@"],"count":1,"interval_ms":10,"wait_ms":100}"#,
     r#"{"probe":"traceroute","target":"@","protocol":"icmp","queries":1,"max_ttl":2,"wait_ms":100}"#,
@@ -40,6 +40,10 @@ const PROBES: [&str; 15] = [
     r#"{"probe":"udp","target":"@","port":53,"count":1,"wait_ms":100}"#,
     r#"{"probe":"port","target":"@","ports":"80","tries":1,"wait_ms":100}"#,
     r#"{"probe":"port","target":"@","ports":"443","mode":"syn","tries":1,"wait_ms":100}"#,
+    r#"{"probe":"port","target":"@","ports":"53","mode":"udp","tries":1,"wait_ms":100}"#,
+    r#"{"probe":"port","targets":["@","@"],"ports":"80","tries":1,"wait_ms":100}"#,
+    r#"{"probe":"port","targets":["@","@"],"ports":"443","mode":"syn","tries":1,"wait_ms":100}"#,
+    r#"{"probe":"port","targets":["@","@"],"ports":"53","mode":"udp","tries":1,"wait_ms":100}"#,
     r#"{"probe":"http","url":"http://@/","timeout_ms":500}"#,
     r#"{"probe":"dns","name":"example.net","server":"@","transport":"udp","timeout_ms":200,"retries":0}"#,
     r#"{"probe":"dns","name":"example.net","server":"@","transport":"tcp","timeout_ms":200,"retries":0}"#,

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use shared_protocol::report::{Findings, PortFindings, PortReason, PortState, TcpOutcome, UdpOutcome};
-use test_lab::network::Internet;
+use shared_protocol::report::{Findings, PortFindings, PortReason, PortResult, PortState, Report, TcpOutcome, UdpOutcome};
+use test_lab::network::{Ethernet, Internet};
 use test_lab::peer::{Agent, nmap};
 
 use crate::setting::may_make_networks;
@@ -108,36 +108,97 @@ fn a_scan_finds_every_port_as_nmap_does() {
     }
     let internet = Internet::open(WORLD).unwrap();
     let agent = Agent::open().unwrap();
-    for target in TARGETS {
-        for (mode, scan) in [("connect", "-sT"), ("syn", "-sS")] {
-            let theirs = by_nmap(&internet, scan, "20-30,75-85,440-445", target);
-            let spec = format!(r#"{{"probe":"port","target":"{target}","ports":"20-30,75-85,440-445","wait_ms":200,"mode":"{mode}"}}"#);
-            let (report, _) = agent.report(&internet.observer, &spec).unwrap();
-            let Some(Findings::Port(found)) = &report.findings else {
-                panic!("{report:?}")
-            };
-            let ours: BTreeMap<u16, String> = found.ports.iter().map(|result| (result.port, word(result.state).to_owned())).collect();
-            assert_eq!(ours, theirs, "{target} {mode}");
-            assert_eq!(reasons(found), expected_reasons(mode), "{target} {mode}");
+    for (mode, scan, ports) in [
+        ("connect", "-sT", "20-30,75-85,440-445"),
+        ("syn", "-sS", "20-30,75-85,440-445"),
+        ("udp", "-sU", "20-30,50-55,75-85"),
+    ] {
+        let ask = |targets: &str| {
+            let spec = format!(r#"{{"probe":"port",{targets},"ports":"{ports}","wait_ms":200,"mode":"{mode}"}}"#);
+            agent.report(&internet.observer, &spec).unwrap().0
+        };
+        let mut theirs = Vec::new();
+        for target in TARGETS {
+            let nmaps = by_nmap(&internet, scan, ports, target);
+            let report = ask(&format!(r#""target":"{target}""#));
+            let found = one(&report);
+            assert_eq!(states(&found.ports), nmaps, "{target} {mode}");
+            assert_eq!(reasons(found, mode), expected_reasons(mode), "{target} {mode}");
             let router = if target.contains(':') { "2001:db8:1::1" } else { "10.1.0.1" };
             let refused = found.ports.iter().find(|result| result.port == 79).unwrap();
             assert_eq!(refused.from, Some(router.parse().unwrap()), "who refused it is told");
+            assert!(!found.statistics.rate_limited_hint);
+            theirs.push((target.parse().unwrap(), nmaps));
         }
+        let report = ask(&format!(r#""targets":{TARGETS:?}"#));
+        let Some(Findings::PortSweep(found)) = &report.findings else {
+            panic!("{report:?}")
+        };
+        let ours: Vec<_> = found.results().map(|(address, results)| (address, states(&results))).collect();
+        assert_eq!(ours, theirs, "both at once, {mode}");
     }
 }
 
+/// What a kernel's own limit on ICMP errors makes of twelve closed ports: asked once, most of them keep silent; asked again at our pace, each
+/// says that it is closed, as nmap finds too, which waits for as long.
+#[test]
+fn a_closed_port_of_udp_is_closed_although_the_kernel_limits_its_errors() {
+    if !may_make_networks("truth-limited") {
+        return;
+    }
+    let link = Ethernet::of(&[&["198.51.100.1/24", "2001:db8:9::1/64"], &["198.51.100.7/24", "2001:db8:9::7/64"]]).unwrap();
+    let (observer, host) = (link.host(0).unwrap(), link.host(1).unwrap());
+    // As every Linux starts.
+    host.set("ipv4/icmp_ratelimit", "1000").unwrap();
+    host.set("ipv6/icmp/ratelimit", "1000").unwrap();
+    let agent = Agent::open().unwrap();
+    for target in ["198.51.100.7", "2001:db8:9::7"] {
+        let ask = |tries: u32| {
+            let spec = format!(r#"{{"probe":"port","target":"{target}","ports":"4000-4011","mode":"udp","tries":{tries},"wait_ms":200}}"#);
+            agent.report(observer, &spec).unwrap().0
+        };
+        let (once, again) = (ask(1), ask(2));
+        let numbers = &one(&once).statistics;
+        assert!(numbers.open_filtered > 0, "the limit is no fiction: {once:?}");
+        assert_eq!((numbers.closed + numbers.open_filtered, numbers.rate_limited_hint), (12, false));
+        let numbers = &one(&again).statistics;
+        assert_eq!((numbers.closed, numbers.open_filtered), (12, 0), "{again:?}");
+        assert!(numbers.rate_limited_hint);
+        let (theirs, _) = nmap(observer, "-sU", "4000-4011", target).unwrap();
+        assert_eq!(theirs.values().filter(|port| port.state == "closed").count(), 12, "{theirs:?}");
+    }
+}
+
+#[track_caller]
+fn one(report: &Report) -> &PortFindings {
+    let Some(Findings::Port(found)) = &report.findings else {
+        panic!("{report:?}")
+    };
+    found
+}
+
+/// The states in nmap's words.
+fn states(results: &[PortResult]) -> BTreeMap<u16, String> {
+    results.iter().map(|result| (result.port, word(result.state).to_owned())).collect()
+}
+
 /// What the states of the three ports that are special, and of all others, rest on, and how often each was asked.
-fn reasons(found: &PortFindings) -> [(PortReason, u32); 4] {
+fn reasons(found: &PortFindings, mode: &str) -> [(PortReason, u32); 4] {
+    let open = if mode == "udp" { 53 } else { 443 };
     let of = |port: u16| {
         let result = found.ports.iter().find(|result| result.port == port).unwrap();
         (result.reason, result.tries)
     };
-    let others = found.ports.iter().filter(|result| ![25, 79, 443].contains(&result.port));
+    let others = found.ports.iter().filter(|result| ![25, 79, open].contains(&result.port));
     assert!(others.clone().all(|result| (result.reason, result.tries) == of(80)));
-    [of(25), of(79), of(443), of(80)]
+    [of(25), of(79), of(open), of(80)]
 }
 
 fn expected_reasons(mode: &str) -> [(PortReason, u32); 4] {
-    let open = if mode == "syn" { PortReason::SynAck } else { PortReason::Connected };
-    [(PortReason::Silence, 2), (PortReason::IcmpError, 1), (open, 1), (PortReason::Reset, 1)]
+    let (open, closed) = match mode {
+        "syn" => (PortReason::SynAck, PortReason::Reset),
+        "udp" => (PortReason::Answer, PortReason::IcmpError),
+        _ => (PortReason::Connected, PortReason::Reset),
+    };
+    [(PortReason::Silence, 2), (PortReason::IcmpError, 1), (open, 1), (closed, 1)]
 }

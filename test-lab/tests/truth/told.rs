@@ -95,6 +95,62 @@ async fn a_scan_is_told_in_every_form() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scan_of_many_targets_over_udp_and_what_services_say_are_told_in_every_form() {
+    let mut stand = Stand::start_straight(Kind::Sqlite).await.unwrap();
+    stand.add_agent("local").await.unwrap();
+    let deaf = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = deaf.local_addr().unwrap().port().to_string();
+    let (exit, data, words) = ask(&stand, &["port", "127.0.0.1", &port, "--udp", "--tries", "1", "--wait-ms", "100"]).await;
+    assert_eq!(exit, Exit::TargetFailed, "nothing answered: {data}{words}");
+    assert!(data.contains(&format!("open_filtered port={port} 127.0.0.1: silence")), "{data}{words}");
+    let arguments = |form| {
+        [
+            "port",
+            "127.0.0.1",
+            "127.0.0.4/30",
+            &port,
+            "--udp",
+            "--tries",
+            "1",
+            "--wait-ms",
+            "100",
+            "-o",
+            form,
+        ]
+    };
+    let (exit, data, words) = ask(&stand, &arguments("table")).await;
+    assert_eq!(exit, Exit::Ok, "{data}{words}");
+    for told in [
+        format!("127.0.0.5                                closed {port}"),
+        format!("127.0.0.1: open_filtered {port}"),
+        "2 of 3 targets answered; 3 ports: 0 open, 2 closed, 0 filtered, 1 open or filtered; 3 questions".to_owned(),
+    ] {
+        assert!(data.contains(&told), "{told}: {data}");
+    }
+    let (_, data, _) = ask(&stand, &arguments("csv")).await;
+    assert!(data.contains(",2/3 targets,3,0,2,0,0,3,,"), "{data}");
+    let (_, data, _) = ask(&stand, &arguments("md")).await;
+    assert!(data.contains(&format!("| 127.0.0.6 | {port} | closed | icmp_error | 1 |")), "{data}");
+    let (_, data, words) = ask(&stand, &arguments("prom")).await;
+    assert!(data.contains("probeops_port_open_filtered{probe=\"port\","), "{data}{words}");
+    let (_, data, _) = ask(&stand, &arguments("json")).await;
+    assert!(data.contains("\"probe\": \"port_sweep\""), "{data}");
+
+    let service = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = service.local_addr().unwrap().port().to_string();
+    let speaking = std::thread::spawn(move || {
+        let (mut stream, _) = service.accept().unwrap();
+        std::io::Write::write_all(&mut stream, b"SSH-2.0-lab\r\n").unwrap();
+        // Until it is reset.
+        let _ended = std::io::Read::read(&mut stream, &mut [0; 1]);
+    });
+    let (exit, data, words) = ask(&stand, &["port", "127.0.0.1", &port, "--banner"]).await;
+    speaking.join().unwrap();
+    assert_eq!(exit, Exit::Ok, "{data}{words}");
+    assert!(data.contains(r#": connected, says "SSH-2.0-lab\r\n""#), "{data}");
+}
+
 #[test]
 fn a_link_is_asked_and_told_in_every_form() {
     if !may_make_networks("told-neighbor") {

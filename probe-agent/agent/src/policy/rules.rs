@@ -37,7 +37,7 @@ pub struct PolicyRules {
     pub max_targets_per_job: u32,
     /// Bytes that one job may send.
     pub max_bytes_per_job: ByteCount,
-    /// Ports of one port scan.
+    /// Ports of each target of a scan.
     pub scan_max_ports: u32,
 }
 

@@ -233,7 +233,7 @@ fn check_ports(rules: &PolicyRules, ports: u32) -> Result<(), Refused> {
     if ports > most {
         return Err(exceeded(
             "scan_max_ports",
-            format!("the owner of this agent allows {most} ports a job (scan_max_ports)"),
+            format!("the owner of this agent allows {most} ports of each target of a job (scan_max_ports)"),
         ));
     }
     Ok(())

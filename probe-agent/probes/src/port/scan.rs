@@ -522,6 +522,7 @@ mod tests {
             assert_eq!(state_of(event), (port, PortState::Open, PortReason::Answer, 1));
         }
         let mut unheard = Scan::new(plan(&[53], 2, 1_050), at(0));
+        unheard.poll_start(at(0)).unwrap();
         assert_eq!(unheard.handle_ended(datagram(0, UdpOutcome::Silent, None)), None);
         assert_eq!(unheard.poll_abandoned(), Some(1));
         assert_eq!(

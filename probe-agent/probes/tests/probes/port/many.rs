@@ -142,8 +142,8 @@ fn a_target_without_a_way_to_it_is_told_as_not_asked() {
             let found = findings(&report);
             assert_eq!(found.columns.state, [PortState::Unasked, PortState::Closed], "{mode}");
             assert_eq!(
-                (found.columns.reason[0], found.columns.errno[0]),
-                (PortReason::Unsent, Some(libc::ENETUNREACH)),
+                (found.columns.reason[0], found.columns.code[0]),
+                (PortReason::Unsent, Some(ErrorCode::UnreachableNet)),
                 "{found:?}"
             );
         }
