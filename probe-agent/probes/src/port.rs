@@ -60,7 +60,7 @@ async fn scan(spec: &PortSpec, aim: Aim<'_>, address: IpAddr) -> (Findings, Resu
     let stop = tokio::select! {
         biased;
         () = aim.cancel.cancelled() => Some(Stop::Cancelled),
-        asked = asker.ask(&mut scan, address) => asked.err(),
+        outcome = asker.ask(&mut scan, address) => outcome.err(),
     };
     let findings = PortFindings {
         address,

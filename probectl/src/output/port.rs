@@ -250,8 +250,13 @@ pub(super) fn totals(what: &str, statistics: &PortStatistics) -> Vec<Line> {
         statistics.open, statistics.closed, statistics.filtered, statistics.sent
     ))];
     if statistics.rate_limited_hint {
-        let hint = "some closed ports said so only when they were asked again: ICMP errors seem to be limited, and what is open or filtered may be closed";
-        lines.push(Line::warning(hint.to_owned()));
+        let doubt = if statistics.open_filtered > 0 {
+            ", and what is open or filtered may be closed"
+        } else {
+            ""
+        };
+        let hint = "some closed ports said so only when they were asked again: ICMP errors seem to be limited";
+        lines.push(Line::warning(format!("{hint}{doubt}")));
     }
     let times = [("rtt (kernel)", &statistics.rtt), ("rtt (user)  ", &statistics.user_rtt)];
     lines.extend(
@@ -313,5 +318,17 @@ mod tests {
         23 ports: 1 open, 20 closed, 2 filtered; 24 questions
         ");
         assert_eq!(view.row()[7].bare(), "22");
+    }
+
+    #[test]
+    fn silence_over_udp_and_a_hint_at_limited_errors_are_told() {
+        let found = |open_filtered: u32| {
+            let statistics =
+                json!({"ports": 2, "open": 0, "closed": 1, "filtered": 0, "open_filtered": open_filtered, "unasked": 0, "sent": 4, "rate_limited_hint": true});
+            let mut texts = totals("2 ports", &serde_json::from_value(statistics).unwrap());
+            texts.pop().unwrap().text
+        };
+        assert!(found(1).ends_with("limited, and what is open or filtered may be closed"));
+        assert!(found(0).ends_with("seem to be limited"));
     }
 }

@@ -131,7 +131,7 @@ async fn a_scan_of_many_targets_over_udp_and_what_services_say_are_told_in_every
     let (_, data, _) = ask(&stand, &arguments("csv")).await;
     assert!(data.contains(",2/3 targets,3,0,2,0,0,3,,"), "{data}");
     let (_, data, _) = ask(&stand, &arguments("md")).await;
-    assert!(data.contains(&format!("| 127.0.0.6 | {port} | closed | icmp_error | 1 |")), "{data}");
+    assert!(data.contains(&format!("| 127.0.0.6 | {port} | closed | icmp\\_error | 1 |")), "{data}");
     let (_, data, words) = ask(&stand, &arguments("prom")).await;
     assert!(data.contains("probeops_port_open_filtered{probe=\"port\","), "{data}{words}");
     let (_, data, _) = ask(&stand, &arguments("json")).await;
