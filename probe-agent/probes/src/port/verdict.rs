@@ -19,7 +19,7 @@ pub(super) fn judge(numbers: &PortStatistics, first_error: Option<&(Fault, Repor
     if numbers.open + numbers.closed == 0 {
         let told = error(
             ErrorCode::Timeout,
-            "the target answered on none of the ports: it, or something before it, drops what comes",
+            "nothing answered on any of the ports: the target, or something before it, drops what comes",
         );
         return Verdict::of(Status::Timeout, Fault::Path, told);
     }

@@ -168,13 +168,7 @@ fn a_cancelled_scan_keeps_the_targets_that_are_done() {
                 }
             }
         };
-        let (report, ()) = tokio::join!(
-            async {
-                let report = agent_probes::table::run(&long, &context, sender, cancel.clone()).await;
-                report
-            },
-            watching
-        );
+        let (report, ()) = tokio::join!(agent_probes::table::run(&long, &context, sender, cancel.clone()), watching);
         assert_eq!(report.error.as_ref().unwrap().code, ErrorCode::Cancelled);
         assert_eq!(states(findings(&report)), BTreeMap::from([("127.0.0.1".to_owned(), vec![PortState::Closed])]));
         drop(deaf);
