@@ -22,6 +22,7 @@
 pub mod agents;
 pub mod audit;
 pub mod certificates;
+mod clock;
 mod connection;
 mod database;
 mod dialect;

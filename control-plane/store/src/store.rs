@@ -114,7 +114,13 @@ impl Store {
         let (operations, queue) = mpsc::channel(QUEUE);
         let stop = Arc::new(Notify::new());
         let counters = Arc::new(Counters::default());
-        let task = Writer::new(source, connection, Intake::new(queue, options.company_wait), Arc::clone(&stop), Arc::clone(&counters));
+        let task = Writer::new(
+            source,
+            connection,
+            Intake::new(queue, options.company_wait),
+            Arc::clone(&stop),
+            Arc::clone(&counters),
+        );
         let thread = WriterThread::start().map_err(StoreError::Thread)?;
         let tasks = thread.spawn(task.run());
         Ok(Self {

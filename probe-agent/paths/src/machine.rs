@@ -226,6 +226,7 @@ pub fn add_as_path(findings: &mut Findings) {
         | Findings::Dns(_)
         | Findings::Udp(_)
         | Findings::Port(_)
+        | Findings::PortSweep(_)
         | Findings::Neighbor(_)
         | Findings::Observe(_) => {}
     }

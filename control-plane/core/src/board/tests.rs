@@ -508,10 +508,17 @@ fn a_job_that_would_go_at_once_is_leased_as_it_is_stored() {
     let mut board = board_with(Stand::Unknown);
     let id = job(1, Tier::Free).job;
     assert_eq!(board.handle_arriving(&[accepted(1)], at(0)), BTreeMap::from([(id, EPOCH)]));
-    assert_eq!((effects(&mut board).len(), board.open_jobs(), board.in_flight()), (0, 1, 0), "nothing leaves before it is on disk");
+    assert_eq!(
+        (effects(&mut board).len(), board.open_jobs(), board.in_flight()),
+        (0, 1, 0),
+        "nothing leaves before it is on disk"
+    );
     board.handle_arrived(agent(1), EPOCH, id, Arrival::Leased, at(0));
     let effects = effects(&mut board);
-    assert!(matches!(effects[..], [Effect::HandOver { job, epoch: EPOCH, .. }] if job == reference(1, 1)), "{effects:?}");
+    assert!(
+        matches!(effects[..], [Effect::HandOver { job, epoch: EPOCH, .. }] if job == reference(1, 1)),
+        "{effects:?}"
+    );
     assert_eq!((board.open_jobs(), board.in_flight()), (1, 1));
 }
 
@@ -557,7 +564,10 @@ fn a_job_that_was_not_stored_leaves_nothing_behind() {
     board.handle_arrived(agent(1), EPOCH, id, Arrival::Refused, at(0));
     assert_eq!(board.open_jobs(), 1);
     let effects = effects(&mut board);
-    assert!(matches!(&effects[..], [Effect::Lease { jobs, .. }] if jobs[..] == [accepted(2).queued.job]), "{effects:?}");
+    assert!(
+        matches!(&effects[..], [Effect::Lease { jobs, .. }] if jobs[..] == [accepted(2).queued.job]),
+        "{effects:?}"
+    );
 }
 
 #[test]
@@ -571,5 +581,8 @@ fn a_job_that_arrives_for_a_session_that_is_gone_waits_for_the_next() {
     assert!(effects(&mut board).is_empty());
     board.handle_timeout(at(1));
     let effects = effects(&mut board);
-    assert!(matches!(&effects[..], [Effect::Lease { jobs, epoch: Epoch(2), .. }] if jobs[..] == [id]), "{effects:?}");
+    assert!(
+        matches!(&effects[..], [Effect::Lease { jobs, epoch: Epoch(2), .. }] if jobs[..] == [id]),
+        "{effects:?}"
+    );
 }

@@ -252,14 +252,28 @@ async fn a_job_is_leased_in_the_step_that_stores_it_to_its_agents_latest_session
         }
         let ids = [jobs[0].id, jobs[1].id];
         let scope = side.scope;
-        (jobs::Enqueue { scope, measurement, jobs, idempotency: None }, ids)
+        (
+            jobs::Enqueue {
+                scope,
+                measurement,
+                jobs,
+                idempotency: None,
+            },
+            ids,
+        )
     };
     let (asked, [leased, queued]) = enqueue([Some(side.epoch), None]);
     assert_eq!(world.submit(asked).await, Enqueued::Fresh(vec![leased]));
     assert_eq!(world.lease(side, leased).await, None, "leased already");
     assert_eq!(world.lease(side, queued).await.unwrap().attempt, Attempt(1));
-    let reference = JobRef { job: leased, attempt: Attempt(1) };
-    let open = jobs::handed_out(&mut world.reader().await, system(), side.agent, reference).await.unwrap().unwrap();
+    let reference = JobRef {
+        job: leased,
+        attempt: Attempt(1),
+    };
+    let open = jobs::handed_out(&mut world.reader().await, system(), side.agent, reference)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((open.state, open.attempt), (OpenState::Leased, Attempt(1)));
 
     let replaced = Epoch(side.epoch.0 - 1);

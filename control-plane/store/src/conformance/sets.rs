@@ -76,10 +76,7 @@ async fn a_key_a_cap_and_a_quota_count_within_a_set() {
         one
     };
     let answers = enqueue(&world, vec![capped(2, 9), capped(2, 9), capped(9, 3), capped(9, 3)]).await;
-    assert_eq!(
-        answers,
-        [QUEUED, Enqueued::TooManyOpen, QUEUED, Enqueued::OverQuota(Span::Hour)]
-    );
+    assert_eq!(answers, [QUEUED, Enqueued::TooManyOpen, QUEUED, Enqueued::OverQuota(Span::Hour)]);
     let counted = quota::so_far(&mut world.reader().await, side.scope, Spans::of(at(10))).await.unwrap();
     assert_eq!(counted, Counted { hour: 3, day: 3, month: 3 }, "what is refused is not counted");
     let used = usage::days(&mut world.reader().await, side.scope, 0, i64::MAX).await.unwrap();

@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::Operation;
+use crate::clock;
 
 /// The writer's end of its channel.
 pub(crate) struct Intake {
@@ -32,7 +33,7 @@ impl Intake {
     /// Takes more for a batch, while nothing in it is urgent and others are about: a commit of a report alone is one that the next enqueue
     /// waits for, and costs as much as one of both.
     pub(super) async fn gather(&mut self, batch: &mut Vec<Operation>, most: usize) {
-        let now = Instant::now();
+        let now = clock::monotonic();
         if self.done.is_none_or(|done| now.duration_since(done) > ABOUT * self.company_wait) {
             return;
         }
@@ -48,7 +49,7 @@ impl Intake {
 
     /// A batch was done.
     pub(super) fn done(&mut self) {
-        self.done = Some(Instant::now());
+        self.done = Some(clock::monotonic());
     }
 
     /// Takes nothing new; what waits is still given.

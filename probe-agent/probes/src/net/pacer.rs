@@ -90,7 +90,11 @@ mod tests {
             pacer.reserve_target(IpAddr::from(number.to_be_bytes()), 1, now);
             sizes.insert(pacer.full);
         }
-        assert_eq!(sizes, BTreeSet::from([0, 2, 4, 8].map(|times| times * TARGETS_KEPT)), "looked through three times");
+        assert_eq!(
+            sizes,
+            BTreeSet::from([0, 2, 4, 8].map(|times| times * TARGETS_KEPT)),
+            "looked through three times"
+        );
         let later = now.plus(Duration::from_secs(2));
         for number in 20_000..60_000_u32 {
             pacer.reserve_target(IpAddr::from(number.to_be_bytes()), 1_000_000, later.plus(Duration::from_millis(number.into())));
