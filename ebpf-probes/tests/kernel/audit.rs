@@ -99,12 +99,12 @@ fn what_is_opened_and_what_cannot_be_is_seen_by_every_kind_of_hook() {
         let ask = Ask {
             top: 10_000,
             pid: Some(std::process::id()),
-            check_port: 7,
+            check_port: FILES_CHECK,
             ..Ask::everything(Observation::Files)
         };
         let mut observing = Observing::start(&kernel, &ask).unwrap();
         assert_eq!(observing.self_check().unwrap(), SelfCheck::Failed);
-        File::open(check_file(7)).unwrap_err();
+        File::open(check_file(FILES_CHECK)).unwrap_err();
         assert_eq!(observing.self_check().unwrap(), SelfCheck::Passed);
         // Only the name is the test's: whatever runs beside it opens files too.
         for _ in 0..5 {
@@ -120,7 +120,7 @@ fn what_is_opened_and_what_cannot_be_is_seen_by_every_kind_of_hook() {
         };
         assert_eq!(of("/proc/self/../self/stat"), [(None, false); 5], "{hooks:?}");
         assert_eq!(of("/nonexistent/file"), [(Some(2), true); 3], "{hooks:?}");
-        assert_eq!(of(&check_file(7)), [], "{hooks:?}");
+        assert_eq!(of(&check_file(FILES_CHECK)), [], "{hooks:?}");
         assert!(seen.totals.opened >= 5 && seen.totals.failed >= 3, "{hooks:?}: {seen:?}");
         assert!(seen.openers.iter().all(|one| one.pid == std::process::id()), "{seen:?}");
         assert_eq!(observing.lost().unwrap(), 0);
@@ -151,11 +151,11 @@ fn calls_are_counted_by_name_with_their_errors_by_every_kind_of_hook() {
         let ask = Ask {
             top: 512,
             pid: Some(std::process::id()),
-            check_port: 7,
+            check_port: CALLS_CHECK,
             ..Ask::everything(Observation::Syscalls)
         };
         let mut observing = Observing::start(&kernel, &ask).unwrap();
-        File::open(check_file(7)).unwrap_err();
+        File::open(check_file(CALLS_CHECK)).unwrap_err();
         assert_eq!(observing.self_check().unwrap(), SelfCheck::Passed);
         for _ in 0..137 {
             rustix::process::getpriority_process(None).unwrap();
@@ -176,3 +176,7 @@ fn calls_are_counted_by_name_with_their_errors_by_every_kind_of_hook() {
         assert_eq!(observing.give_up_one(), Some("sys_enter"));
     }
 }
+
+/// A check is seen whoever on this host makes it: each test has one of its own.
+const FILES_CHECK: u16 = 7;
+const CALLS_CHECK: u16 = 8;
