@@ -22,7 +22,6 @@
 pub mod agents;
 pub mod audit;
 pub mod certificates;
-mod clock;
 mod connection;
 mod database;
 mod dialect;

@@ -17,7 +17,7 @@ use crate::hot::Hot;
 use crate::lock::Lock;
 use crate::metrics::{Counters, StoreMetrics};
 use crate::tx::{BoxFuture, Reader, Tx};
-use crate::writer::{self, Intake, Operation, Source, Writer, WriterThread};
+use crate::writer::{self, Operation, Source, Writer, WriterThread};
 use crate::{hot, postgres, schema, sqlite};
 
 /// How the database is opened.
@@ -31,8 +31,6 @@ pub struct StoreOptions {
     pub write_wait: Duration,
     /// Longest a statement waits for another process's lock.
     pub busy_wait: Duration,
-    /// Longest that reports and accepts wait for others to share a commit with, where the writer has just done another one.
-    pub company_wait: Duration,
 }
 
 impl Default for StoreOptions {
@@ -42,7 +40,6 @@ impl Default for StoreOptions {
             reader_wait: Duration::from_secs(2),
             write_wait: Duration::from_secs(5),
             busy_wait: Duration::from_secs(5),
-            company_wait: Duration::from_millis(2),
         }
     }
 }
@@ -114,13 +111,7 @@ impl Store {
         let (operations, queue) = mpsc::channel(QUEUE);
         let stop = Arc::new(Notify::new());
         let counters = Arc::new(Counters::default());
-        let task = Writer::new(
-            source,
-            connection,
-            Intake::new(queue, options.company_wait),
-            Arc::clone(&stop),
-            Arc::clone(&counters),
-        );
+        let task = Writer::new(source, connection, queue, Arc::clone(&stop), Arc::clone(&counters));
         let thread = WriterThread::start().map_err(StoreError::Thread)?;
         let tasks = thread.spawn(task.run());
         Ok(Self {

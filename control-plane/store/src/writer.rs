@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{sleep, timeout};
 
 use crate::connection::{Connection, TransactionId};
@@ -19,12 +19,10 @@ use crate::sqlite;
 use crate::tx::Tx;
 
 mod batch;
-mod intake;
 mod thread;
 
 pub(crate) use batch::alone;
 use batch::{Alone, Batch, Broken, Settled, Trust};
-pub(crate) use intake::Intake;
 pub(crate) use thread::WriterThread;
 
 /// One operation of the queue. Dropping it tells its caller that nothing of it was kept.
@@ -35,16 +33,6 @@ pub(crate) enum Operation {
     Lease(Box<Asked<Lease>>),
     Running(Box<Asked<Running>>),
     Ingest(Box<Asked<Ingest>>),
-}
-
-impl Operation {
-    /// Whether nobody notices a few milliseconds: a report is with its agent until it is stored, and an accept is news of the past.
-    const fn is_patient(&self) -> bool {
-        match self {
-            Self::Ingest(_) | Self::Running(_) => true,
-            Self::Alone(_) | Self::Enqueue(_) | Self::Lease(_) => false,
-        }
-    }
 }
 
 /// Where the writer's connection comes from.
@@ -58,7 +46,7 @@ pub(crate) enum Source {
 pub(crate) struct Writer {
     source: Source,
     tx: Option<Tx>,
-    intake: Intake,
+    operations: mpsc::Receiver<Operation>,
     stop: Arc<Notify>,
     counters: Arc<Counters>,
     /// How long to pause after each failure to connect to a server, one after the other.
@@ -75,11 +63,11 @@ impl Source {
 }
 
 impl Writer {
-    pub(crate) fn new(source: Source, connection: Connection, intake: Intake, stop: Arc<Notify>, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(source: Source, connection: Connection, operations: mpsc::Receiver<Operation>, stop: Arc<Notify>, counters: Arc<Counters>) -> Self {
         Self {
             source,
             tx: Some(Tx::new(connection, Arc::clone(&counters))),
-            intake,
+            operations,
             stop,
             counters,
             pauses: pauses(),
@@ -93,17 +81,15 @@ impl Writer {
             let drained = tokio::select! {
                 biased;
                 () = self.stop.notified() => {
-                    self.intake.close();
+                    self.operations.close();
                     continue;
                 }
-                drained = self.intake.take(&mut batch, BATCH) => drained,
+                drained = self.operations.recv_many(&mut batch, BATCH) => drained,
             };
             if drained == 0 {
                 break;
             }
-            self.intake.gather(&mut batch, BATCH).await;
             self.write(&mut batch).await;
-            self.intake.done();
         }
         if let Source::Sqlite(file) = &mut self.source {
             file.stop().await;

@@ -334,28 +334,6 @@ async fn what_nobody_needs_an_answer_of_travels_with_what_comes_next() {
 }
 
 #[tokio::test]
-async fn a_report_waits_for_company_and_an_enqueue_for_nobody() {
-    let options = StoreOptions {
-        company_wait: std::time::Duration::from_hours(1),
-        ..StoreOptions::default()
-    };
-    let world = World::with(options).await;
-    let side = world.ours;
-    let (_, job) = world.accept(side).await;
-    let leased = world.lease(side, job).await.unwrap();
-    let before = world.store.metrics().commits;
-    let mut stored = std::pin::pin!(world.submit(ingest(side, vec![report(JobRef { job, attempt: leased.attempt }, 1)])));
-    let is_pending = std::future::poll_fn(|context| std::task::Poll::Ready(stored.as_mut().poll(context).is_pending())).await;
-    assert!(is_pending);
-    while world.store.metrics().queue_depth > 0 {
-        tokio::task::yield_now().await;
-    }
-    world.accept(side).await;
-    assert!(matches!(stored.await[..], [IngestOutcome::Stored(_)]));
-    assert_eq!(world.store.metrics().commits - before, 1);
-}
-
-#[tokio::test]
 async fn text_is_kept_as_it_is_however_it_is_written() {
     let world = World::new().await;
     for name in [
