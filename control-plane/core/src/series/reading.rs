@@ -342,6 +342,22 @@ mod tests {
     }
 
     #[test]
+    fn a_scan_of_many_targets_yields_how_many_ports_are_in_which_state_and_how_many_targets_answered() {
+        let findings = r#","findings":{"probe":"port_sweep","targets":[],"ports":[53],"columns":{"state":[],"reason":[],"tries":[]},
+            "totals":{"targets":5,"answered":3,"ports":5,"open":1,"closed":2,"filtered":0,"open_filtered":2,"unasked":0,"sent":7}}"#;
+        let expected = [
+            ("ok", 1.0),
+            ("duration_us", 1_500.0),
+            ("targets_answered", 3.0),
+            ("ports_open", 1.0),
+            ("ports_closed", 2.0),
+            ("ports_filtered", 0.0),
+            ("ports_open_filtered", 2.0),
+        ];
+        assert_eq!(named(&report("ok", "none", findings)), expected.map(|(name, value)| (name.to_owned(), value)));
+    }
+
+    #[test]
     fn what_says_nothing_about_the_target_yields_nothing() {
         for fault in ["agent", "policy", "control"] {
             assert_eq!(readings(&report("failed", fault, "")), []);
