@@ -69,7 +69,7 @@ const WITHOUT_AUDITS: [Observation; 11] = [
 ];
 /// What needs no more than the two rights of the observer's unit, and is about the network.
 const DEFAULT: [Observation; 4] = [Observation::TcpFlows, Observation::ConnectLatency, Observation::Drops, Observation::Retransmits];
-/// What ADR 0057 takes "everything" to be: the network's flows, how long tasks wait for a CPU, and where the CPUs' time goes.
+/// What ADR 0056 takes "everything" to be: the network's flows, how long tasks wait for a CPU, and where the CPUs' time goes.
 const FLOWS_AND_CPU: [Observation; 6] = [
     Observation::TcpFlows,
     Observation::ConnectLatency,
