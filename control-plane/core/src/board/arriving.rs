@@ -12,8 +12,8 @@ use crate::queue::QueuedJob;
 /// What became of a job that [`Board::handle_arriving`] took in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrival {
-    /// It is stored, and leased to the session: its first attempt.
-    Leased,
+    /// It is stored, and leased to the session.
+    Leased(Attempt),
     /// It is stored, and waits: the session was replaced, or its agent may not work any more.
     Queued,
     /// It was not stored.
@@ -30,7 +30,7 @@ impl Board {
     /// What became of a job that was to be leased to this session in the step that stores it.
     pub fn handle_arrived(&mut self, agent: AgentId, epoch: Epoch, job: JobId, arrival: Arrival, now: UnixMicros) {
         match arrival {
-            Arrival::Leased => self.hand_over(agent, epoch, JobRef { job, attempt: FIRST }, now),
+            Arrival::Leased(attempt) => self.hand_over(agent, epoch, JobRef { job, attempt }, now),
             Arrival::Queued => {
                 self.unlease(agent, job, epoch, now);
                 self.look_again(agent, now.plus(LEASE_AGAIN));
@@ -74,6 +74,3 @@ impl Board {
         self.pump(agent, now);
     }
 }
-
-/// The first time a job is handed out.
-const FIRST: Attempt = Attempt(1);

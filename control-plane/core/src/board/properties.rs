@@ -226,7 +226,7 @@ impl World {
             Arrival::Refused
         } else if self.epochs.get(&row.agent) == Some(&epoch.0) {
             (row.state, row.attempt) = (State::Leased, 1);
-            Arrival::Leased
+            Arrival::Leased(Attempt(row.attempt))
         } else {
             Arrival::Queued
         };

@@ -513,7 +513,7 @@ fn a_job_that_would_go_at_once_is_leased_as_it_is_stored() {
         (0, 1, 0),
         "nothing leaves before it is on disk"
     );
-    board.handle_arrived(agent(1), EPOCH, id, Arrival::Leased, at(0));
+    board.handle_arrived(agent(1), EPOCH, id, Arrival::Leased(Attempt(1)), at(0));
     let effects = effects(&mut board);
     assert!(
         matches!(effects[..], [Effect::HandOver { job, epoch: EPOCH, .. }] if job == reference(1, 1)),

@@ -1,11 +1,11 @@
 //! Jobs on their way to the disk, together with the dispatcher: what an agent would get at once is leased in the step that stores it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use control_core::board::AcceptedJob;
 use control_store::jobs::{Enqueue, LeasedJob};
 use serde_json::Value;
-use shared_protocol::id::{Attempt, Epoch, JobId};
+use shared_protocol::id::{Attempt, Epoch, JobId, JobRef};
 
 use super::dispatch::{ArrivedJob, Came, Dispatch};
 
@@ -33,14 +33,12 @@ impl Arriving {
     }
 
     /// They are on disk, and these of them leased.
-    pub(super) async fn stored(&self, dispatch: &Dispatch, leased: &[JobId]) {
+    pub(super) async fn stored(&self, dispatch: &Dispatch, leased: &[JobRef]) {
         let (arriving, others): (Vec<AcceptedJob>, _) = self.jobs.iter().partition(|job| self.leases.contains_key(&job.queued.job));
+        let attempts: HashMap<JobId, Attempt> = leased.iter().map(|leased| (leased.job, leased.attempt)).collect();
         let came = |job: &AcceptedJob| {
-            if leased.contains(&job.queued.job) {
-                Came::Leased(self.leased(job))
-            } else {
-                Came::Queued
-            }
+            let attempt = attempts.get(&job.queued.job);
+            attempt.map_or(Came::Queued, |attempt| Came::Leased(self.leased(job, *attempt)))
         };
         dispatch.arrived(self.arrived(&arriving, came)).await;
         if !others.is_empty() {
@@ -65,10 +63,10 @@ impl Arriving {
         jobs.iter().filter_map(arrived).collect()
     }
 
-    fn leased(&self, job: &AcceptedJob) -> LeasedJob {
+    fn leased(&self, job: &AcceptedJob, attempt: Attempt) -> LeasedJob {
         LeasedJob {
             job: job.queued.job,
-            attempt: FIRST,
+            attempt,
             spec: self.spec.clone(),
             tier: job.queued.tier,
             cost: job.queued.cost,
@@ -76,6 +74,3 @@ impl Arriving {
         }
     }
 }
-
-/// What the store leases a job as that it takes in.
-const FIRST: Attempt = Attempt(1);

@@ -263,13 +263,13 @@ async fn a_job_is_leased_in_the_step_that_stores_it_to_its_agents_latest_session
         )
     };
     let (asked, [leased, queued]) = enqueue([Some(side.epoch), None]);
-    assert_eq!(world.submit(asked).await, Enqueued::Fresh(vec![leased]));
-    assert_eq!(world.lease(side, leased).await, None, "leased already");
-    assert_eq!(world.lease(side, queued).await.unwrap().attempt, Attempt(1));
     let reference = JobRef {
         job: leased,
         attempt: Attempt(1),
     };
+    assert_eq!(world.submit(asked).await, Enqueued::Fresh(vec![reference]));
+    assert_eq!(world.lease(side, leased).await, None, "leased already");
+    assert_eq!(world.lease(side, queued).await.unwrap().attempt, Attempt(1));
     let open = jobs::handed_out(&mut world.reader().await, system(), side.agent, reference)
         .await
         .unwrap()
@@ -278,7 +278,11 @@ async fn a_job_is_leased_in_the_step_that_stores_it_to_its_agents_latest_session
 
     let replaced = Epoch(side.epoch.0 - 1);
     let (asked, [one, other]) = enqueue([Some(replaced), Some(side.epoch)]);
-    assert_eq!(world.submit(asked).await, Enqueued::Fresh(vec![other]));
+    let leased = JobRef {
+        job: other,
+        attempt: Attempt(1),
+    };
+    assert_eq!(world.submit(asked).await, Enqueued::Fresh(vec![leased]));
     assert_eq!(world.lease(side, one).await.unwrap().attempt, Attempt(1), "it waited");
 
     world

@@ -1,6 +1,6 @@
 //! Accepting a measurement: all its jobs in one durable step, or none.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::iter;
 
 use control_core::authorize::{SystemScope, TenantScope};
@@ -9,7 +9,7 @@ use control_core::retry::{Choice, RetryPolicy};
 use serde::Serialize;
 use serde_json::Value;
 use shared_protocol::end::End;
-use shared_protocol::id::{AgentId, Epoch, JobId, MeasurementId, TenantId};
+use shared_protocol::id::{AgentId, Attempt, Epoch, JobId, JobRef, MeasurementId, TenantId};
 use shared_protocol::tier::Tier;
 use shared_protocol::time::UnixMicros;
 
@@ -90,8 +90,8 @@ pub struct NewJob {
 /// What came of enqueueing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Enqueued {
-    /// The measurement and its jobs are stored; these of them are leased to their sessions, for the first time.
-    Fresh(Vec<JobId>),
+    /// The measurement and its jobs are stored; these of them are leased to their sessions.
+    Fresh(Vec<JobRef>),
     /// The idempotency key made this measurement before, with the same body; nothing was stored.
     Replayed(MeasurementId),
     /// The idempotency key was used before with another body; nothing was stored.
@@ -119,7 +119,7 @@ pub async fn enqueue(tx: &mut Tx, all: &[Enqueue]) -> Result<Vec<Enqueued>, Stor
     let leased = insert(tx, &fresh).await?;
     for (one, answer) in all.iter().zip(&mut answers) {
         if let Enqueued::Fresh(jobs) = answer {
-            jobs.extend(one.jobs.iter().map(|job| job.id).filter(|job| leased.contains(job)));
+            jobs.extend(one.jobs.iter().filter_map(|job| leased.get(&job.id)));
         }
     }
     Ok(answers)
@@ -193,9 +193,9 @@ fn count(of: impl Iterator) -> u64 {
 }
 
 /// Stores what was accepted; says which jobs were leased with it.
-async fn insert(tx: &mut Tx, fresh: &[&Enqueue]) -> Result<HashSet<JobId>, StoreError> {
+async fn insert(tx: &mut Tx, fresh: &[&Enqueue]) -> Result<HashMap<JobId, JobRef>, StoreError> {
     if fresh.is_empty() {
-        return Ok(HashSet::new());
+        return Ok(HashMap::new());
     }
     let measurements = fresh.iter().map(|one| measurement_row(one)).collect::<Result<Vec<_>, _>>()?;
     let statement = Statement::own(INSERT_MEASUREMENTS).bind(row::json(&measurements)?);
@@ -211,16 +211,17 @@ async fn insert(tx: &mut Tx, fresh: &[&Enqueue]) -> Result<HashSet<JobId>, Store
     )?;
     if fresh.iter().flat_map(|one| &one.jobs).all(|job| job.lease.is_none()) {
         tx::later(tx, Statement::own(INSERT_OPEN).bind(jobs));
-        return Ok(HashSet::new());
+        return Ok(HashMap::new());
     }
     let leased = tx::all(tx, Statement::own(INSERT_OPEN_AND_LEASE).bind(jobs), leased).await?;
-    Ok(leased.into_iter().flatten().collect())
+    Ok(leased.into_iter().flatten().map(|leased| (leased.job, leased)).collect())
 }
 
 /// The job, where it was leased.
-fn leased(row: &Row) -> Result<Option<JobId>, RowError> {
+fn leased(row: &Row) -> Result<Option<JobRef>, RowError> {
     let job = JobId::from_uuid(row.uuid("id")?);
-    Ok((row.number::<i64>("attempt")? > 0).then_some(job))
+    let attempt = Attempt(row.number("attempt")?);
+    Ok((attempt > Attempt(0)).then_some(JobRef { job, attempt }))
 }
 
 #[derive(Serialize)]

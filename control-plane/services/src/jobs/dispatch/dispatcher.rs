@@ -161,8 +161,9 @@ impl Dispatcher {
         for ArrivedJob { job, agent, epoch, came } in jobs {
             let arrival = match came {
                 Came::Leased(leased) => {
+                    let attempt = leased.attempt;
                     self.leased.insert(job, leased);
-                    Arrival::Leased
+                    Arrival::Leased(attempt)
                 }
                 Came::Queued => Arrival::Queued,
                 Came::Refused => Arrival::Refused,
