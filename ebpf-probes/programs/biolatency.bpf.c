@@ -1,6 +1,7 @@
 /* How long block devices take for a request, from having it to being done with it: counted by device and kind of request. */
 #include "vmlinux.h"
 #include "bpf.h"
+#include "costs.h"
 #include "check.h"
 #include "slots.h"
 
@@ -128,23 +129,23 @@ static __always_inline int completes(__u64 *ctx, const int typed)
 SEC("tp_btf/block_rq_issue")
 int issue(__u64 *ctx)
 {
-	return issues(ctx, TYPED);
+	return COSTED(1, issues(ctx, TYPED));
 }
 
 SEC("raw_tp/block_rq_issue")
 int issue_plain(__u64 *ctx)
 {
-	return issues(ctx, PLAIN);
+	return COSTED(1, issues(ctx, PLAIN));
 }
 
 SEC("tp_btf/block_rq_complete")
 int complete(__u64 *ctx)
 {
-	return completes(ctx, TYPED);
+	return COSTED(0, completes(ctx, TYPED));
 }
 
 SEC("raw_tp/block_rq_complete")
 int complete_plain(__u64 *ctx)
 {
-	return completes(ctx, PLAIN);
+	return COSTED(0, completes(ctx, PLAIN));
 }

@@ -1,6 +1,7 @@
 /* Who connects where, how long that takes, and why it fails: counted by command and remote end. */
 #include "vmlinux.h"
 #include "bpf.h"
+#include "costs.h"
 #include "check.h"
 #include "endpoint.h"
 #include "slots.h"
@@ -127,11 +128,11 @@ static __always_inline int state_changes(__u64 *ctx, const int typed)
 SEC("tp_btf/inet_sock_set_state")
 int connect_state(__u64 *ctx)
 {
-	return state_changes(ctx, TYPED);
+	return COSTED(0, state_changes(ctx, TYPED));
 }
 
 SEC("raw_tp/inet_sock_set_state")
 int connect_state_plain(__u64 *ctx)
 {
-	return state_changes(ctx, PLAIN);
+	return COSTED(0, state_changes(ctx, PLAIN));
 }

@@ -1,6 +1,7 @@
 /* Questions that this host's programs ask of DNS over UDP, and how long the answers take. Of a message only its head and its question are read. */
 #include "vmlinux.h"
 #include "bpf.h"
+#include "costs.h"
 #include "packet.h"
 
 /* RFC 1035, section 4.1.1: the first bit of the flags tells an answer, the second of them ends with its code. */
@@ -134,23 +135,23 @@ static __always_inline int look(struct sk_buff *skb, const __u32 direction, cons
 SEC("tp_btf/netif_receive_skb")
 int answer_in(__u64 *ctx)
 {
-	return look((struct sk_buff *)ctx[0], DIRECTION_IN, TYPED);
+	return COSTED(1, look((struct sk_buff *)ctx[0], DIRECTION_IN, TYPED));
 }
 
 SEC("raw_tp/netif_receive_skb")
 int answer_in_plain(__u64 *ctx)
 {
-	return look((struct sk_buff *)ctx[0], DIRECTION_IN, PLAIN);
+	return COSTED(1, look((struct sk_buff *)ctx[0], DIRECTION_IN, PLAIN));
 }
 
 SEC("tp_btf/net_dev_start_xmit")
 int question_out(__u64 *ctx)
 {
-	return look((struct sk_buff *)ctx[0], DIRECTION_OUT, TYPED);
+	return COSTED(0, look((struct sk_buff *)ctx[0], DIRECTION_OUT, TYPED));
 }
 
 SEC("raw_tp/net_dev_start_xmit")
 int question_out_plain(__u64 *ctx)
 {
-	return look((struct sk_buff *)ctx[0], DIRECTION_OUT, PLAIN);
+	return COSTED(0, look((struct sk_buff *)ctx[0], DIRECTION_OUT, PLAIN));
 }

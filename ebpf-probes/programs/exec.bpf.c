@@ -1,6 +1,7 @@
 /* Who ran what: one message for each program that a process becomes or could not become, one for each process that ends. */
 #include "vmlinux.h"
 #include "bpf.h"
+#include "costs.h"
 #include "check.h"
 #include "calls.h"
 
@@ -128,35 +129,35 @@ static __always_inline int ending(__u64 *ctx, const int typed)
 SEC("tp_btf/sched_process_exec")
 int exec_begin(__u64 *ctx)
 {
-	return execution(ctx, TYPED);
+	return COSTED(0, execution(ctx, TYPED));
 }
 
 SEC("raw_tp/sched_process_exec")
 int exec_begin_plain(__u64 *ctx)
 {
-	return execution(ctx, PLAIN);
+	return COSTED(0, execution(ctx, PLAIN));
 }
 
 SEC("tp_btf/sys_exit")
 int exec_refused(__u64 *ctx)
 {
-	return refusal(ctx, TYPED);
+	return COSTED(2, refusal(ctx, TYPED));
 }
 
 SEC("raw_tp/sys_exit")
 int exec_refused_plain(__u64 *ctx)
 {
-	return refusal(ctx, PLAIN);
+	return COSTED(2, refusal(ctx, PLAIN));
 }
 
 SEC("tp_btf/sched_process_exit")
 int exec_end(__u64 *ctx)
 {
-	return ending(ctx, TYPED);
+	return COSTED(1, ending(ctx, TYPED));
 }
 
 SEC("raw_tp/sched_process_exit")
 int exec_end_plain(__u64 *ctx)
 {
-	return ending(ctx, PLAIN);
+	return COSTED(1, ending(ctx, PLAIN));
 }

@@ -1,6 +1,7 @@
 /* What becomes of the connections and packets of a few peers, which whoever asks names before it speaks with them. Nothing is noted of others. */
 #include "vmlinux.h"
 #include "bpf.h"
+#include "costs.h"
 #include "endpoint.h"
 
 enum { TCP_ESTABLISHED = 1, TCP_SYN_SENT = 2, TCP_CLOSE = 7 };
@@ -144,13 +145,13 @@ static __always_inline int state_changes(__u64 *ctx, const int typed)
 SEC("tp_btf/inet_sock_set_state")
 int fact_state(__u64 *ctx)
 {
-	return state_changes(ctx, TYPED);
+	return COSTED(0, state_changes(ctx, TYPED));
 }
 
 SEC("raw_tp/inet_sock_set_state")
 int fact_state_plain(__u64 *ctx)
 {
-	return state_changes(ctx, PLAIN);
+	return COSTED(0, state_changes(ctx, PLAIN));
 }
 
 /* The connection that an event is about. A reset may be sent that belongs to no socket, and is when a socket is closed already. */
@@ -183,13 +184,13 @@ static __always_inline int reset_received(__u64 *ctx)
 SEC("tp_btf/tcp_receive_reset")
 int fact_reset_received(__u64 *ctx)
 {
-	return reset_received(ctx);
+	return COSTED(2, reset_received(ctx));
 }
 
 SEC("raw_tp/tcp_receive_reset")
 int fact_reset_received_plain(__u64 *ctx)
 {
-	return reset_received(ctx);
+	return COSTED(2, reset_received(ctx));
 }
 
 static __always_inline int reset_sent(__u64 *ctx)
@@ -204,27 +205,25 @@ static __always_inline int reset_sent(__u64 *ctx)
 SEC("tp_btf/tcp_send_reset")
 int fact_reset_sent(__u64 *ctx)
 {
-	return reset_sent(ctx);
+	return COSTED(3, reset_sent(ctx));
 }
 
 SEC("raw_tp/tcp_send_reset")
 int fact_reset_sent_plain(__u64 *ctx)
 {
-	return reset_sent(ctx);
+	return COSTED(3, reset_sent(ctx));
 }
 
 SEC("tp_btf/tcp_retransmit_skb")
 int fact_retransmit(__u64 *ctx)
 {
-	connection_of(ctx);
-	return 0;
+	return COSTED(4, (connection_of(ctx), 0));
 }
 
 SEC("raw_tp/tcp_retransmit_skb")
 int fact_retransmit_plain(__u64 *ctx)
 {
-	connection_of(ctx);
-	return 0;
+	return COSTED(4, (connection_of(ctx), 0));
 }
 
 /* What stands in a packet's headers: `local` sent it. Where headers follow each other, the ports are not looked for. */
@@ -320,11 +319,11 @@ static __always_inline int packet_drops(__u64 *ctx)
 SEC("tp_btf/kfree_skb")
 int fact_drop(__u64 *ctx)
 {
-	return packet_drops(ctx);
+	return COSTED(1, packet_drops(ctx));
 }
 
 SEC("raw_tp/kfree_skb")
 int fact_drop_plain(__u64 *ctx)
 {
-	return packet_drops(ctx);
+	return COSTED(1, packet_drops(ctx));
 }

@@ -1,6 +1,7 @@
 /* Who opens what: counted by process, and one message for each. */
 #include "vmlinux.h"
 #include "bpf.h"
+#include "costs.h"
 #include "check.h"
 #include "calls.h"
 #include "process.h"
@@ -131,11 +132,11 @@ static __always_inline int opening(__u64 *ctx, const int typed)
 SEC("tp_btf/sys_exit")
 int opened(__u64 *ctx)
 {
-	return opening(ctx, TYPED);
+	return COSTED(0, opening(ctx, TYPED));
 }
 
 SEC("raw_tp/sys_exit")
 int opened_plain(__u64 *ctx)
 {
-	return opening(ctx, PLAIN);
+	return COSTED(0, opening(ctx, PLAIN));
 }

@@ -1,6 +1,7 @@
 /* What goes through interfaces: packets and bytes of each, and who the others are. */
 #include "vmlinux.h"
 #include "bpf.h"
+#include "costs.h"
 #include "packet.h"
 
 /* Both ways, by direction. */
@@ -93,23 +94,23 @@ static __always_inline int count_packet(struct sk_buff *skb, const __u32 directi
 SEC("tp_btf/netif_receive_skb")
 int traffic_in(__u64 *ctx)
 {
-	return count_packet((struct sk_buff *)ctx[0], DIRECTION_IN, TYPED);
+	return COSTED(0, count_packet((struct sk_buff *)ctx[0], DIRECTION_IN, TYPED));
 }
 
 SEC("raw_tp/netif_receive_skb")
 int traffic_in_plain(__u64 *ctx)
 {
-	return count_packet((struct sk_buff *)ctx[0], DIRECTION_IN, PLAIN);
+	return COSTED(0, count_packet((struct sk_buff *)ctx[0], DIRECTION_IN, PLAIN));
 }
 
 SEC("tp_btf/net_dev_start_xmit")
 int traffic_out(__u64 *ctx)
 {
-	return count_packet((struct sk_buff *)ctx[0], DIRECTION_OUT, TYPED);
+	return COSTED(1, count_packet((struct sk_buff *)ctx[0], DIRECTION_OUT, TYPED));
 }
 
 SEC("raw_tp/net_dev_start_xmit")
 int traffic_out_plain(__u64 *ctx)
 {
-	return count_packet((struct sk_buff *)ctx[0], DIRECTION_OUT, PLAIN);
+	return COSTED(1, count_packet((struct sk_buff *)ctx[0], DIRECTION_OUT, PLAIN));
 }

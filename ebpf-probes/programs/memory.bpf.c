@@ -1,6 +1,7 @@
 /* Who runs short of memory: page faults of programs, waiting for the kernel to free pages, and who was killed for want of any. */
 #include "vmlinux.h"
 #include "bpf.h"
+#include "costs.h"
 #include "check.h"
 #include "since.h"
 
@@ -125,72 +126,72 @@ static __always_inline int killed(__u64 *ctx, const int typed)
 SEC("tp_btf/page_fault_user")
 int faults(__u64 *ctx)
 {
-	return fault(ctx);
+	return COSTED(0, fault(ctx));
 }
 
 SEC("raw_tp/page_fault_user")
 int faults_plain(__u64 *ctx)
 {
-	return fault(ctx);
+	return COSTED(0, fault(ctx));
 }
 
 SEC("tp_btf/mm_vmscan_direct_reclaim_begin")
 int reclaim_begin(__u64 *ctx)
 {
-	return reclaim_begins();
+	return COSTED(1, reclaim_begins());
 }
 
 SEC("raw_tp/mm_vmscan_direct_reclaim_begin")
 int reclaim_begin_plain(__u64 *ctx)
 {
-	return reclaim_begins();
+	return COSTED(1, reclaim_begins());
 }
 
 SEC("tp_btf/mm_vmscan_direct_reclaim_end")
 int reclaim_end(__u64 *ctx)
 {
-	return reclaim_ends(ctx);
+	return COSTED(2, reclaim_ends(ctx));
 }
 
 SEC("raw_tp/mm_vmscan_direct_reclaim_end")
 int reclaim_end_plain(__u64 *ctx)
 {
-	return reclaim_ends(ctx);
+	return COSTED(2, reclaim_ends(ctx));
 }
 
 /* The same at the limit of a control group. */
 SEC("tp_btf/mm_vmscan_memcg_reclaim_begin")
 int group_begin(__u64 *ctx)
 {
-	return reclaim_begins();
+	return COSTED(3, reclaim_begins());
 }
 
 SEC("raw_tp/mm_vmscan_memcg_reclaim_begin")
 int group_begin_plain(__u64 *ctx)
 {
-	return reclaim_begins();
+	return COSTED(3, reclaim_begins());
 }
 
 SEC("tp_btf/mm_vmscan_memcg_reclaim_end")
 int group_end(__u64 *ctx)
 {
-	return reclaim_ends(ctx);
+	return COSTED(4, reclaim_ends(ctx));
 }
 
 SEC("raw_tp/mm_vmscan_memcg_reclaim_end")
 int group_end_plain(__u64 *ctx)
 {
-	return reclaim_ends(ctx);
+	return COSTED(4, reclaim_ends(ctx));
 }
 
 SEC("tp_btf/mark_victim")
 int killing(__u64 *ctx)
 {
-	return killed(ctx, TYPED);
+	return COSTED(5, killed(ctx, TYPED));
 }
 
 SEC("raw_tp/mark_victim")
 int killing_plain(__u64 *ctx)
 {
-	return killed(ctx, PLAIN);
+	return COSTED(5, killed(ctx, PLAIN));
 }

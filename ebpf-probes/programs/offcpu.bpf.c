@@ -1,6 +1,7 @@
 /* Where tasks wait for something else than a CPU, and how long: the stacks with which they went to sleep. */
 #include "vmlinux.h"
 #include "bpf.h"
+#include "costs.h"
 #include "check.h"
 #include "stacks.h"
 #include "tasks.h"
@@ -54,11 +55,11 @@ static __always_inline int switches(__u64 *ctx, const int typed)
 SEC("tp_btf/sched_switch")
 int slept(__u64 *ctx)
 {
-	return switches(ctx, TYPED);
+	return COSTED(0, switches(ctx, TYPED));
 }
 
 SEC("raw_tp/sched_switch")
 int slept_plain(__u64 *ctx)
 {
-	return switches(ctx, PLAIN);
+	return COSTED(0, switches(ctx, PLAIN));
 }

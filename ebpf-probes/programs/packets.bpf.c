@@ -1,6 +1,7 @@
 /* Packets by interface and direction: which protocols, which flags, which sizes. Nothing of what they carry. */
 #include "vmlinux.h"
 #include "bpf.h"
+#include "costs.h"
 #include "packet.h"
 
 enum protocol { PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_ARP, PROTOCOL_OTHER_IP, PROTOCOL_OTHER, PROTOCOLS };
@@ -124,23 +125,23 @@ static __always_inline int count_packet(struct sk_buff *skb, const __u32 directi
 SEC("tp_btf/netif_receive_skb")
 int packet_in(__u64 *ctx)
 {
-	return count_packet((struct sk_buff *)ctx[0], DIRECTION_IN, TYPED);
+	return COSTED(0, count_packet((struct sk_buff *)ctx[0], DIRECTION_IN, TYPED));
 }
 
 SEC("raw_tp/netif_receive_skb")
 int packet_in_plain(__u64 *ctx)
 {
-	return count_packet((struct sk_buff *)ctx[0], DIRECTION_IN, PLAIN);
+	return COSTED(0, count_packet((struct sk_buff *)ctx[0], DIRECTION_IN, PLAIN));
 }
 
 SEC("tp_btf/net_dev_start_xmit")
 int packet_out(__u64 *ctx)
 {
-	return count_packet((struct sk_buff *)ctx[0], DIRECTION_OUT, TYPED);
+	return COSTED(1, count_packet((struct sk_buff *)ctx[0], DIRECTION_OUT, TYPED));
 }
 
 SEC("raw_tp/net_dev_start_xmit")
 int packet_out_plain(__u64 *ctx)
 {
-	return count_packet((struct sk_buff *)ctx[0], DIRECTION_OUT, PLAIN);
+	return COSTED(1, count_packet((struct sk_buff *)ctx[0], DIRECTION_OUT, PLAIN));
 }

@@ -1,6 +1,7 @@
 /* Where the CPUs' time goes: what runs on each is looked at many times a second, with its stacks. */
 #include "vmlinux.h"
 #include "bpf.h"
+#include "costs.h"
 #include "check.h"
 #include "stacks.h"
 
@@ -12,8 +13,7 @@ struct {
 	__type(value, __u64);
 } idle SEC(".maps");
 
-SEC("perf_event")
-int look(void *ctx)
+static __always_inline int looks(void *ctx)
 {
 	struct place place = {};
 	__u32 only = 0;
@@ -30,4 +30,10 @@ int look(void *ctx)
 	read_stacks(ctx, &place);
 	spend(&place, 0);
 	return 0;
+}
+
+SEC("perf_event")
+int look(void *ctx)
+{
+	return COSTED(ON_NO_HOOK, looks(ctx));
 }

@@ -1,6 +1,7 @@
 /* Segments of TCP that are sent again: counted by connection. */
 #include "vmlinux.h"
 #include "bpf.h"
+#include "costs.h"
 #include "check.h"
 #include "endpoint.h"
 
@@ -67,13 +68,13 @@ static __always_inline int sent_again(__u64 *ctx, const int typed)
 SEC("tp_btf/tcp_retransmit_skb")
 int resend(__u64 *ctx)
 {
-	return sent_again(ctx, TYPED);
+	return COSTED(0, sent_again(ctx, TYPED));
 }
 
 SEC("raw_tp/tcp_retransmit_skb")
 int resend_plain(__u64 *ctx)
 {
-	return sent_again(ctx, PLAIN);
+	return COSTED(0, sent_again(ctx, PLAIN));
 }
 
 /* The answer to a first segment, sent again before there is a connection: a request begins as a socket does. */
@@ -90,13 +91,13 @@ static __always_inline int answered_again(__u64 *ctx, const int typed)
 SEC("tp_btf/tcp_retransmit_synack")
 int answer_again(__u64 *ctx)
 {
-	return answered_again(ctx, TYPED);
+	return COSTED(1, answered_again(ctx, TYPED));
 }
 
 SEC("raw_tp/tcp_retransmit_synack")
 int answer_again_plain(__u64 *ctx)
 {
-	return answered_again(ctx, PLAIN);
+	return COSTED(1, answered_again(ctx, PLAIN));
 }
 
 /* Nothing is sent again on purpose: the check is that the connection made for it is seen at all. */
@@ -113,11 +114,11 @@ static __always_inline int check_state(__u64 *ctx, const int typed)
 SEC("tp_btf/inet_sock_set_state")
 int resend_check(__u64 *ctx)
 {
-	return check_state(ctx, TYPED);
+	return COSTED(2, check_state(ctx, TYPED));
 }
 
 SEC("raw_tp/inet_sock_set_state")
 int resend_check_plain(__u64 *ctx)
 {
-	return check_state(ctx, PLAIN);
+	return COSTED(2, check_state(ctx, PLAIN));
 }

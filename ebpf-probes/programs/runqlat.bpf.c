@@ -1,6 +1,7 @@
 /* How long tasks wait for a CPU, from being able to run to running: counted by the length of the wait. */
 #include "vmlinux.h"
 #include "bpf.h"
+#include "costs.h"
 #include "check.h"
 #include "since.h"
 #include "slots.h"
@@ -60,35 +61,35 @@ static __always_inline int switches(__u64 *ctx, const int typed)
 SEC("tp_btf/sched_wakeup")
 int woken(__u64 *ctx)
 {
-	return begin((struct task_struct *)ctx[0], TYPED);
+	return COSTED(1, begin((struct task_struct *)ctx[0], TYPED));
 }
 
 SEC("raw_tp/sched_wakeup")
 int woken_plain(__u64 *ctx)
 {
-	return begin((struct task_struct *)ctx[0], PLAIN);
+	return COSTED(1, begin((struct task_struct *)ctx[0], PLAIN));
 }
 
 SEC("tp_btf/sched_wakeup_new")
 int born(__u64 *ctx)
 {
-	return begin((struct task_struct *)ctx[0], TYPED);
+	return COSTED(2, begin((struct task_struct *)ctx[0], TYPED));
 }
 
 SEC("raw_tp/sched_wakeup_new")
 int born_plain(__u64 *ctx)
 {
-	return begin((struct task_struct *)ctx[0], PLAIN);
+	return COSTED(2, begin((struct task_struct *)ctx[0], PLAIN));
 }
 
 SEC("tp_btf/sched_switch")
 int switched(__u64 *ctx)
 {
-	return switches(ctx, TYPED);
+	return COSTED(0, switches(ctx, TYPED));
 }
 
 SEC("raw_tp/sched_switch")
 int switched_plain(__u64 *ctx)
 {
-	return switches(ctx, PLAIN);
+	return COSTED(0, switches(ctx, PLAIN));
 }

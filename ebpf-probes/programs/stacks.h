@@ -154,8 +154,7 @@ struct {
 } telling SEC(".maps");
 
 /* The mappings of those that were asked for, to whoever reads. */
-SEC("iter/task_vma")
-int tell_mappings(__u64 *ctx)
+static __always_inline int tells_mappings(__u64 *ctx)
 {
 	struct bpf_iter_meta *meta = (struct bpf_iter_meta *)ctx[0];
 	struct task_struct *task = (struct task_struct *)ctx[1];
@@ -183,6 +182,12 @@ int tell_mappings(__u64 *ctx)
 	return 0;
 }
 
+SEC("iter/task_vma")
+int tell_mappings(__u64 *ctx)
+{
+	return COSTED(ON_NO_HOOK, tells_mappings(ctx));
+}
+
 /* Addresses of the kernel whose names are asked for, up to the first that is none. */
 enum { ADDRESSES = 128 };
 
@@ -201,8 +206,7 @@ struct {
 static const char name_line[] = "%pB\n";
 
 /* Their names, one a line, at the first of all tasks. The kernel itself knows them, also for readers to whom it shows no addresses. */
-SEC("iter/task")
-int tell_names(__u64 *ctx)
+static __always_inline int tells_names(__u64 *ctx)
 {
 	struct bpf_iter_meta *meta = (struct bpf_iter_meta *)ctx[0];
 	__u32 only = 0;
@@ -213,6 +217,12 @@ int tell_names(__u64 *ctx)
 	for (int place = 0; place < ADDRESSES && addresses->at[place]; place++)
 		bpf_seq_printf(meta->seq, name_line, sizeof(name_line), &addresses->at[place], sizeof(__u64));
 	return 0;
+}
+
+SEC("iter/task")
+int tell_names(__u64 *ctx)
+{
+	return COSTED(ON_NO_HOOK, tells_names(ctx));
 }
 
 #endif

@@ -1,6 +1,7 @@
 /* Calls of the kernel, counted by their number, with how long they took. */
 #include "vmlinux.h"
 #include "bpf.h"
+#include "costs.h"
 #include "check.h"
 #include "calls.h"
 #include "process.h"
@@ -111,23 +112,23 @@ static __always_inline int ends(__u64 *ctx, const int typed)
 SEC("tp_btf/sys_enter")
 int call_begins(__u64 *ctx)
 {
-	return begins(ctx, TYPED);
+	return COSTED(1, begins(ctx, TYPED));
 }
 
 SEC("raw_tp/sys_enter")
 int call_begins_plain(__u64 *ctx)
 {
-	return begins(ctx, PLAIN);
+	return COSTED(1, begins(ctx, PLAIN));
 }
 
 SEC("tp_btf/sys_exit")
 int call_ends(__u64 *ctx)
 {
-	return ends(ctx, TYPED);
+	return COSTED(0, ends(ctx, TYPED));
 }
 
 SEC("raw_tp/sys_exit")
 int call_ends_plain(__u64 *ctx)
 {
-	return ends(ctx, PLAIN);
+	return COSTED(0, ends(ctx, PLAIN));
 }

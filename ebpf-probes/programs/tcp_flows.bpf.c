@@ -1,6 +1,7 @@
 /* TCP connections: who speaks with whom, how much, how fast, how well. One entry for each socket; a closed one leaves by the ring. */
 #include "vmlinux.h"
 #include "bpf.h"
+#include "costs.h"
 #include "endpoint.h"
 
 enum {
@@ -169,13 +170,13 @@ static __always_inline struct flow *look_again(struct sock *sk, const int typed)
 SEC("tp_btf/inet_sock_set_state")
 int flow_state(__u64 *ctx)
 {
-	return state_changes(ctx, TYPED);
+	return COSTED(0, state_changes(ctx, TYPED));
 }
 
 SEC("raw_tp/inet_sock_set_state")
 int flow_state_plain(__u64 *ctx)
 {
-	return state_changes(ctx, PLAIN);
+	return COSTED(0, state_changes(ctx, PLAIN));
 }
 
 /* Each segment that an established connection receives; what it carries is not in the numbers yet. They only grow or are the latest, so the
@@ -196,32 +197,29 @@ static __always_inline int segment_comes(struct sock *sk, const int typed)
 SEC("tp_btf/tcp_probe")
 int flow_segment(__u64 *ctx)
 {
-	return segment_comes((struct sock *)ctx[0], TYPED);
+	return COSTED(1, segment_comes((struct sock *)ctx[0], TYPED));
 }
 
 SEC("raw_tp/tcp_probe")
 int flow_segment_plain(__u64 *ctx)
 {
-	return segment_comes((struct sock *)ctx[0], PLAIN);
+	return COSTED(1, segment_comes((struct sock *)ctx[0], PLAIN));
 }
 
 SEC("tp_btf/tcp_retransmit_skb")
 int flow_retransmit(__u64 *ctx)
 {
-	look_again((struct sock *)ctx[0], TYPED);
-	return 0;
+	return COSTED(2, (look_again((struct sock *)ctx[0], TYPED), 0));
 }
 
 SEC("raw_tp/tcp_retransmit_skb")
 int flow_retransmit_plain(__u64 *ctx)
 {
-	look_again((struct sock *)ctx[0], PLAIN);
-	return 0;
+	return COSTED(2, (look_again((struct sock *)ctx[0], PLAIN), 0));
 }
 
 /* Every connection that there is, when somebody looks: those that were open before, and the numbers of all as they are then. */
-SEC("iter/tcp")
-int flow_look(__u64 *ctx)
+static __always_inline int looks(__u64 *ctx)
 {
 	struct sock *common = (struct sock *)ctx[1];
 	if (!common)
@@ -236,4 +234,10 @@ int flow_look(__u64 *ctx)
 		return 0;
 	look_again(sk, TYPED);
 	return 0;
+}
+
+SEC("iter/tcp")
+int flow_look(__u64 *ctx)
+{
+	return COSTED(ON_NO_HOOK, looks(ctx));
 }

@@ -2,6 +2,7 @@
  * at: of what a function is given only the connection is read, as a number, and of what it answers whether it came to something. */
 #include "vmlinux.h"
 #include "bpf.h"
+#include "costs.h"
 #include "check.h"
 #include "calls.h"
 #include "slots.h"
@@ -231,42 +232,41 @@ static __always_inline void fails(__u64 address, __u64 task)
 SEC("uprobe/handshake_begin")
 int handshake_begin(struct pt_regs *regs)
 {
-	return begins(regs, HANDSHAKE);
+	return COSTED(ON_NO_HOOK, begins(regs, HANDSHAKE));
 }
 
 SEC("uretprobe/handshake_end")
 int handshake_end(struct pt_regs *regs)
 {
-	return ends(regs, HANDSHAKE);
+	return COSTED(ON_NO_HOOK, ends(regs, HANDSHAKE));
 }
 
 SEC("uprobe/read_begin")
 int read_begin(struct pt_regs *regs)
 {
-	return begins(regs, READING);
+	return COSTED(0, begins(regs, READING));
 }
 
 SEC("uretprobe/read_end")
 int read_end(struct pt_regs *regs)
 {
-	return ends(regs, READING);
+	return COSTED(0, ends(regs, READING));
 }
 
 SEC("uprobe/write_begin")
 int write_begin(struct pt_regs *regs)
 {
-	return begins(regs, WRITING);
+	return COSTED(1, begins(regs, WRITING));
 }
 
 SEC("uretprobe/write_end")
 int write_end(struct pt_regs *regs)
 {
-	return ends(regs, WRITING);
+	return COSTED(1, ends(regs, WRITING));
 }
 
 /* Why a call came to nothing: most often because there was nothing to do yet, which is no failure. */
-SEC("uretprobe/error_told")
-int error_told(struct pt_regs *regs)
+static __always_inline int error_is_told(struct pt_regs *regs)
 {
 	__u64 task = bpf_get_current_pid_tgid();
 	struct fruitless *known = bpf_map_lookup_elem(&fruitless, &task);
@@ -285,13 +285,24 @@ int error_told(struct pt_regs *regs)
 	return 0;
 }
 
+SEC("uretprobe/error_told")
+int error_told(struct pt_regs *regs)
+{
+	return COSTED(ON_NO_HOOK, error_is_told(regs));
+}
+
 /* A connection that is let go of before it has shaken hands. */
-SEC("uprobe/gone")
-int gone(struct pt_regs *regs)
+static __always_inline int goes(struct pt_regs *regs)
 {
 	__u64 task = bpf_get_current_pid_tgid();
 
 	if (is_wanted(task))
 		fails(connection_of(regs), task);
 	return 0;
+}
+
+SEC("uprobe/gone")
+int gone(struct pt_regs *regs)
+{
+	return COSTED(ON_NO_HOOK, goes(regs));
 }

@@ -1,6 +1,7 @@
 /* Datagrams by flow: who speaks with whom, how much; and sockets that had no room for more. */
 #include "vmlinux.h"
 #include "bpf.h"
+#include "costs.h"
 #include "packet.h"
 
 struct flow {
@@ -109,36 +110,36 @@ static __always_inline int count_full(struct sock *sk, const int typed)
 SEC("tp_btf/netif_receive_skb")
 int datagram_in(__u64 *ctx)
 {
-	return count_datagram((struct sk_buff *)ctx[0], DIRECTION_IN, TYPED);
+	return COSTED(0, count_datagram((struct sk_buff *)ctx[0], DIRECTION_IN, TYPED));
 }
 
 SEC("raw_tp/netif_receive_skb")
 int datagram_in_plain(__u64 *ctx)
 {
-	return count_datagram((struct sk_buff *)ctx[0], DIRECTION_IN, PLAIN);
+	return COSTED(0, count_datagram((struct sk_buff *)ctx[0], DIRECTION_IN, PLAIN));
 }
 
 SEC("tp_btf/net_dev_start_xmit")
 int datagram_out(__u64 *ctx)
 {
-	return count_datagram((struct sk_buff *)ctx[0], DIRECTION_OUT, TYPED);
+	return COSTED(1, count_datagram((struct sk_buff *)ctx[0], DIRECTION_OUT, TYPED));
 }
 
 SEC("raw_tp/net_dev_start_xmit")
 int datagram_out_plain(__u64 *ctx)
 {
-	return count_datagram((struct sk_buff *)ctx[0], DIRECTION_OUT, PLAIN);
+	return COSTED(1, count_datagram((struct sk_buff *)ctx[0], DIRECTION_OUT, PLAIN));
 }
 
 /* A datagram that a socket did not take. */
 SEC("tp_btf/udp_fail_queue_rcv_skb")
 int no_room(__u64 *ctx)
 {
-	return count_full((struct sock *)ctx[1], TYPED);
+	return COSTED(2, count_full((struct sock *)ctx[1], TYPED));
 }
 
 SEC("raw_tp/udp_fail_queue_rcv_skb")
 int no_room_plain(__u64 *ctx)
 {
-	return count_full((struct sock *)ctx[1], PLAIN);
+	return COSTED(2, count_full((struct sock *)ctx[1], PLAIN));
 }

@@ -75,6 +75,9 @@ pub enum ObserveError {
     /// A package of somebody's own cannot be run.
     #[error(transparent)]
     Custom(#[from] CustomError),
+    /// A package would run without anybody knowing what it costs.
+    #[error("the kernel does not count here what a package costs its host, so nobody could keep the owner's budget")]
+    NotCounted,
     /// An observation was asked for that is none without a package.
     #[error("a package has to be given: this observation is none without one")]
     NoPackage,
@@ -98,6 +101,7 @@ impl ObserveError {
             Self::HarmfulKernel => "another kernel: 6.10 or earlier, 6.12.20 or later in that series, 6.14 or later",
             Self::Missing { .. } => "a build of this program whose objects match it",
             Self::Custom(error) => error.remedy(),
+            Self::NotCounted => "let root switch the count on (`sysctl kernel.bpf_stats_enabled=1`), as the drop-in probe-agent-observe-packages.conf does",
             Self::NoPackage | Self::Walk { .. } | Self::Read(_) => "the observer's log says more",
         }
     }

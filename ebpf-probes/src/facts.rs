@@ -62,7 +62,7 @@ impl Facts {
         &self.programs.attachment
     }
 
-    /// What the programs have cost up to now, where the kernel counts it.
+    /// What the programs have cost up to now; none before the first run.
     pub fn cost(&self) -> Option<ProgramCost> {
         self.programs.cost()
     }

@@ -32,6 +32,7 @@ mod capability;
 mod check;
 mod connect_latency;
 mod connects;
+mod costs;
 mod custom;
 mod dns_latency;
 mod drops;

@@ -7,6 +7,7 @@ use ebpf_package::Package;
 use shared_protocol::report::{Masked, ProgramCost, Seen, SelfCheck};
 use shared_protocol::spec::Observation;
 
+use crate::accounting;
 use crate::attach::Attachment;
 use crate::biolatency::Biolatency;
 use crate::connect_latency::ConnectLatency;
@@ -138,8 +139,12 @@ impl Observing {
     /// The same with a package of somebody's own, whose signature the caller has found to be trusted.
     ///
     /// # Errors
-    /// [`ObserveError::Custom`].
+    /// [`ObserveError::Custom`]; [`ObserveError::NotCounted`] where the kernel does not count what programs cost: a package is not believed to do
+    /// so itself.
     pub fn start_package(kernel: &Kernel, package: &Package, ask: &Ask<'_>) -> Result<Self, ObserveError> {
+        if !accounting::is_on() {
+            return Err(ObserveError::NotCounted);
+        }
         let custom = Custom::start(kernel, package, ask.top, ask.check_port)?;
         Ok(Self(Under::Custom(Box::new(custom))))
     }

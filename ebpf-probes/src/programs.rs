@@ -8,6 +8,7 @@ use aya::{Ebpf, EbpfLoader};
 use shared_protocol::report::{ProgramCost, SelfCheck};
 
 use crate::attach::{self, Attachment, Hook};
+use crate::costs::Costs;
 use crate::error::ObserveError;
 use crate::kernel::Kernel;
 use crate::object::Object;
@@ -18,11 +19,10 @@ pub(crate) struct Programs {
     pub(crate) attachment: Attachment,
     object: Object,
     hooks: &'static [Hook],
-    /// What programs have cost that are not in the kernel any more.
-    gone: ProgramCost,
-    /// What the kernel passed over of those, see [`passed_over`].
+    costs: Costs,
+    /// What the kernel passed over of programs that are not there any more, see [`passed_over`].
     gone_passed_over: u64,
-    /// What each run costs beside what the kernel counts.
+    /// What each run costs beside what the program itself takes.
     trap_ns: u64,
     lost: PerCpuArray<MapData, u64>,
     checked: PerCpuArray<MapData, u64>,
@@ -35,10 +35,10 @@ impl Programs {
         Ok(Self {
             lost: PerCpuArray::try_from(take(&mut ebpf, object, "lost")?)?,
             checked: PerCpuArray::try_from(take(&mut ebpf, object, "checked")?)?,
+            costs: Costs::open(take(&mut ebpf, object, "costs")?)?,
             attachment: Attachment::default(),
             object,
             hooks: &[],
-            gone: ProgramCost { runs: 0, run_ns: 0 },
             gone_passed_over: 0,
             trap_ns: 0,
             ebpf,
@@ -69,14 +69,14 @@ impl Programs {
         let costliest = self
             .hooks
             .iter()
-            .filter_map(|hook| Some((hook, hook.without?, self.cost_of(hook)?)))
-            .max_by_key(|(_, _, cost)| cost.run_ns);
-        let (hook, without, cost) = costliest?;
+            .enumerate()
+            .filter(|(_, hook)| self.is_there(hook))
+            .filter_map(|(place, hook)| Some((hook, hook.without?, self.costs.of_hook(place)?.run_ns)))
+            .max_by_key(|(_, _, run_ns)| *run_ns);
+        let (hook, without, _) = costliest?;
         let passed = [hook.typed, hook.plain].into_iter().filter_map(|name| self.ebpf.program(name));
         self.gone_passed_over += passed.map(passed_over).sum::<u64>();
         attach::detach(&mut self.ebpf, hook);
-        self.gone.runs += cost.runs;
-        self.gone.run_ns += cost.run_ns;
         let missing = format!("{without}: {} was given up for what it cost", hook.tracepoint);
         self.attachment.missing.push(missing);
         Some(hook.tracepoint)
@@ -93,35 +93,19 @@ impl Programs {
         Ok(if sum(&self.checked)? > 0 { SelfCheck::Passed } else { SelfCheck::Failed })
     }
 
-    /// What they have cost so far, where the kernel counts it (`kernel.bpf_stats_enabled`).
+    /// What they have cost so far; none before the first run.
     pub(crate) fn cost(&self) -> Option<ProgramCost> {
-        let mut cost = self.gone;
-        for (name, _) in self.ebpf.programs() {
-            if let Some(one) = self.cost_of_program(name) {
-                cost.runs += one.runs;
-                cost.run_ns += one.run_ns;
-            }
-        }
-        (cost.runs > 0).then_some(cost)
-    }
-
-    /// What a hook's programs in the kernel have cost, most often one; none where there is none.
-    fn cost_of(&self, hook: &Hook) -> Option<ProgramCost> {
-        let costs = [hook.typed, hook.plain].into_iter().filter_map(|name| self.cost_of_program(name));
-        costs.reduce(|one, other| ProgramCost {
-            runs: one.runs + other.runs,
-            run_ns: one.run_ns + other.run_ns,
+        self.costs.all().map(|cost| ProgramCost {
+            run_ns: cost.run_ns.saturating_add(cost.runs.saturating_mul(self.trap_ns)),
+            ..cost
         })
     }
 
-    fn cost_of_program(&self, name: &str) -> Option<ProgramCost> {
-        let info = self.ebpf.program(name)?.info().ok()?;
-        Some(ProgramCost {
-            runs: info.run_count(),
-            run_ns: u64::try_from(info.run_time().as_nanos())
-                .unwrap_or(u64::MAX)
-                .saturating_add(info.run_count().saturating_mul(self.trap_ns)),
-        })
+    /// Whether a hook has a program in the kernel.
+    fn is_there(&self, hook: &Hook) -> bool {
+        [hook.typed, hook.plain]
+            .into_iter()
+            .any(|name| self.ebpf.program(name).is_some_and(|program| program.fd().is_ok()))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
 use ebpf_package::Package;
-use ebpf_probes::{Ask, CustomError, Kernel, ObserveError, Observing, try_out};
+use ebpf_probes::{Accounting, Ask, CustomError, Kernel, ObserveError, Observing, try_out};
 use serde_json::{Value, json};
 use shared_protocol::report::{CustomSeen, Seen, SelfCheck};
 use shared_protocol::spec::Observation;
@@ -72,10 +72,12 @@ fn ask(top: usize, check_port: u16) -> Ask<'static> {
 }
 
 fn start(package: &Package, top: usize, check_port: u16) -> Observing {
+    let _counted = Accounting::begin().unwrap();
     Observing::start_package(&Kernel::read(None).unwrap(), package, &ask(top, check_port)).unwrap()
 }
 
 fn refused(package: &Package) -> CustomError {
+    let _counted = Accounting::begin().unwrap();
     let started = Observing::start_package(&Kernel::read(None).unwrap(), package, &ask(1, 0));
     let Err(ObserveError::Custom(error)) = started else { panic!("it is taken") };
     error
@@ -236,4 +238,18 @@ fn a_package_that_is_tried_out_is_judged_program_by_program_and_sees_nothing() {
     assert!(!tried.is_taken());
     let error = tried.programs[0].verdict.as_ref().unwrap_err();
     assert!(error.log().unwrap().lines().count() > 3, "all that the verifier says: {error:?}");
+}
+
+/// Where the host counts for everybody, it is run.
+#[test]
+fn a_package_is_not_run_where_nobody_counts_what_it_costs() {
+    let started = Observing::start_package(&Kernel::read(None).unwrap(), &tcp_states(), &ask(1, 0));
+    let host_counts = std::fs::read_to_string("/proc/sys/kernel/bpf_stats_enabled").unwrap().trim() == "1";
+    match started {
+        Ok(_) => assert!(host_counts),
+        Err(refused) => {
+            assert!(!host_counts && matches!(refused, ObserveError::NotCounted), "{refused}");
+            assert!(refused.remedy().contains("probe-agent-observe-packages.conf"));
+        }
+    }
 }

@@ -156,7 +156,6 @@ fn handshakes_reads_and_writes_are_counted_with_how_long_they_took_and_what_fail
 }
 
 fn names_are_hidden_and_what_costs_most_goes_first() {
-    let _counted = ebpf_probes::Accounting::begin().unwrap();
     let mut observing = observing(&[Masked::Commands]);
     SSL_do_handshake(10, 1, 0);
     for _ in 0..3 {

@@ -17,8 +17,8 @@ fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
     let is_service = matches!(command, Command::Run { .. } | Command::Observe { what: None, .. });
     start_logs(if is_service { "info" } else { "warn" });
-    // Only root may let the kernel count what programs cost; who may not relies on the host to do it for everybody.
-    let _accounting = matches!(command, Command::Observe { .. }).then(Accounting::begin);
+    // Only root may let the kernel count what packages cost; who may not relies on the host to do it for everybody.
+    let _accounting = matches!(&command, Command::Observe { config, .. } if allows_packages(config.as_deref())).then(Accounting::begin);
     // What needs privilege is opened here, and privilege given up before there is a second thread.
     let (sockets, given_up) = match &command {
         Command::Observe { config, .. } => (None, privilege::keep_observing(reach(config.as_deref()))),
@@ -44,6 +44,11 @@ fn main() -> ExitCode {
         let _ = writeln!(io::stderr(), "error: {error}");
     }
     ExitCode::from(failure.code())
+}
+
+/// Whether the owner lets packages run that others wrote. A configuration that cannot be used is refused later, with its reason.
+fn allows_packages(config: Option<&Path>) -> bool {
+    Config::load(config).is_ok_and(|config| config.observe.allows_packages())
 }
 
 /// How far the owner lets the observer look. A configuration that cannot be used is refused later, with its reason.

@@ -67,7 +67,7 @@ pub struct ObserveFindings {
     /// What the owner has hidden.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub masked: Vec<Masked>,
-    /// What the programs cost the host, where the kernel counts it.
+    /// What the programs cost the host; absent before their first run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<ProgramCost>,
     /// What was given up because the programs took more of a CPU than the owner allows.

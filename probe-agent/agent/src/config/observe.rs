@@ -119,6 +119,11 @@ impl ObserveSettings {
         self.allow.packages.contains(name)
     }
 
+    /// Whether any package may be run.
+    pub fn allows_packages(&self) -> bool {
+        !self.allow.packages.is_empty()
+    }
+
     /// Whether some observation is allowed that takes more rights than the observer's unit has.
     pub fn allows_extra(&self) -> bool {
         self.allow.observations.iter().any(|observation| observation.is_extra())

@@ -1,0 +1,104 @@
+//! What programs cost, as they count it themselves: each run, and how long one in a few takes, which speaks for the others.
+
+use aya::Pod;
+use aya::maps::{Map, MapData, PerCpuArray};
+use shared_protocol::report::ProgramCost;
+
+use crate::error::ObserveError;
+
+/// The counters of the programs of one object.
+pub(crate) struct Costs(PerCpuArray<MapData, Counted>);
+
+/// `struct program_cost` of `programs/costs.h`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+struct Counted {
+    runs: u64,
+    timed: u64,
+    timed_ns: u64,
+    untimed: u64,
+}
+
+// SAFETY: they are plain numbers without room between them; every pattern of bits is a value.
+unsafe impl Pod for Counted {}
+
+impl Costs {
+    pub(crate) fn open(map: Map) -> Result<Self, ObserveError> {
+        Ok(Self(PerCpuArray::try_from(map)?))
+    }
+
+    /// What all have cost so far; none where none ran yet, or the count cannot be read.
+    pub(crate) fn all(&self) -> Option<ProgramCost> {
+        let mut all = ProgramCost { runs: 0, run_ns: 0 };
+        for place in 0..self.0.len() {
+            let one = self.at(place)?;
+            all.runs += one.runs;
+            all.run_ns = all.run_ns.saturating_add(one.run_ns);
+        }
+        (all.runs > 0).then_some(all)
+    }
+
+    /// What the programs of the hook at this place of its list have cost.
+    pub(crate) fn of_hook(&self, place: usize) -> Option<ProgramCost> {
+        self.at(u32::try_from(place).ok()?)
+    }
+
+    fn at(&self, place: u32) -> Option<ProgramCost> {
+        let each_cpu = self.0.get(&place, 0).ok()?;
+        Some(
+            each_cpu
+                .iter()
+                .map(Counted::cost)
+                .fold(ProgramCost { runs: 0, run_ns: 0 }, |sum, one| ProgramCost {
+                    runs: sum.runs + one.runs,
+                    run_ns: sum.run_ns.saturating_add(one.run_ns),
+                }),
+        )
+    }
+}
+
+impl Counted {
+    /// Those that were not timed took as long as those that were.
+    fn cost(&self) -> ProgramCost {
+        let whole = u128::from(self.timed_ns) * u128::from(self.runs) / u128::from(self.timed.max(1));
+        ProgramCost {
+            runs: self.runs,
+            run_ns: u64::try_from(whole).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::assert_same_layout;
+    use crate::object;
+
+    #[test]
+    fn they_lie_in_memory_as_the_programs_have_them() {
+        let object = object::TCP_FLOWS.bytes;
+        assert_same_layout!(
+            object,
+            "program_cost",
+            Counted {
+                runs,
+                timed,
+                timed_ns,
+                untimed
+            }
+        );
+    }
+
+    #[test]
+    fn runs_that_were_timed_speak_for_the_others() {
+        let counted = |runs, timed, timed_ns| Counted {
+            runs,
+            timed,
+            timed_ns,
+            untimed: 0,
+        };
+        assert_eq!(counted(0, 0, 0).cost(), ProgramCost { runs: 0, run_ns: 0 });
+        assert_eq!(counted(610, 10, 1_000).cost(), ProgramCost { runs: 610, run_ns: 61_000 });
+        assert_eq!(counted(u64::MAX, 1, u64::MAX).cost().run_ns, u64::MAX);
+    }
+}
