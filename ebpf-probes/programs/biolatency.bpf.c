@@ -15,10 +15,11 @@ struct begun {
 	__u64 bytes;
 };
 
+/* By number: a name would cost more to find than the rest. */
 struct whose {
-	char device[32];
+	__u32 major;
+	__u32 minor;
 	__u32 kind;
-	__u32 unused;
 };
 
 struct requests {
@@ -26,6 +27,8 @@ struct requests {
 	__u64 total_ns;
 	__u64 max_ns;
 	__u64 slots[SLOTS];
+	/* What the device is called: on the CPU that met it first. */
+	char device[32];
 };
 
 /* Requests that a device has, by where they lie in memory. */
@@ -67,26 +70,23 @@ static __always_inline int issues(__u64 *ctx, const int typed)
 	return begin((struct request *)ctx[0], typed);
 }
 
-static __always_inline void read_device(struct request *request, struct whose *whose, const int typed)
+static __always_inline struct gendisk *disk_of(struct request *request, const int typed)
 {
 	struct request___before_5_17 *old = (struct request___before_5_17 *)request;
-	struct gendisk *disk;
 
-	if (KERNEL_HAS_FIELD(old->rq_disk)) {
-		disk = READ(typed, old->rq_disk);
-	} else {
-		struct request_queue *queue = READ(typed, request->q);
-		disk = READ(typed, queue->disk);
-	}
-	bpf_probe_read_kernel(whose->device, sizeof(whose->device), &disk->disk_name);
+	if (KERNEL_HAS_FIELD(old->rq_disk))
+		return READ(typed, old->rq_disk);
+	struct request_queue *queue = READ(typed, request->q);
+	return READ(typed, queue->disk);
 }
 
-static __always_inline struct requests *requests_of(const struct whose *whose)
+static __always_inline struct requests *requests_of(const struct whose *whose, struct gendisk *disk)
 {
 	struct requests *known = bpf_map_lookup_elem(&done, whose);
 	if (known)
 		return known;
 	struct requests fresh = {};
+	bpf_probe_read_kernel(fresh.device, sizeof(fresh.device), &disk->disk_name);
 	/* Another CPU may have been faster. */
 	bpf_map_update_elem(&done, whose, &fresh, BPF_NOEXIST);
 	return bpf_map_lookup_elem(&done, whose);
@@ -106,12 +106,14 @@ static __always_inline int completes(__u64 *ctx, const int typed)
 	struct begun begun = *found;
 	bpf_map_delete_elem(&issued, &key);
 	whose.kind = READ(typed, request->cmd_flags) & KIND_MASK;
-	read_device(request, &whose, typed);
+	struct gendisk *disk = disk_of(request, typed);
+	whose.major = READ(typed, disk->major);
+	whose.minor = READ(typed, disk->first_minor);
 	__s64 took_ns = bpf_ktime_get_ns() - begun.began_ns;
 	/* Clocks of two CPUs may differ by a little. */
 	if (took_ns < 0)
 		took_ns = 0;
-	struct requests *requests = requests_of(&whose);
+	struct requests *requests = requests_of(&whose, disk);
 	if (!requests) {
 		count_lost(LOST_TABLE);
 		return 0;

@@ -132,6 +132,8 @@ struct tcp_sock {
 };
 
 struct gendisk {
+	int major;
+	int first_minor;
 	char disk_name[32];
 };
 

@@ -32,9 +32,9 @@ pub(crate) struct Biolatency {
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Whose {
-    device: [u8; 32],
+    major: u32,
+    minor: u32,
     kind: u32,
-    unused: u32,
 }
 
 /// `struct requests` of the same.
@@ -45,6 +45,7 @@ struct Requests {
     total_ns: u64,
     max_ns: u64,
     slots: [u64; SLOTS],
+    device: [u8; 32],
 }
 
 // SAFETY: they are plain numbers without room between them; every pattern of bits is a value.
@@ -57,6 +58,9 @@ impl Requests {
         self.bytes += other.bytes;
         self.total_ns += other.total_ns;
         self.max_ns = self.max_ns.max(other.max_ns);
+        if self.device == [0; 32] {
+            self.device = other.device;
+        }
         for (sum, count) in self.slots.iter_mut().zip(other.slots) {
             *sum += count;
         }
@@ -104,7 +108,7 @@ impl Biolatency {
     fn told(&self, whose: &Whose, requests: &Requests) -> BlockRequests {
         let name = self.kinds.get(&whose.kind).and_then(|name| name.strip_prefix(PREFIX));
         BlockRequests {
-            device: text(&whose.device),
+            device: text(&requests.device),
             kind: name.map_or_else(|| whose.kind.to_string(), str::to_lowercase),
             requests: requests.count(),
             bytes: requests.bytes,
@@ -129,7 +133,7 @@ impl Observer for Biolatency {
             all.add(requests);
         }
         let mut devices: Vec<(Whose, Requests)> = done.into_iter().collect();
-        devices.sort_by_key(|(whose, requests)| (std::cmp::Reverse(requests.count()), *whose));
+        devices.sort_by_key(|(whose, requests)| (std::cmp::Reverse(requests.count()), requests.device, *whose));
         devices.truncate(self.top);
         Ok(Seen::Biolatency(BlockSeen {
             requests: all.count(),
@@ -188,7 +192,7 @@ mod tests {
     #[test]
     fn they_lie_in_memory_as_the_programs_have_them() {
         let object = object::BIOLATENCY.bytes;
-        assert_same_layout!(object, "whose", Whose { device, kind, unused });
+        assert_same_layout!(object, "whose", Whose { major, minor, kind });
         assert_same_layout!(
             object,
             "requests",
@@ -196,7 +200,8 @@ mod tests {
                 bytes,
                 total_ns,
                 max_ns,
-                slots
+                slots,
+                device
             }
         );
     }

@@ -66,6 +66,9 @@ fn ebpf_is_measured_beside_the_bare_host_and_other_peoples_programs() {
     for program in ["flow_segment", "switched", "call_ends"] {
         assert!(number(&record, &format!("/program_ns_a_run/{program}/median")) > 0.0);
     }
+    for program in ["exec_begin", "complete", "issue", "question_out", "dialled"] {
+        assert!(number(&record, &format!("/program_ns_a_run_at_work/{program}/median")) > 0.0);
+    }
     assert!(number(&record, "/ten_thousand_round_trips_a_second/cpu_share_of_programs") > 0.0);
     for resident in [
         "/ten_thousand_round_trips_a_second/observer_resident_kib",

@@ -53,8 +53,16 @@ const SITUATIONS: [(&str, Under); 14] = [
     ("peer_offcputime", Under::Program("offcputime", &["600"])),
     ("peer_syscount", Under::Program("unshare", &["--mount", "sh", "-c", SYSCOUNT])),
 ];
+/// What does the same as ours while there is work for it.
+const PEERS_AT_WORK: [(&str, Under); 3] = [
+    ("biolatency", Under::Program("biolatency", &["600", "1"])),
+    ("execsnoop", Under::Program("unshare", &["--mount", "sh", "-c", EXECSNOOP])),
+    ("opensnoop", Under::Program("unshare", &["--mount", "sh", "-c", OPENSNOOP])),
+];
 /// These look for their tracepoints where tracefs is mounted, which a host need not have done.
 const TCPLIFE: &str = "mount -t tracefs nodev /sys/kernel/tracing && exec tcplife";
+const EXECSNOOP: &str = "mount -t tracefs nodev /sys/kernel/tracing && exec execsnoop";
+const OPENSNOOP: &str = "mount -t tracefs nodev /sys/kernel/tracing && exec opensnoop";
 const SYSCOUNT: &str = "mount -t tracefs nodev /sys/kernel/tracing && exec syscount -L -d 600";
 /// What an owner need not name.
 const WITHOUT_AUDITS: [Observation; 11] = [
@@ -106,6 +114,7 @@ async fn main() -> Result<()> {
     let mut figures: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     let mut costs: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     let mut costs_at_work: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    let mut peers_at_work: BTreeMap<&str, BTreeMap<String, Vec<f64>>> = BTreeMap::new();
     let mut work = Work::new()?;
     let mut bare_rates = Vec::new();
     for _ in 0..rounds {
@@ -132,6 +141,14 @@ async fn main() -> Result<()> {
         for (name, rate) in rates {
             figures.entry(name).or_default().push(rate / bare);
         }
+        for (name, under) in PEERS_AT_WORK {
+            let on = under.begin(observer.socket()).await?;
+            let _counted = Accounting::begin()?;
+            let programs = Programs::of(on.process().context("no other program")?)?;
+            work.run(slice)?;
+            programs.add_costs_since(peers_at_work.entry(name).or_default())?;
+            on.end().await?;
+        }
     }
     let paced = paced(&mut pair, observer.socket(), pid, arguments.quick).await?;
     let record = json!({
@@ -143,6 +160,7 @@ async fn main() -> Result<()> {
         // While one byte goes to and fro: programs for what hardly happens there find their own memory cold.
         "program_ns_a_run": spreads(costs),
         "program_ns_a_run_at_work": spreads(costs_at_work),
+        "peers_program_ns_a_run_at_work": peers_at_work.into_iter().map(|(name, costs)| (name.to_owned(), spreads(costs).into())).collect::<serde_json::Map<_, Value>>(),
         "ten_thousand_round_trips_a_second": paced,
         "agent_resident_kib": {"without_observer": agent_alone, "beside_one": resident_kib(stand.agent_pid(1).context("no agent")?)?},
         "goals": {

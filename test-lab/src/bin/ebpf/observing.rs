@@ -61,6 +61,14 @@ impl Under {
 }
 
 impl On {
+    /// The other program's number, where it is one.
+    pub(crate) fn process(&self) -> Option<u32> {
+        match self {
+            Self::Observations(_) => None,
+            Self::Program(child) => child.id(),
+        }
+    }
+
     pub(crate) async fn end(self) -> Result<()> {
         match self {
             Self::Observations(conversations) => {
