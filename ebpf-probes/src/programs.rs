@@ -71,7 +71,7 @@ impl Programs {
             .iter()
             .enumerate()
             .filter(|(_, hook)| self.is_there(hook))
-            .filter_map(|(place, hook)| Some((hook, hook.without?, self.costs.of_hook(place)?.run_ns)))
+            .filter_map(|(place, hook)| Some((hook, hook.without?, self.with_traps(self.costs.of_hook(place)?).run_ns)))
             .max_by_key(|(_, _, run_ns)| *run_ns);
         let (hook, without, _) = costliest?;
         let passed = [hook.typed, hook.plain].into_iter().filter_map(|name| self.ebpf.program(name));
@@ -95,10 +95,15 @@ impl Programs {
 
     /// What they have cost so far; none before the first run.
     pub(crate) fn cost(&self) -> Option<ProgramCost> {
-        self.costs.all().map(|cost| ProgramCost {
+        self.costs.all().map(|cost| self.with_traps(cost))
+    }
+
+    /// Adds what it takes to get to the programs.
+    const fn with_traps(&self, cost: ProgramCost) -> ProgramCost {
+        ProgramCost {
+            runs: cost.runs,
             run_ns: cost.run_ns.saturating_add(cost.runs.saturating_mul(self.trap_ns)),
-            ..cost
-        })
+        }
     }
 
     /// Whether a hook has a program in the kernel.
