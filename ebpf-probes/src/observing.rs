@@ -209,7 +209,7 @@ impl Observing {
         }
     }
 
-    /// What the programs have cost up to now, where the kernel counts it.
+    /// What the programs have cost up to now; none before the first run, and of a package where the kernel does not count it.
     pub fn cost(&self) -> Option<ProgramCost> {
         match &self.0 {
             Under::Ours(ours) => ours.programs().cost(),
