@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use ebpf_probes::Accounting;
 use serde_json::{Value, json};
 use shared_protocol::spec::Observation;
 use test_lab::database::Kind;
@@ -21,7 +20,7 @@ use test_lab::process::{processor_time, resident_kib};
 use test_lab::stand::Stand;
 
 use observing::Under;
-use programs::Programs;
+use programs::{Counted, Programs};
 use traffic::PingPong;
 use work::Work;
 
@@ -125,7 +124,7 @@ async fn main() -> Result<()> {
             rates.push((name, pair.run(slice)?));
             if name == "everything" {
                 // Beside what is compared: while the kernel counts, each run takes longer.
-                let _counted = Accounting::begin()?;
+                let _counted = Counted::begin()?;
                 let programs = Programs::of(pid)?;
                 pair.run(slice)?;
                 programs.add_costs_since(&mut costs)?;
@@ -143,7 +142,7 @@ async fn main() -> Result<()> {
         }
         for (name, under) in PEERS_AT_WORK {
             let on = under.begin(observer.socket()).await?;
-            let _counted = Accounting::begin()?;
+            let _counted = Counted::begin()?;
             let programs = Programs::of(on.process().context("no other program")?)?;
             work.run(slice)?;
             programs.add_costs_since(peers_at_work.entry(name).or_default())?;
@@ -182,7 +181,7 @@ async fn main() -> Result<()> {
 async fn paced(pair: &mut PingPong, socket: &std::path::Path, observer: u32, quick: bool) -> Result<Value> {
     let time = if quick { Duration::from_millis(500) } else { Duration::from_secs(10) };
     let on = Under::Observations(&DEFAULT).begin(socket).await?;
-    let _counted = Accounting::begin()?;
+    let _counted = Counted::begin()?;
     let (programs, before) = (Programs::of(observer)?, processor_time(observer)?);
     let (round_trips, took) = pair.run_at(10_000, time).await?;
     let in_kernel: f64 = programs.cost_since()?.values().map(|cost| cost.run_ns).sum();

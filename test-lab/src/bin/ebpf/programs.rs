@@ -14,6 +14,28 @@ pub(crate) struct Cost {
     pub(crate) run_ns: f64,
 }
 
+/// The kernel counts what every program of this host costs as long as this lives; then it is as it was.
+pub(crate) struct Counted {
+    before: String,
+}
+
+impl Counted {
+    pub(crate) fn begin() -> Result<Self> {
+        let before = std::fs::read_to_string(COUNTS).with_context(|| format!("reading {COUNTS}"))?;
+        std::fs::write(COUNTS, "1").with_context(|| format!("letting the kernel count by {COUNTS}"))?;
+        Ok(Self { before })
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        // What could be written a moment ago can be written again.
+        let _ = std::fs::write(COUNTS, &self.before);
+    }
+}
+
+const COUNTS: &str = "/proc/sys/kernel/bpf_stats_enabled";
+
 /// The programs that a process had at some moment, and what they had cost by then.
 pub(crate) struct Programs(BTreeMap<u32, Shown>);
 
