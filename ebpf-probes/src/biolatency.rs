@@ -162,7 +162,7 @@ struct Page([u8; PAGE]);
 
 const PAGE: usize = 4_096;
 
-const HOOKS: [Hook; 2] = [
+pub(crate) const HOOKS: [Hook; 2] = [
     Hook {
         tracepoint: "block_rq_complete",
         typed: "complete",

@@ -109,7 +109,7 @@ fn told(whither: &Whither, connects: &RawConnects, masked: &[Masked]) -> Connect
     }
 }
 
-const HOOKS: [Hook; 1] = [Hook {
+pub(crate) const HOOKS: [Hook; 1] = [Hook {
     tracepoint: "inet_sock_set_state",
     typed: "connect_state",
     plain: "connect_state_plain",

@@ -121,7 +121,7 @@ fn latest(dials: impl Iterator<Item = RawDial>, top: usize) -> Vec<RawDial> {
     told
 }
 
-const HOOKS: [Hook; 1] = [Hook {
+pub(crate) const HOOKS: [Hook; 1] = [Hook {
     tracepoint: "inet_sock_set_state",
     typed: "dialled",
     plain: "dialled_plain",

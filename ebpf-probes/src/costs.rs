@@ -89,6 +89,49 @@ mod tests {
         );
     }
 
+    /// The place of a hook is written in the source of its programs, and is its position in the reader's list. The objects are what their sources
+    /// come to (`cargo xtask ebpf --check`).
+    #[test]
+    fn programs_count_at_the_place_of_their_hook() {
+        let sources = [
+            (include_str!("../programs/biolatency.bpf.c"), &crate::biolatency::HOOKS[..]),
+            (include_str!("../programs/connect_latency.bpf.c"), &crate::connect_latency::HOOKS[..]),
+            (include_str!("../programs/connects.bpf.c"), &crate::connects::HOOKS[..]),
+            (include_str!("../programs/dns_latency.bpf.c"), &crate::dns_latency::HOOKS[..]),
+            (include_str!("../programs/drops.bpf.c"), &crate::drops::HOOKS[..]),
+            (include_str!("../programs/exec.bpf.c"), &crate::exec::HOOKS[..]),
+            (include_str!("../programs/facts.bpf.c"), &crate::facts::HOOKS[..]),
+            (include_str!("../programs/files.bpf.c"), &crate::files::HOOKS[..]),
+            (include_str!("../programs/memory.bpf.c"), &crate::memory::HOOKS[..]),
+            (include_str!("../programs/offcpu.bpf.c"), &crate::offcpu::HOOKS[..]),
+            (include_str!("../programs/packets.bpf.c"), &crate::packets::HOOKS[..]),
+            (include_str!("../programs/retransmits.bpf.c"), &crate::retransmits::HOOKS[..]),
+            (include_str!("../programs/runqlat.bpf.c"), &crate::runqlat::HOOKS[..]),
+            (include_str!("../programs/syscalls.bpf.c"), &crate::syscalls::HOOKS[..]),
+            (include_str!("../programs/tcp_flows.bpf.c"), &crate::tcp_flows::HOOKS[..]),
+            (include_str!("../programs/udp_flows.bpf.c"), &crate::udp_flows::HOOKS[..]),
+            (include_str!("../programs/interface.bpf.c"), &crate::traffic::HOOKS[..]),
+            (include_str!("../programs/tls_latency.bpf.c"), &crate::tls_latency::functions::HOOKS[..]),
+            (include_str!("../programs/profile.bpf.c"), &[]),
+        ];
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/programs");
+        let names = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        assert_eq!(names.filter(|name| name.ends_with(".bpf.c")).count(), sources.len(), "one is missing here");
+        for (source, hooks) in sources {
+            assert!(hooks.len() < 8, "the last place is for programs that are on no hook");
+            for (place, hook) in hooks.iter().enumerate() {
+                for program in [hook.typed, hook.plain] {
+                    let (_, body) = source.split_once(&format!("int {program}(")).unwrap();
+                    let (body, _) = body.split_once("\n}\n").unwrap();
+                    assert!(
+                        body.contains(&format!("return COSTED({place}, ")),
+                        "{program} counts elsewhere than at {place}: {body}"
+                    );
+                }
+            }
+        }
+    }
+
     #[test]
     fn runs_that_were_timed_speak_for_the_others() {
         let counted = |runs, timed, timed_ns| Counted {

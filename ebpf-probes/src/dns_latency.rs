@@ -136,7 +136,7 @@ impl Observer for DnsLatency {
     }
 }
 
-const HOOKS: [Hook; 2] = [
+pub(crate) const HOOKS: [Hook; 2] = [
     Hook {
         tracepoint: "net_dev_start_xmit",
         typed: "question_out",

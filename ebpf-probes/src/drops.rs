@@ -70,7 +70,7 @@ impl Observer for Drops {
     }
 }
 
-const HOOKS: [Hook; 1] = [Hook {
+pub(crate) const HOOKS: [Hook; 1] = [Hook {
     tracepoint: "kfree_skb",
     typed: "drop",
     plain: "drop_plain",

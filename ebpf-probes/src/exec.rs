@@ -67,7 +67,7 @@ impl Observer for Exec {
     }
 }
 
-const HOOKS: [Hook; 3] = [
+pub(crate) const HOOKS: [Hook; 3] = [
     Hook {
         tracepoint: "sched_process_exec",
         typed: "exec_begin",

@@ -217,7 +217,7 @@ fn gone(removed: Result<(), MapError>) -> Result<(), MapError> {
     }
 }
 
-const HOOKS: [Hook; 5] = [
+pub(crate) const HOOKS: [Hook; 5] = [
     Hook {
         tracepoint: "inet_sock_set_state",
         typed: "fact_state",

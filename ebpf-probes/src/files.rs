@@ -87,7 +87,7 @@ impl Observer for Files {
     }
 }
 
-const HOOKS: [Hook; 1] = [Hook {
+pub(crate) const HOOKS: [Hook; 1] = [Hook {
     tracepoint: "sys_exit",
     typed: "opened",
     plain: "opened_plain",

@@ -94,7 +94,7 @@ impl Observer for Memory {
     }
 }
 
-const HOOKS: [Hook; 6] = [
+pub(crate) const HOOKS: [Hook; 6] = [
     Hook {
         tracepoint: "page_fault_user",
         typed: "faults",

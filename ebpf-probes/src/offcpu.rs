@@ -52,7 +52,7 @@ impl Observer for Offcpu {
     }
 }
 
-const HOOKS: [Hook; 1] = [Hook {
+pub(crate) const HOOKS: [Hook; 1] = [Hook {
     tracepoint: "sched_switch",
     typed: "slept",
     plain: "slept_plain",

@@ -127,7 +127,7 @@ fn told((side, counted): &(Side, Counted)) -> InterfacePackets {
     }
 }
 
-const HOOKS: [Hook; 2] = [
+pub(crate) const HOOKS: [Hook; 2] = [
     Hook {
         tracepoint: "netif_receive_skb",
         typed: "packet_in",

@@ -84,7 +84,7 @@ fn told(ends: &Endpoints, resent: &Resent, masked: &[Masked]) -> Told {
     }
 }
 
-const HOOKS: [Hook; 3] = [
+pub(crate) const HOOKS: [Hook; 3] = [
     Hook {
         tracepoint: "tcp_retransmit_skb",
         typed: "resend",

@@ -78,7 +78,7 @@ impl Observer for Runqlat {
     }
 }
 
-const HOOKS: [Hook; 3] = [
+pub(crate) const HOOKS: [Hook; 3] = [
     Hook {
         tracepoint: "sched_switch",
         typed: "switched",

@@ -110,7 +110,7 @@ fn name(number: u32) -> String {
     known.map_or_else(|| number.to_string(), |known| known.name().to_owned())
 }
 
-const HOOKS: [Hook; 2] = [
+pub(crate) const HOOKS: [Hook; 2] = [
     Hook {
         tracepoint: "sys_exit",
         typed: "call_ends",

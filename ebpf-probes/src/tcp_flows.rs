@@ -93,7 +93,7 @@ impl Observer for TcpFlows {
     }
 }
 
-const HOOKS: [Hook; 3] = [
+pub(crate) const HOOKS: [Hook; 3] = [
     Hook {
         tracepoint: "inet_sock_set_state",
         typed: "flow_state",

@@ -6,7 +6,7 @@ use aya::Pod;
 use aya::maps::{HashMap, MapData};
 use shared_protocol::report::{Masked, Seen, TlsCalls, TlsKind, TlsSeen, TlsTotals};
 
-mod functions;
+pub(crate) mod functions;
 mod library;
 mod rights;
 

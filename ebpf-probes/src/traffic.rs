@@ -170,7 +170,7 @@ fn added(all: Through, one: &Through) -> Through {
     }
 }
 
-const HOOKS: [Hook; 2] = [
+pub(crate) const HOOKS: [Hook; 2] = [
     Hook {
         tracepoint: "netif_receive_skb",
         typed: "traffic_in",

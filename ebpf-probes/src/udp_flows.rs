@@ -150,7 +150,7 @@ impl Full {
     }
 }
 
-const HOOKS: [Hook; 3] = [
+pub(crate) const HOOKS: [Hook; 3] = [
     Hook {
         tracepoint: "netif_receive_skb",
         typed: "datagram_in",

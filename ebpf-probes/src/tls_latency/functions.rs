@@ -131,7 +131,7 @@ const PROGRAMS: [&str; 8] = [
 const WORTH: [&str; 3] = [CHECKED, "read_begin", "write_begin"];
 
 /// What can be given up, ends before beginnings: handshakes are what is left.
-pub(super) const HOOKS: [Hook; 2] = [
+pub(crate) const HOOKS: [Hook; 2] = [
     Hook {
         tracepoint: "SSL_read",
         typed: "read_end",

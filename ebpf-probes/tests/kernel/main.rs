@@ -5,6 +5,8 @@ mod audit;
 #[cfg(test)]
 mod beside;
 #[cfg(test)]
+mod costs;
+#[cfg(test)]
 mod custom;
 #[cfg(test)]
 mod dials;
@@ -23,7 +25,7 @@ mod tests {
     use std::sync::mpsc;
     use std::time::Duration;
 
-    use ebpf_probes::{Accounting, Ask, Hooks, Kernel, Observing, capabilities};
+    use ebpf_probes::{Ask, Hooks, Kernel, Observing, capabilities};
     use rustix::process::Uid;
     use rustix::system::uname;
     use rustix::thread::{CapabilitySet, CapabilitySets, CpuSet, sched_setaffinity, set_capabilities, set_keep_capabilities, set_thread_res_uid};
@@ -153,38 +155,6 @@ mod tests {
         let seen = flows(&mut observing);
         assert_eq!((seen.totals.closed, seen.totals.sent_bytes), (4, 30_500), "what is left sees the rest");
         assert!(observing.cost().unwrap().runs > after.runs);
-    }
-
-    /// How often the programs ran that this process holds, as the kernel counts.
-    fn runs_by_the_kernel() -> u64 {
-        let descriptors = std::fs::read_dir("/proc/self/fdinfo").unwrap();
-        let told = descriptors.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap_or_default());
-        let runs = |told: String| told.lines().find_map(|line| line.strip_prefix("run_cnt:"))?.trim().parse::<u64>().ok();
-        told.filter_map(runs).sum()
-    }
-
-    /// Each test is a process of its own, or no other runs beside it.
-    #[test]
-    fn programs_count_their_runs_as_the_kernel_does() {
-        let _counted = Accounting::begin().unwrap();
-        let kernel = Kernel::read(None).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let without = [Observation::Custom, Observation::TlsLatency];
-        for observation in Observation::ALL.into_iter().filter(|observation| !without.contains(observation)) {
-            // Some kernels lack the hooks of some.
-            let Ok(mut observing) = Observing::start(&kernel, &Ask::everything(observation)) else {
-                continue;
-            };
-            for _ in 0..200 {
-                exchange(&listener, 1_000);
-            }
-            observing.gather();
-            let least = runs_by_the_kernel();
-            let ours = observing.cost().map_or(0, |cost| cost.runs);
-            let most = runs_by_the_kernel();
-            // A program counts when it begins, the kernel when it is done.
-            assert!((least..=most + 64).contains(&ours), "{observation}: {least} to {most}, and {ours}");
-        }
     }
 
     #[test]

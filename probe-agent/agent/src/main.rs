@@ -1,14 +1,13 @@
 //! The program `probe-agent`: arguments, logs, one runtime thread, an exit code.
 
 use std::io::{self, Write};
-use std::path::Path;
 use std::process::ExitCode;
 
 use agent_probes::net::icmp::IcmpSockets;
 use clap::Parser;
 use ebpf_probes::Accounting;
 use probe_agent::cli::{self, Cli, Command};
-use probe_agent::config::Config;
+use probe_agent::config::{Config, ObserveSettings};
 use probe_agent::exit::Failure;
 use probe_agent::host::privilege::{self, Reach};
 use tracing_subscriber::EnvFilter;
@@ -17,11 +16,17 @@ fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
     let is_service = matches!(command, Command::Run { .. } | Command::Observe { what: None, .. });
     start_logs(if is_service { "info" } else { "warn" });
+    // A configuration that cannot be used is refused later, with its reason.
+    let owner = if let Command::Observe { config, .. } = &command {
+        Config::load(config.as_deref()).map(|config| config.observe).unwrap_or_default()
+    } else {
+        ObserveSettings::default()
+    };
     // Only root may let the kernel count what packages cost; who may not relies on the host to do it for everybody.
-    let _accounting = matches!(&command, Command::Observe { config, .. } if allows_packages(config.as_deref())).then(Accounting::begin);
+    let _accounting = owner.allows_packages().then(Accounting::begin);
     // What needs privilege is opened here, and privilege given up before there is a second thread.
     let (sockets, given_up) = match &command {
-        Command::Observe { config, .. } => (None, privilege::keep_observing(reach(config.as_deref()))),
+        Command::Observe { .. } => (None, privilege::keep_observing(reach(&owner))),
         Command::Enrol { .. } | Command::Run { .. } | Command::Check { .. } | Command::Probe { .. } => (Some(IcmpSockets::open()), privilege::give_up()),
     };
     if let Err(error) = given_up {
@@ -46,17 +51,9 @@ fn main() -> ExitCode {
     ExitCode::from(failure.code())
 }
 
-/// Whether the owner lets packages run that others wrote. A configuration that cannot be used is refused later, with its reason.
-fn allows_packages(config: Option<&Path>) -> bool {
-    Config::load(config).is_ok_and(|config| config.observe.allows_packages())
-}
-
-/// How far the owner lets the observer look. A configuration that cannot be used is refused later, with its reason.
-fn reach(config: Option<&Path>) -> Reach {
-    match Config::load(config) {
-        Ok(config) if config.observe.allows_extra() => Reach::Functions,
-        Ok(_) | Err(_) => Reach::Kernel,
-    }
+/// How far the owner lets the observer look.
+fn reach(owner: &ObserveSettings) -> Reach {
+    if owner.allows_extra() { Reach::Functions } else { Reach::Kernel }
 }
 
 /// JSON lines on standard error; `PROBEOPS_LOG` chooses what is logged, as `debug` or `probe_agent::link=debug`.

@@ -113,7 +113,7 @@ pub enum Masked {
 pub struct ProgramCost {
     /// How often they ran.
     pub runs: u64,
-    /// How long they took together, nanoseconds.
+    /// How long they took together, nanoseconds. Our own programs time one run in 61, which speaks for the others; packages are timed by the kernel.
     pub run_ns: u64,
 }
 

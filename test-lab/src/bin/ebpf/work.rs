@@ -49,10 +49,11 @@ impl Work {
     /// Each kind of work for its share of the time.
     pub(crate) fn run(&mut self, time: Duration) -> Result<()> {
         const KINDS: [fn(&mut Work, usize) -> Result<()>; 6] = [Work::execute, Work::open, Work::dial, Work::ask, Work::read_a_block, Work::touch];
+        let share = time / u32::try_from(KINDS.len())?;
         for kind in KINDS {
             let began = clock::start();
             let mut number = 0;
-            while began.elapsed() < time / 6 {
+            while began.elapsed() < share {
                 kind(self, number)?;
                 number += 1;
             }
