@@ -14,8 +14,7 @@ pub(crate) struct Costs(PerCpuArray<MapData, Counted>);
 #[derive(Debug, Clone, Copy, Default)]
 struct Counted {
     runs: u64,
-    timed: u64,
-    timed_ns: u64,
+    run_ns: u64,
     untimed: u64,
 }
 
@@ -45,26 +44,11 @@ impl Costs {
 
     fn at(&self, place: u32) -> Option<ProgramCost> {
         let each_cpu = self.0.get(&place, 0).ok()?;
-        Some(
-            each_cpu
-                .iter()
-                .map(Counted::cost)
-                .fold(ProgramCost { runs: 0, run_ns: 0 }, |sum, one| ProgramCost {
-                    runs: sum.runs + one.runs,
-                    run_ns: sum.run_ns.saturating_add(one.run_ns),
-                }),
-        )
-    }
-}
-
-impl Counted {
-    /// Those that were not timed took as long as those that were.
-    fn cost(&self) -> ProgramCost {
-        let whole = u128::from(self.timed_ns) * u128::from(self.runs) / u128::from(self.timed.max(1));
-        ProgramCost {
-            runs: self.runs,
-            run_ns: u64::try_from(whole).unwrap_or(u64::MAX),
-        }
+        let none = ProgramCost { runs: 0, run_ns: 0 };
+        Some(each_cpu.iter().fold(none, |sum, one| ProgramCost {
+            runs: sum.runs + one.runs,
+            run_ns: sum.run_ns.saturating_add(one.run_ns),
+        }))
     }
 }
 
@@ -77,16 +61,7 @@ mod tests {
     #[test]
     fn they_lie_in_memory_as_the_programs_have_them() {
         let object = object::TCP_FLOWS.bytes;
-        assert_same_layout!(
-            object,
-            "program_cost",
-            Counted {
-                runs,
-                timed,
-                timed_ns,
-                untimed
-            }
-        );
+        assert_same_layout!(object, "program_cost", Counted { runs, run_ns, untimed });
     }
 
     /// The place of a hook is written in the source of its programs, and is its position in the reader's list. The objects are what their sources
@@ -130,18 +105,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn runs_that_were_timed_speak_for_the_others() {
-        let counted = |runs, timed, timed_ns| Counted {
-            runs,
-            timed,
-            timed_ns,
-            untimed: 0,
-        };
-        assert_eq!(counted(0, 0, 0).cost(), ProgramCost { runs: 0, run_ns: 0 });
-        assert_eq!(counted(610, 10, 1_000).cost(), ProgramCost { runs: 610, run_ns: 61_000 });
-        assert_eq!(counted(u64::MAX, 1, u64::MAX).cost().run_ns, u64::MAX);
     }
 }

@@ -158,7 +158,8 @@ fn handshakes_reads_and_writes_are_counted_with_how_long_they_took_and_what_fail
 fn names_are_hidden_and_what_costs_most_goes_first() {
     let mut observing = observing(&[Masked::Commands]);
     SSL_do_handshake(10, 1, 0);
-    for _ in 0..3 {
+    // So many that one run that an emulated processor holds up does not count for more.
+    for _ in 0..300 {
         SSL_write_ex(10, 1);
     }
     SSL_read(10, 1);
@@ -172,7 +173,7 @@ fn names_are_hidden_and_what_costs_most_goes_first() {
     SSL_read(10, 1);
     SSL_do_handshake(11, 1, 0);
     let totals = seen(&mut observing).totals;
-    assert_eq!((totals.handshakes, totals.reads, totals.writes), (2, 2, 3));
+    assert_eq!((totals.handshakes, totals.reads, totals.writes), (2, 2, 300));
     assert_eq!((observing.give_up_one(), observing.give_up_one()), (Some("SSL_read"), None));
     assert_eq!(observing.attachment().missing.len(), 2);
 }
