@@ -43,6 +43,19 @@ pub(super) fn run(root: &Path, install: Install) -> Result<()> {
     println!("-- KIL-03: an observer that is killed is back, and the next observation works");
     host.run(KILL_OBSERVER)?;
     host.expect_observation()?;
+    println!("-- the observer's drop-ins: functions of programs, packages of the owner's own");
+    let counted = KernelSetting::instead(BPF_STATS, "0")?;
+    host.package_of_ones_own(folder.path())?;
+    host.drop_in("probe-agent-observe-functions.conf")?;
+    host.drop_in("probe-agent-observe-packages.conf")?;
+    host.run(DROP_INS)?;
+    host.expect(SHAKE_HANDS, "handshake of OpenSSL", |report| {
+        report.pointer("/findings/seen/totals/handshakes").and_then(Value::as_u64) > Some(0)
+    })?;
+    host.expect(CUSTOM, "package's rows", |report| {
+        report.pointer("/findings/self_check") == Some(&"passed".into())
+    })?;
+    drop(counted);
     println!("-- a program that does not start gives way to the one before");
     let broken = folder.path().join("broken");
     std::fs::write(&broken, "#!/bin/sh\n[ \"$1\" = --version ]\n")?;
@@ -59,6 +72,8 @@ pub(super) fn run(root: &Path, install: Install) -> Result<()> {
 /// The booted Debian; gone once this is dropped.
 struct Host<'a> {
     repository: &'a Path,
+    /// Its files.
+    tree: PathBuf,
     key: PathBuf,
     container: Child,
 }
@@ -81,6 +96,7 @@ impl<'a> Host<'a> {
         }
         let host = Self {
             repository,
+            tree,
             key,
             container: container?,
         };
@@ -143,6 +159,37 @@ impl<'a> Host<'a> {
         bail!("no {what} came back: {document:#}\n{words}")
     }
 
+    fn drop_in(&self, name: &str) -> Result<()> {
+        let to = self.tree.join("etc/systemd/system/probe-agent-observe.service.d");
+        std::fs::create_dir_all(&to)?;
+        std::fs::copy(self.repository.join("deploy/systemd").join(name), to.join(name))?;
+        Ok(())
+    }
+
+    /// Signs a sample with a key made for it, and leaves it where the owner keeps packages.
+    fn package_of_ones_own(&self, folder: &Path) -> Result<()> {
+        let probectl = || Command::new(workspace::built_binary(self.repository, "probectl"));
+        let key = folder.join("packages.key");
+        let made = probectl().args(["packages", "key", "--out"]).arg(&key).output().context("calling probectl")?;
+        ensure!(made.status.success(), "no key was made: {}", String::from_utf8_lossy(&made.stderr));
+        let samples = self.repository.join("samples/observe");
+        let kept = self.tree.join("etc/probeops/packages");
+        std::fs::create_dir_all(&kept)?;
+        quietly(
+            probectl()
+                .args(["packages", "sign"])
+                .arg(samples.join("opens-by-process.bpf.o"))
+                .arg("--manifest")
+                .arg(samples.join("opens-by-process.toml"))
+                .arg("--key")
+                .arg(&key)
+                .arg("--out")
+                .arg(kept.join("opens-by-process.package")),
+        )?;
+        std::fs::write(self.tree.join("root/packages.key.public"), made.stdout)?;
+        Ok(())
+    }
+
     fn ssh_options(&self) -> [String; 5] {
         [
             format!("IdentityFile={}", self.key.display()),
@@ -176,7 +223,7 @@ fn started(tree: &Path) -> Result<Child> {
             "--console=pipe",
             // For the observer, which has them on a host of its own.
             "--capability=CAP_BPF,CAP_PERFMON",
-            "--system-call-filter=bpf",
+            "--system-call-filter=bpf perf_event_open",
             "--boot",
             "--directory",
         ])
@@ -191,6 +238,28 @@ fn started(tree: &Path) -> Result<Child> {
 fn remove_namespace() {
     if let Err(error) = quietly(Command::new("ip").args(["netns", "delete", NAMESPACE])) {
         println!("could not remove the network namespace: {error:#}");
+    }
+}
+
+/// A setting of the one kernel that all share; back at what it was once this is dropped.
+struct KernelSetting {
+    path: &'static str,
+    before: String,
+}
+
+impl KernelSetting {
+    fn instead(path: &'static str, value: &str) -> Result<Self> {
+        let before = std::fs::read_to_string(path).with_context(|| format!("reading {path}"))?;
+        std::fs::write(path, value).with_context(|| format!("writing {path}"))?;
+        Ok(Self { path, before })
+    }
+}
+
+impl Drop for KernelSetting {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::write(self.path, &self.before) {
+            println!("could not set {} back to {}: {error}", self.path, self.before.trim_end());
+        }
     }
 }
 
@@ -254,6 +323,37 @@ done
 echo 'the observer did not come back within 5 s'
 exit 1
 "#;
+/// A container sees the kernel's settings read-only; a host of its own does not.
+const DROP_INS: &str = r#"
+mount -o remount,rw,bind /proc/sys
+key=$(grep -o 'ed25519:[A-Za-z0-9+/=]*' packages.key.public)
+cat >owner.toml <<END
+allow = ["connect_latency", "tls_latency", "custom:opens-by-process"]
+custom_keys = ["$key"]
+packages = "/etc/probeops/packages"
+END
+sed -i '/^\[observe\]$/r owner.toml' /etc/probeops/agent.toml
+systemctl daemon-reload
+systemctl restart probe-agent-observe probe-agent
+[ "$(cat /proc/sys/kernel/bpf_stats_enabled)" = 1 ]
+"#;
+/// `curl` speaks by OpenSSL to the port of agents, which refuses it for want of a certificate: after the handshake.
+const SHAKE_HANDS: &str = r#"
+ask() {
+    curl --silent --retry 30 --retry-connrefused --retry-delay 1 --header "Authorization: Bearer $(cat key)" --header 'Content-Type: application/json' \
+        --data '{"spec":{"probe":"observe","observation":"tls_latency","duration_s":6},"selection":{"agents":["here"]}}' 'http://127.0.0.1:8080/api/v1/measurements?wait=60s'
+}
+ask >answer &
+for second in $(seq 8); do
+    sleep 1
+    curl --silent --insecure https://127.0.0.1:8443/ >/dev/null || true
+done
+wait
+cat answer
+"#;
+const CUSTOM: &str = r#"curl --silent --retry 30 --retry-connrefused --retry-delay 1 --header "Authorization: Bearer $(cat key)" --header 'Content-Type: application/json' \
+--data '{"spec":{"probe":"observe","observation":"custom","package":"opens-by-process","duration_s":3},"selection":{"agents":["here"]}}' 'http://127.0.0.1:8080/api/v1/measurements?wait=60s'"#;
+const BPF_STATS: &str = "/proc/sys/kernel/bpf_stats_enabled";
 const HANG: &str = r#"
 for unit in control-plane probe-agent; do kill -STOP "$(systemctl show --property MainPID --value $unit)"; done
 for second in $(seq 100); do
