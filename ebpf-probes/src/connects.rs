@@ -17,7 +17,7 @@ use crate::error::ObserveError;
 use crate::kernel::Kernel;
 use crate::message::message;
 use crate::object;
-use crate::observing::{Ask, Observer};
+use crate::observing::{Ask, Look, Observer};
 use crate::programs::Programs;
 
 /// Tries to connect being observed.
@@ -83,13 +83,14 @@ impl Observer for Connects {
         &mut self.programs
     }
 
-    fn gather(&mut self) {
+    fn gather(&mut self) -> Look {
         while let Some(item) = self.told.next() {
             if let Some(dial) = message::<RawDial>(&item) {
                 self.ended.truncate(self.top.saturating_sub(1));
                 self.ended.push_front(dial);
             }
         }
+        Look::Soon
     }
 
     fn seen(&mut self) -> Result<Seen, ObserveError> {

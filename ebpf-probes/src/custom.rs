@@ -22,6 +22,7 @@ pub use tried::{Tried, TriedProgram, try_out};
 use crate::attach::Attachment;
 use crate::error::ObserveError;
 use crate::kernel::Kernel;
+use crate::observing::Look;
 use crate::programs::passed_over;
 use events::Events;
 use raw_map::RawMap;
@@ -89,8 +90,9 @@ impl Custom {
     }
 
     /// Takes in what waits in rings.
-    pub(crate) fn gather(&mut self) {
+    pub(crate) fn gather(&mut self) -> Look {
         self.events.iter_mut().for_each(Events::gather);
+        if self.events.is_empty() { Look::Later } else { Look::Soon }
     }
 
     /// What its maps hold, and the messages since it was last asked.

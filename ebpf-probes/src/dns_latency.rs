@@ -17,7 +17,7 @@ use crate::error::ObserveError;
 use crate::kernel::Kernel;
 use crate::message::message;
 use crate::object;
-use crate::observing::{Ask, Observer};
+use crate::observing::{Ask, Look, Observer};
 use crate::programs::Programs;
 
 /// Questions to DNS being observed.
@@ -101,8 +101,9 @@ impl Observer for DnsLatency {
         &mut self.programs
     }
 
-    fn gather(&mut self) {
+    fn gather(&mut self) -> Look {
         self.drain(|_| {});
+        Look::Soon
     }
 
     /// Those that wait are read first: one that is answered meanwhile is then found in the ring, and counts once.

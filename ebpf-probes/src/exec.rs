@@ -14,7 +14,7 @@ use crate::error::ObserveError;
 use crate::kernel::Kernel;
 use crate::message::message;
 use crate::object;
-use crate::observing::{Ask, Observer};
+use crate::observing::{Ask, Look, Observer};
 use crate::programs::Programs;
 
 /// Programs that are run being observed.
@@ -47,7 +47,7 @@ impl Observer for Exec {
     }
 
     /// Takes in what was run, and what ended, since.
-    fn gather(&mut self) {
+    fn gather(&mut self) -> Look {
         while let Some(item) = self.told.next() {
             if let Some(execution) = message::<RawExecution>(&item) {
                 self.book.began(&execution);
@@ -55,6 +55,7 @@ impl Observer for Exec {
                 self.book.ended(ending);
             }
         }
+        Look::Soon
     }
 
     fn seen(&mut self) -> Result<Seen, ObserveError> {

@@ -16,7 +16,7 @@ use crate::error::ObserveError;
 use crate::kernel::Kernel;
 use crate::message::message;
 use crate::object;
-use crate::observing::{Ask, Observer};
+use crate::observing::{Ask, Look, Observer};
 use crate::programs::Programs;
 
 /// Files that are opened being observed.
@@ -60,13 +60,14 @@ impl Observer for Files {
         &mut self.programs
     }
 
-    fn gather(&mut self) {
+    fn gather(&mut self) -> Look {
         while let Some(item) = self.told.next() {
             if let Some(opening) = message::<RawOpening>(&item) {
                 self.latest.truncate(self.top.saturating_sub(1));
                 self.latest.push_front(opening.told(&self.masked));
             }
         }
+        Look::Soon
     }
 
     fn seen(&mut self) -> Result<Seen, ObserveError> {

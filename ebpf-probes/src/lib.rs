@@ -14,7 +14,7 @@
 //! let kernel = Kernel::read(None)?;
 //! let ask = Ask { observation: Observation::TcpFlows, top: 20, port: None, address: None, pid: None, libraries: &[], masked: &[], check_port: 0 };
 //! let mut observing = Observing::start(&kernel, &ask)?;
-//! observing.gather(); // ten times a second
+//! observing.gather(); // says when to do so again
 //! let seen = observing.seen()?;
 //! # Ok(())
 //! # }
@@ -74,4 +74,4 @@ pub use custom::{CustomError, Tried, TriedProgram, try_out};
 pub use error::ObserveError;
 pub use facts::Facts;
 pub use kernel::{Hooks, Kernel};
-pub use observing::{Ask, Observing};
+pub use observing::{Ask, Look, Observing};

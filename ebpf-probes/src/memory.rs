@@ -16,7 +16,7 @@ use crate::error::ObserveError;
 use crate::kernel::Kernel;
 use crate::message::message;
 use crate::object;
-use crate::observing::{Ask, Observer};
+use crate::observing::{Ask, Look, Observer};
 use crate::programs::Programs;
 
 /// Memory being observed.
@@ -60,7 +60,7 @@ impl Observer for Memory {
         &mut self.programs
     }
 
-    fn gather(&mut self) {
+    fn gather(&mut self) -> Look {
         while let Some(item) = self.told.next() {
             if let Some(victim) = message::<RawVictim>(&item) {
                 self.kills += 1;
@@ -68,6 +68,7 @@ impl Observer for Memory {
                 self.killed.push_front(victim.told(&self.masked));
             }
         }
+        Look::Later
     }
 
     fn seen(&mut self) -> Result<Seen, ObserveError> {

@@ -69,6 +69,15 @@ impl Ask<'_> {
     }
 }
 
+/// When an observation is to be looked at again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// Some ten times a second: its programs tell what happens one by one, and there is room for so much.
+    Soon,
+    /// Whenever something else is of interest: all that it sees is counted in the kernel.
+    Later,
+}
+
 /// What every observation can do.
 pub(crate) trait Observer: Send {
     /// Its programs in the kernel.
@@ -77,8 +86,10 @@ pub(crate) trait Observer: Send {
     /// The same, to change them.
     fn programs_mut(&mut self) -> &mut Programs;
 
-    /// Takes in what waits in a ring; most is counted in the kernel until somebody looks.
-    fn gather(&mut self) {}
+    /// Takes in what waits in a ring; most is counted in the kernel until somebody asks.
+    fn gather(&mut self) -> Look {
+        Look::Later
+    }
 
     /// What was seen up to now.
     fn seen(&mut self) -> Result<Seen, ObserveError>;
@@ -157,8 +168,8 @@ impl Observing {
         }
     }
 
-    /// Takes in what the programs have told since. Rare things wait in a ring: called seldom, it overflows, which is counted.
-    pub fn gather(&mut self) {
+    /// Takes in what the programs have told since. Where it is called less often than it says, their ring overflows, which is counted.
+    pub fn gather(&mut self) -> Look {
         match &mut self.0 {
             Under::Ours(ours) => ours.gather(),
             Under::Custom(custom) => custom.gather(),

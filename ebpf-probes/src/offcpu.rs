@@ -6,7 +6,7 @@ use crate::attach::Hook;
 use crate::error::ObserveError;
 use crate::kernel::Kernel;
 use crate::object;
-use crate::observing::{Ask, Observer};
+use crate::observing::{Ask, Look, Observer};
 use crate::programs::Programs;
 use crate::stacks::{Extent, Stacks};
 
@@ -34,8 +34,9 @@ impl Observer for Offcpu {
         &mut self.programs
     }
 
-    fn gather(&mut self) {
+    fn gather(&mut self) -> Look {
         self.stacks.gather(&mut self.programs);
+        Look::Soon
     }
 
     fn seen(&mut self) -> Result<Seen, ObserveError> {

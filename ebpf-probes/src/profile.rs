@@ -7,7 +7,7 @@ use crate::attach;
 use crate::error::ObserveError;
 use crate::kernel::Kernel;
 use crate::object;
-use crate::observing::{Ask, Observer};
+use crate::observing::{Ask, Look, Observer};
 use crate::programs::Programs;
 use crate::stacks::{Extent, Stacks};
 
@@ -44,8 +44,9 @@ impl Observer for Profile {
         &mut self.programs
     }
 
-    fn gather(&mut self) {
+    fn gather(&mut self) -> Look {
         self.stacks.gather(&mut self.programs);
+        Look::Soon
     }
 
     fn seen(&mut self) -> Result<Seen, ObserveError> {

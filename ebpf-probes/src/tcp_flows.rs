@@ -17,7 +17,7 @@ use crate::error::ObserveError;
 use crate::kernel::Kernel;
 use crate::message::message;
 use crate::object;
-use crate::observing::{Ask, Observer};
+use crate::observing::{Ask, Look, Observer};
 use crate::programs::Programs;
 
 /// TCP connections being observed.
@@ -69,8 +69,9 @@ impl Observer for TcpFlows {
     }
 
     /// Takes in the connections that have ended since.
-    fn gather(&mut self) {
+    fn gather(&mut self) -> Look {
         self.drain(|_| {});
+        Look::Soon
     }
 
     /// Those that are open are read first: one that ends meanwhile is then found in the ring, and counts once.

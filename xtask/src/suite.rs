@@ -55,11 +55,7 @@ pub(crate) fn run(root: &Path, arguments: &TestArgs) -> Result<ExitCode> {
 
 fn prepare(root: &Path, install: Install) -> Result<()> {
     tool::require("git", "lists the files of the repository", "install git")?;
-    tool::require(
-        "cc",
-        "links, and builds the C parts of aws-lc and SQLite",
-        "install a C compiler (Debian: apt install build-essential)",
-    )?;
+    tool::require_c()?;
     tool::require_component(root, "fmt", "rustfmt")?;
     tool::require_component(root, "clippy", "clippy")?;
     debian::ensure(&[&POSTGRESQL[..], &peer::NETWORK, &peer::PEERS].concat(), install)?;

@@ -44,6 +44,17 @@ pub(crate) fn require(program: &str, why: &str, remedy: &str) -> Result<()> {
     Ok(())
 }
 
+/// Fails with one line if what builds C is missing.
+pub(crate) fn require_c() -> Result<()> {
+    for (program, why) in [
+        ("cc", "links, and builds the C parts of aws-lc, SQLite and jemalloc"),
+        ("make", "builds jemalloc"),
+    ] {
+        require(program, why, "install a C compiler and make (Debian: apt install build-essential)")?;
+    }
+    Ok(())
+}
+
 /// Makes sure that a cargo subcommand is there, installing it from the registry if that is allowed.
 pub(crate) fn ensure_cargo_subcommand(root: &Path, name: &str, install: Install) -> Result<()> {
     if find(name).is_some() || cargo_home_has(name) {

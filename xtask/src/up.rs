@@ -88,11 +88,7 @@ fn announce(root: &Path, arguments: &UpArgs, data: &DataDir, voice: &Voice) {
 }
 
 fn check(root: &Path, arguments: &UpArgs, voice: &mut Voice) -> Result<()> {
-    tool::require(
-        "cc",
-        "links, and builds the C parts of aws-lc and SQLite",
-        "install a C compiler (Debian: apt install build-essential)",
-    )?;
+    tool::require_c()?;
     port::refuse_if_busy(arguments.listen, "--listen")?;
     port::refuse_if_busy(arguments.agent_listen, "--agent-listen")?;
     if let Some(degraded) = privilege::degraded(&workspace::built_binary(root, "probe-agent"))? {

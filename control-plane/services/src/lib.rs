@@ -13,6 +13,7 @@
 //! # }
 //! ```
 
+mod allocator;
 mod allowances;
 pub mod clock;
 mod error;

@@ -123,7 +123,8 @@ pub(crate) async fn truncate_log(connection: &mut SqliteConnection) -> Result<i6
 /// Prepared statements kept by each connection: more than there are.
 const STATEMENTS: usize = 512;
 /// Pages that the writing connection keeps in memory, as so many KiB (negative, as SQLite has it): the ends of all indexes of the hot tables fit.
-const CACHE: &str = "-65536";
+/// Most commits look at each of them: a page that was split has had a number beyond the file's end for a moment.
+const CACHE: &str = "-16384";
 /// Pages of the log, 4 KiB each, after which a commit moves them into the file itself: only where nobody beside it did.
 const PAGES_BETWEEN_CHECKPOINTS: &str = "32768";
 /// Length of the write-ahead log above which it is cut, bytes.

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent_probes::observe::message::{self, ASK_BYTES, Ask, Inbox, Told};
-use ebpf_probes::{Kernel, ObserveError};
+use ebpf_probes::{Kernel, Look, ObserveError};
 use shared_protocol::fault::ErrorCode;
 use shared_protocol::spec::{ObserveSpec, ProbeSpec};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use super::governor::SLICE;
 use super::tried::try_out;
 use super::watch::{Going, Watch};
 use super::{Observer, facts, own, trust};
@@ -93,12 +94,11 @@ fn code_of(error: &ObserveError) -> ErrorCode {
 
 /// Looks, tells, and comes to an end when the time is over or somebody says so.
 async fn drive(stream: &mut UnixStream, inbox: &mut Inbox, watch: &mut Watch, spec: &ObserveSpec, stop: &CancellationToken) -> io::Result<Told> {
-    let mut looks = tokio::time::interval(LOOK);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let look = tokio::time::sleep(Duration::ZERO);
     let mut windows = tokio::time::interval_at(from_here(spec.interval()), spec.interval());
     windows.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let end = tokio::time::sleep(spec.duration());
-    tokio::pin!(end);
+    tokio::pin!(end, look);
     loop {
         tokio::select! {
             biased;
@@ -119,11 +119,15 @@ async fn drive(stream: &mut UnixStream, inbox: &mut Inbox, watch: &mut Watch, sp
                 Ok(window) => tell(stream, &Told::Window(window)).await?,
                 Err(error) => return Ok(broken(&error)),
             },
-            _ = looks.tick() => {
-                watch.gather();
+            () = &mut look => {
+                let next = match watch.gather() {
+                    Look::Soon => LOOK,
+                    Look::Later => SLICE,
+                };
                 if watch.govern() == Going::TooDear {
                     break;
                 }
+                look.as_mut().reset(from_here(next));
             }
         }
     }
@@ -157,7 +161,7 @@ pub(super) async fn tell(stream: &mut UnixStream, told: &Told) -> io::Result<()>
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-/// Time between two looks at the rings of an observation.
+/// Time between two looks at the rings of an observation; where there is none, all that is looked at is what its programs cost.
 pub(super) const LOOK: Duration = Duration::from_millis(100);
 /// How long whoever connects may take to say what it wants.
 const ASK_TIME: Duration = Duration::from_secs(5);

@@ -122,7 +122,7 @@ impl Governor {
 }
 
 /// Time over which a share is measured.
-const SLICE: Duration = Duration::from_secs(1);
+pub(super) const SLICE: Duration = Duration::from_secs(1);
 /// Measurements in a row that have to be over the budget: one is a burst.
 const PATIENCE: u32 = 2;
 

@@ -2,7 +2,7 @@
 
 use agent_probes::observe::message::Told;
 use ebpf_package::Package;
-use ebpf_probes::{Ask, Kernel, ObserveError, Observing};
+use ebpf_probes::{Ask, Kernel, Look, ObserveError, Observing};
 use shared_protocol::event::ObserveWindow;
 use shared_protocol::report::{Masked, ObserveFindings, OverBudget};
 use shared_protocol::spec::ObserveSpec;
@@ -71,8 +71,8 @@ impl Watch {
     }
 
     /// Takes in what waits in rings.
-    pub(super) fn gather(&mut self) {
-        self.observing.gather();
+    pub(super) fn gather(&mut self) -> Look {
+        self.observing.gather()
     }
 
     /// Keeps within the owner's share of a CPU, as far as this host counts what programs cost: what costs too much gives up one hook after the
