@@ -46,6 +46,7 @@ static long (*bpf_ringbuf_output)(void *ring, void *data, __u64 size, __u64 flag
 static void *(*bpf_ringbuf_reserve)(void *ring, __u64 size, __u64 flags) = (void *)131;
 static void (*bpf_ringbuf_submit)(void *data, __u64 flags) = (void *)132;
 static void *(*bpf_skc_to_tcp_sock)(void *sk) = (void *)137;
+static long (*bpf_get_task_stack)(void *task, void *buffer, __u32 size, __u64 flags) = (void *)141;
 static long (*bpf_d_path)(void *path, char *buffer, __u32 size) = (void *)147;
 
 /* What could not be told, by why: the reader has to say so. */

@@ -4,8 +4,8 @@
 
 enum { FRAMES = 127, BPF_F_USER_STACK = 1 << 8 };
 
-/* Numbers of stacks: none, and one that there was no room for. */
-enum { NO_STACK = 0, LOST_STACK = 1, FIRST_STACK = 2 };
+/* Numbers of stacks: none, one that there was no room for, and one that nobody looked at. */
+enum { NO_STACK = 0, LOST_STACK = 1, UNREAD_STACK = 2, FIRST_STACK = 3 };
 
 struct place {
 	__u64 kernel_stack;
@@ -82,14 +82,9 @@ __attribute__((noinline)) __u64 keep_stack(__u64 number, __u32 count)
 	return number;
 }
 
-static __always_inline __u64 read_stack(void *ctx, __u64 flags)
+/* The number of a stack of so many bytes that was just read. */
+static __always_inline __u64 number_kept(long bytes)
 {
-	__u32 only = 0;
-
-	struct stack *stack = bpf_map_lookup_elem(&reading, &only);
-	if (!stack)
-		return LOST_STACK;
-	long bytes = bpf_get_stack(ctx, stack, sizeof(*stack), flags);
 	if (bytes <= 0)
 		return NO_STACK;
 	__u32 count = (__u32)bytes / sizeof(__u64);
@@ -97,6 +92,16 @@ static __always_inline __u64 read_stack(void *ctx, __u64 flags)
 	if (number == LOST_STACK || bpf_map_lookup_elem(&stacks, &number))
 		return number;
 	return keep_stack(number, count);
+}
+
+static __always_inline __u64 read_stack(void *ctx, __u64 flags)
+{
+	__u32 only = 0;
+
+	struct stack *stack = bpf_map_lookup_elem(&reading, &only);
+	if (!stack)
+		return LOST_STACK;
+	return number_kept(bpf_get_stack(ctx, stack, sizeof(*stack), flags));
 }
 
 /* The stacks of the current task. */

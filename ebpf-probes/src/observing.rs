@@ -238,3 +238,30 @@ impl Observing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    /// Rings are found in the sources of the programs, and what their readers say beside it.
+    #[test]
+    fn what_tells_by_a_ring_is_looked_at_soon() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut rings = Vec::new();
+        for file in std::fs::read_dir(here.join("programs")).unwrap() {
+            let name = file.unwrap().file_name().into_string().unwrap();
+            let Some(observation) = name.strip_suffix(".bpf.c") else { continue };
+            let programs = std::fs::read_to_string(here.join("programs").join(&name)).unwrap();
+            if programs.contains("BPF_MAP_TYPE_RINGBUF") {
+                let reader = std::fs::read_to_string(here.join("src").join(observation).with_extension("rs")).unwrap();
+                rings.push((observation.to_owned(), reader.contains("Look::Soon")));
+            }
+        }
+        rings.sort();
+        // `memory` tells by its ring who was killed, which has room for a second of that.
+        let soon: Vec<&str> = rings.iter().filter(|(_, soon)| *soon).map(|(name, _)| name.as_str()).collect();
+        assert_eq!(soon, ["connects", "dns_latency", "exec", "files", "tcp_flows"]);
+        let later: Vec<&str> = rings.iter().filter(|(_, soon)| !*soon).map(|(name, _)| name.as_str()).collect();
+        assert_eq!(later, ["memory"]);
+    }
+}

@@ -146,11 +146,13 @@ impl Stacks {
             (Stack::Addresses(_), Commands::Hidden) => frames.push(Frame::Hidden),
             (Stack::None, _) => {}
             (Stack::Lost, _) => frames.push(Frame::Lost),
+            (Stack::Unread, _) => frames.push(Frame::Unread),
         }
         match self.addresses(place.kernel_stack)? {
             Stack::Addresses(addresses) => frames.extend(addresses.iter().rev().map(|address| Frame::Kernel(*address))),
             Stack::None => {}
             Stack::Lost => frames.push(Frame::Lost),
+            Stack::Unread => frames.push(Frame::Unread),
         }
         if frames.is_empty() {
             frames.push(Frame::Unknown);
@@ -163,6 +165,7 @@ impl Stacks {
         match stack {
             NO_STACK => return Ok(Stack::None),
             LOST_STACK => return Ok(Stack::Lost),
+            UNREAD_STACK => return Ok(Stack::Unread),
             _ => {}
         }
         if let Some(known) = self.known.get(&stack) {
@@ -188,11 +191,14 @@ enum Stack {
     None,
     /// There was one, and no room for it.
     Lost,
+    /// There was one, and nobody looked.
+    Unread,
 }
 
-/// `NO_STACK`, `LOST_STACK` and `FRAMES` of the programs.
+/// `NO_STACK`, `LOST_STACK`, `UNREAD_STACK` and `FRAMES` of the programs.
 const NO_STACK: u64 = 0;
 const LOST_STACK: u64 = 1;
+const UNREAD_STACK: u64 = 2;
 const FRAMES: usize = 127;
 /// Entries of the map `places`.
 const PLACES: usize = 8_192;

@@ -33,6 +33,8 @@ pub(super) enum Frame {
     Hidden,
     /// There was no room for the stack.
     Lost,
+    /// Nobody looked at the stack.
+    Unread,
 }
 
 /// What [`Frame::Unknown`] is called.
@@ -67,7 +69,7 @@ impl Names {
             match *frame {
                 Frame::Kernel(address) if !self.kernel.contains_key(&address) => kernel.push(address),
                 Frame::File { module, offset } if self.function(module, offset).is_none() => files.entry(module).or_default().push(offset),
-                Frame::Kernel(_) | Frame::File { .. } | Frame::Unknown | Frame::Hidden | Frame::Lost => {}
+                Frame::Kernel(_) | Frame::File { .. } | Frame::Unknown | Frame::Hidden | Frame::Lost | Frame::Unread => {}
             }
         }
         for some in kernel.chunks(ADDRESSES) {
@@ -94,6 +96,7 @@ impl Names {
             Frame::Unknown => UNKNOWN.to_owned(),
             Frame::Hidden => "[hidden]".to_owned(),
             Frame::Lost => "[lost]".to_owned(),
+            Frame::Unread => "[not looked at]".to_owned(),
         }
     }
 

@@ -446,6 +446,30 @@ mod tests {
         }
     }
 
+    /// Its stacks are looked at one time in a few by then; where it sleeps long the kernel's is read all the same, if the kernel lets it be read by others.
+    #[test]
+    fn a_task_that_sleeps_briefly_and_often_is_still_told_of_when_it_sleeps_long() {
+        for hooks in [Hooks::TypedFirst, Hooks::PlainOnly] {
+            let kernel = Kernel::read(None).unwrap().with_hooks(hooks);
+            let mut observing = Observing::start(&kernel, &Ask::everything(Observation::Offcpu)).unwrap();
+            for _ in 0..20 {
+                for _ in 0..40 {
+                    wait(Duration::from_micros(50));
+                }
+                wait(Duration::from_millis(50));
+            }
+            let seen = stacks(&mut observing);
+            assert_eq!(observing.lost().unwrap(), 0);
+            let (all, _, futex) = own(&seen, "futex");
+            let (_, unread, _) = own(&seen, "[not looked at]");
+            assert!(all >= SLEPT_US, "{hooks:?}: {all} us in {seen:?}");
+            assert!(futex + unread >= SLEPT_US, "{hooks:?}: {futex} and {unread} of {all} us in {seen:?}");
+            if let Hooks::TypedFirst = hooks {
+                assert!(futex >= SLEPT_US, "{futex} of {all} us in {seen:?}");
+            }
+        }
+    }
+
     /// Of twenty times 50 ms, what is left on a host on which all CPUs are busy.
     const SLEPT_US: u64 = 750_000;
 

@@ -242,10 +242,14 @@ fn numbers(names: Names<'_>, findings: &TracerouteFindings) -> Vec<Line> {
         format!("{} ({address})", names.target)
     };
     let port = findings.port.map(|port| format!(" port {port}")).unwrap_or_default();
-    let (agent, protocol, hops) = (names.agent, findings.protocol.as_str(), findings.hops.len());
+    let (agent, protocol) = (names.agent, findings.protocol.as_str());
+    let hops = match findings.hops.len() {
+        1 => "1 hop".to_owned(),
+        many => format!("{many} hops"),
+    };
     let mut lines = vec![
         format!("--- {shown} from {agent}: path by {protocol}{port} ---"),
-        format!("{hops} hops, {}, path {}", word(&findings.end), findings.path_hash),
+        format!("{hops}, {}, path {}", word(&findings.end), findings.path_hash),
     ];
     let addresses = findings.hops.iter().flat_map(|hop| &hop.addresses);
     lines.extend(systems::line(&findings.as_path, addresses));

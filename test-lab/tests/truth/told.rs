@@ -32,10 +32,10 @@ async fn a_path_is_followed_told_and_derived_again() {
     let mut stand = Stand::start_straight(Kind::Sqlite).await.unwrap();
     stand.add_agent("local").await.unwrap();
     for (arguments, told) in [
-        (&["traceroute", "127.0.0.1", "--raw"][..], "1 hops, reached, path "),
+        (&["traceroute", "127.0.0.1", "--raw"][..], "1 hop, reached, path "),
         (
             &["traceroute", "127.0.0.1", "--raw", "--protocol", "udp", "--flow", "classic"],
-            "1 hops, reached, path ",
+            "1 hop, reached, path ",
         ),
         (
             &["mtr", "127.0.0.1", "--rounds", "3", "--interval-ms", "100", "--raw"],
