@@ -21,7 +21,6 @@ pub(crate) fn connect_options(file: &Path, busy_wait: Duration) -> SqliteConnect
         .filename(file)
         .busy_timeout(busy_wait)
         .statement_cache_capacity(STATEMENTS)
-        .row_buffer_size(ROWS)
         .disable_statement_logging()
 }
 
@@ -123,8 +122,6 @@ pub(crate) async fn truncate_log(connection: &mut SqliteConnection) -> Result<i6
 
 /// Prepared statements kept by each connection: more than there are.
 const STATEMENTS: usize = 512;
-/// Rows of an answer that may wait for whoever asked, and is given all of them at once: a thread that has to stop for each to be fetched costs more.
-const ROWS: usize = 4_096;
 /// Pages that the writing connection keeps in memory, as so many KiB (negative, as SQLite has it): the ends of all indexes of the hot tables fit.
 /// Most commits look at each of them: a page that was split has had a number beyond the file's end for a moment.
 const CACHE: &str = "-16384";

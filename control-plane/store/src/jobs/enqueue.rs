@@ -1,6 +1,6 @@
 //! Accepting a measurement: all its jobs in one durable step, or none.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::iter;
 
 use control_core::authorize::{SystemScope, TenantScope};
@@ -17,7 +17,7 @@ use super::CachedReport;
 use crate::dialect::{bytes, rows, uuid};
 use crate::error::StoreError;
 use crate::idempotency::{self, Keys, NewIdempotency};
-use crate::row;
+use crate::row::{self, Row, RowError};
 use crate::statement::Statement;
 use crate::tally::{self, Tally};
 use crate::tx::{self, Read, Tx};
@@ -116,11 +116,10 @@ pub async fn enqueue(tx: &mut Tx, all: &[Enqueue]) -> Result<Vec<Enqueued>, Stor
         }
         answers.push(answer);
     }
-    let queued = insert(tx, &fresh).await?;
+    let leased = insert(tx, &fresh).await?;
     for (one, answer) in all.iter().zip(&mut answers) {
-        if let Enqueued::Fresh(leased) = answer {
-            let jobs = one.to_lease().filter(|job| !queued.contains(job));
-            leased.extend(jobs.map(|job| JobRef { job, attempt: Attempt(1) }));
+        if let Enqueued::Fresh(jobs) = answer {
+            jobs.extend(one.jobs.iter().filter_map(|job| leased.get(&job.id)));
         }
     }
     Ok(answers)
@@ -193,18 +192,10 @@ fn count(of: impl Iterator) -> u64 {
     u64::try_from(of.count()).unwrap_or(u64::MAX)
 }
 
-impl Enqueue {
-    /// Jobs that are to be leased in the same step.
-    fn to_lease(&self) -> impl Iterator<Item = JobId> {
-        self.jobs.iter().filter(|job| job.lease.is_some()).map(|job| job.id)
-    }
-}
-
-/// Stores what was accepted; says which of the jobs that were to be leased with it are queued instead. It is hardly ever one: to be told of each that
-/// was leased would cost as much as to store it.
-async fn insert(tx: &mut Tx, fresh: &[&Enqueue]) -> Result<HashSet<JobId>, StoreError> {
+/// Stores what was accepted; says which jobs were leased with it.
+async fn insert(tx: &mut Tx, fresh: &[&Enqueue]) -> Result<HashMap<JobId, JobRef>, StoreError> {
     if fresh.is_empty() {
-        return Ok(HashSet::new());
+        return Ok(HashMap::new());
     }
     let measurements = fresh.iter().map(|one| measurement_row(one)).collect::<Result<Vec<_>, _>>()?;
     let statement = Statement::own(INSERT_MEASUREMENTS).bind(row::json(&measurements)?);
@@ -212,22 +203,25 @@ async fn insert(tx: &mut Tx, fresh: &[&Enqueue]) -> Result<HashSet<JobId>, Store
     let jobs: Vec<_> = fresh.iter().flat_map(|one| one.jobs.iter().map(|job| job_row(one, job))).collect();
     let jobs = row::json(&jobs)?;
     tx::later(tx, Statement::own(INSERT_JOBS).bind(jobs.clone()));
-    tx::later(tx, Statement::own(INSERT_OPEN).bind(jobs));
     idempotency::keep(
         tx,
         fresh
             .iter()
             .filter_map(|one| Some((one.scope.tenant(), one.idempotency.as_ref()?, one.measurement.id))),
     )?;
-    let to_lease: Vec<JobId> = fresh.iter().flat_map(|one| one.to_lease()).collect();
-    if to_lease.is_empty() {
-        return Ok(HashSet::new());
+    if fresh.iter().flat_map(|one| &one.jobs).all(|job| job.lease.is_none()) {
+        tx::later(tx, Statement::own(INSERT_OPEN).bind(jobs));
+        return Ok(HashMap::new());
     }
-    let queued = tx::all(tx, Statement::own(QUEUED).bind(row::json(&to_lease)?), |row| {
-        Ok(JobId::from_uuid(row.uuid("id")?))
-    })
-    .await?;
-    Ok(queued.into_iter().collect())
+    let leased = tx::all(tx, Statement::own(INSERT_OPEN_AND_LEASE).bind(jobs), leased).await?;
+    Ok(leased.into_iter().flatten().map(|leased| (leased.job, leased)).collect())
+}
+
+/// The job, where it was leased.
+fn leased(row: &Row) -> Result<Option<JobRef>, RowError> {
+    let job = JobId::from_uuid(row.uuid("id")?);
+    let attempt = Attempt(row.number("attempt")?);
+    Ok((attempt > Attempt(0)).then_some(JobRef { job, attempt }))
 }
 
 #[derive(Serialize)]
@@ -345,29 +339,30 @@ value ->> 'outcome', CAST(value ->> 'attempt' AS BIGINT), CAST(value ->> 'ended_
     rows!("$1")
 );
 /// A job that was answered from an earlier report has its end already. One that is to be leased is, where its session is the agent's latest.
-const INSERT_OPEN: &str = concat!(
-    "INSERT INTO job_open (id, agent, tenant, tier, cost, state, attempt, lease_epoch, leased_at, deadline_at, not_before, retry, choice)
+macro_rules! insert_open {
+    ($end:literal) => {
+        concat!(
+            "INSERT INTO job_open (id, agent, tenant, tier, cost, state, attempt, lease_epoch, leased_at, deadline_at, not_before, retry, choice)
 SELECT new.id, new.agent, new.tenant, new.tier, new.cost, CASE WHEN s.agent IS NULL THEN 'queued' ELSE 'leased' END, CASE WHEN s.agent IS NULL THEN 0 ELSE 1 END,
 s.epoch, CASE WHEN s.agent IS NULL THEN NULL ELSE new.created_at END, new.deadline_at, new.not_before, new.retry, new.choice FROM (SELECT ",
-    uuid!("value ->> 'id'"),
-    " AS id, ",
-    uuid!("value ->> 'agent'"),
-    " AS agent, ",
-    uuid!("value ->> 'tenant'"),
-    " AS tenant, value ->> 'tier' AS tier, CAST(value ->> 'cost' AS BIGINT) AS cost, CAST(value ->> 'lease_epoch' AS BIGINT) AS epoch,
+            uuid!("value ->> 'id'"),
+            " AS id, ",
+            uuid!("value ->> 'agent'"),
+            " AS agent, ",
+            uuid!("value ->> 'tenant'"),
+            " AS tenant, value ->> 'tier' AS tier, CAST(value ->> 'cost' AS BIGINT) AS cost, CAST(value ->> 'lease_epoch' AS BIGINT) AS epoch,
 CAST(value ->> 'created_at' AS BIGINT) AS created_at, CAST(value ->> 'deadline_at' AS BIGINT) AS deadline_at, CAST(value ->> 'not_before' AS BIGINT) AS not_before,
 value ->> 'retry' AS retry, value ->> 'choice' AS choice FROM ",
-    rows!("$1"),
-    " WHERE value ->> 'outcome' IS NULL) AS new LEFT JOIN agent_session s ON s.agent = new.agent AND s.epoch = new.epoch
-AND EXISTS (SELECT 1 FROM agent a WHERE a.id = s.agent AND a.state = 'active')"
-);
-const QUEUED: &str = concat!(
-    "SELECT id FROM job_open WHERE id IN (SELECT ",
-    uuid!("value"),
-    " FROM ",
-    rows!("$1"),
-    ") AND state = 'queued'"
-);
+            rows!("$1"),
+            " WHERE value ->> 'outcome' IS NULL) AS new LEFT JOIN agent_session s ON s.agent = new.agent AND s.epoch = new.epoch
+AND EXISTS (SELECT 1 FROM agent a WHERE a.id = s.agent AND a.state = 'active')",
+            $end
+        )
+    };
+}
+
+const INSERT_OPEN: &str = insert_open!("");
+const INSERT_OPEN_AND_LEASE: &str = insert_open!(" RETURNING id, attempt");
 
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[COUNT_OPEN, INSERT_MEASUREMENTS, INSERT_JOBS, INSERT_OPEN, QUEUED];
+pub(super) const STATEMENTS: &[&str] = &[COUNT_OPEN, INSERT_MEASUREMENTS, INSERT_JOBS, INSERT_OPEN, INSERT_OPEN_AND_LEASE];
