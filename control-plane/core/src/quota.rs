@@ -155,6 +155,11 @@ impl Account {
         Ok(())
     }
 
+    /// How many are counted in these spans.
+    pub const fn counted_in(self, spans: Spans) -> Counted {
+        self.at(spans).counted
+    }
+
     /// The account once these spans have begun. A clock that goes back counts on in the span it came from.
     const fn at(self, spans: Spans) -> Self {
         let Self { spans: latest, counted } = self;

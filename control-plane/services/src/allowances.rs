@@ -4,7 +4,7 @@ use control_api::usage::Allowance;
 use control_core::authorize::TenantScope;
 use control_core::quota::{Quota, Span, Spans};
 use control_core::rate::Left;
-use control_store::Reader;
+use control_store::quota;
 use shared_protocol::tier::TierLimits;
 
 use crate::clock;
@@ -25,17 +25,11 @@ pub struct RateAllowance {
 }
 
 /// What the key and its tenant may still ask for, the shortest span first.
-pub(crate) async fn rates(
-    lifecycle: &Lifecycle,
-    reader: &mut Reader,
-    scope: TenantScope,
-    actor: &str,
-    limits: &TierLimits,
-) -> Result<Vec<RateAllowance>, ServiceError> {
+pub(crate) async fn rates(lifecycle: &Lifecycle, scope: TenantScope, actor: &str, limits: &TierLimits) -> Result<Vec<RateAllowance>, ServiceError> {
     let now = clock::now();
     let spans = Spans::of(now);
     let quota = Quota::of(limits);
-    let counted = control_store::quota::so_far(reader, scope, spans).await?;
+    let counted = quota::so_far(&lifecycle.store, scope, spans).await?;
     let left = lifecycle.rates.left(actor, scope.tenant(), limits);
     let mut all = vec![
         within_a_minute("key-minute", "measurements_per_minute_of_key", limits.measurements_per_minute_of_key, left.key),

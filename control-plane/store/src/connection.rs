@@ -1,69 +1,20 @@
 //! A connection to either database, and the few commands of the writer's transaction.
 
-use sqlx::pool::PoolConnection;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Sqlite, SqliteConnection};
+use sqlx::{Connection as _, PgConnection, SqliteConnection};
 
-use crate::error::StoreError;
 use crate::postgres;
-use crate::row::Row;
-use crate::statement::{Statement, Whose};
 use crate::trip::{self, Answer, Prepared, Step};
 
-/// The connection that writes.
+/// A connection.
 #[derive(Debug)]
 pub(crate) enum Connection {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
 }
 
-/// A connection that only reads.
-#[derive(Debug)]
-pub(crate) enum ReadingConnection {
-    Sqlite(PoolConnection<Sqlite>),
-    Postgres {
-        connection: PoolConnection<Postgres>,
-        /// Whose rows it sees at the moment; none where nobody said since it was taken.
-        shows: Option<Whose>,
-    },
-}
-
-/// A connection borrowed for one statement.
-pub(crate) enum On<'c> {
-    /// To SQLite.
-    Sqlite(&'c mut SqliteConnection),
-    /// To PostgreSQL.
-    Postgres(&'c mut PgConnection),
-}
-
 /// The transaction's number in PostgreSQL, by which its fate can be asked after the connection was lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TransactionId(pub(crate) String);
-
-impl On<'_> {
-    pub(crate) async fn fetch(self, statement: Statement) -> Result<Vec<Row>, sqlx::Error> {
-        Ok(match self {
-            On::Sqlite(connection) => statement.for_sqlite().fetch_all(connection).await?.into_iter().map(Row::Sqlite).collect(),
-            On::Postgres(connection) => statement.for_postgres().fetch_all(connection).await?.into_iter().map(Row::Postgres).collect(),
-        })
-    }
-}
-
-impl ReadingConnection {
-    /// The connection, showing what that somebody may see.
-    pub(crate) async fn on(&mut self, whose: Whose) -> Result<On<'_>, StoreError> {
-        Ok(match self {
-            Self::Sqlite(connection) => On::Sqlite(connection),
-            Self::Postgres { connection, shows } => {
-                if *shows != Some(whose) {
-                    *shows = None;
-                    sqlx::raw_sql(AssertSqlSafe(postgres::show(whose))).execute(&mut **connection).await?;
-                    *shows = Some(whose);
-                }
-                On::Postgres(connection)
-            }
-        })
-    }
-}
 
 impl Connection {
     /// What begins a transaction and its first operation.
@@ -86,6 +37,14 @@ impl Connection {
         match self {
             Self::Sqlite(connection) => sqlx::query(text).execute(connection).await.map(drop),
             Self::Postgres(connection) => sqlx::raw_sql(text).execute(connection).await.map(drop),
+        }
+    }
+
+    /// Asks whether it is there, once it has answered all that was asked before.
+    pub(crate) async fn ping(&mut self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Sqlite(connection) => connection.ping().await,
+            Self::Postgres(connection) => connection.ping().await,
         }
     }
 

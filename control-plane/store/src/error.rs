@@ -182,8 +182,7 @@ impl From<sqlx::Error> for StoreError {
                 None => refused_by_sqlite(&**refused).unwrap_or(Self::Statement(error)),
             },
             sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => Unavailable::Unreachable.into(),
-            sqlx::Error::PoolTimedOut => Unavailable::ReadersBusy.into(),
-            sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => Unavailable::Closed.into(),
+            sqlx::Error::WorkerCrashed => Unavailable::Closed.into(),
             _ => Self::Statement(error),
         }
     }

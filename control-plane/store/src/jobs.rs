@@ -24,7 +24,7 @@ mod relocate;
 pub use crate::idempotency::NewIdempotency;
 pub use cached::{CachedReport, cached};
 pub use cancel::{CancelOutcome, CancelledMeasurement, cancel_measurement, request_cancel};
-pub(crate) use end::{Closing, close, close_each, take_handed_out};
+pub(crate) use end::{Claim, Closing, close, close_each, take_claimed, take_handed_out};
 pub use end::{EndedJob, Ending, end, end_all, end_of_agent, refuse};
 pub use enqueue::{Caps, Enqueue, Enqueued, NewJob, NewMeasurement, count_open, earlier, enqueue, forget_idempotency};
 pub use lease::{Lease, LeasedJob, Requeue, Running, handed_out, lease, requeue, running};

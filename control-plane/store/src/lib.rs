@@ -38,6 +38,7 @@ pub mod packages;
 mod page;
 mod postgres;
 pub mod quota;
+mod readers;
 pub mod reports;
 pub mod retention;
 mod row;

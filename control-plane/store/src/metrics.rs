@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::quota::Latest;
+
 /// What the store did since it was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct StoreMetrics {
@@ -25,7 +27,7 @@ pub struct StoreMetrics {
     pub queue_depth: u64,
 }
 
-/// The counters behind [`StoreMetrics`].
+/// What is counted for whoever asks: the counters behind [`StoreMetrics`], and quotas.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) commits: Counter,
@@ -36,6 +38,8 @@ pub(crate) struct Counters {
     pub(crate) reopened: Counter,
     pub(crate) checkpoints: Counter,
     pub(crate) rows_skipped: Counter,
+    /// Measurements of tenants.
+    pub(crate) quotas: Latest,
 }
 
 /// A number that only grows.

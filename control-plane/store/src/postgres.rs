@@ -3,14 +3,13 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, PgPool, Row as _};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, Row as _};
 use tokio::time::{sleep, timeout};
 
 use crate::connection::TransactionId;
 use crate::error::{StoreError, Unavailable};
 use crate::statement::Whose;
-use crate::store::StoreOptions;
 
 /// A server, and how it is connected to.
 #[derive(Debug, Clone)]
@@ -58,14 +57,9 @@ impl Server {
         Ok(connection)
     }
 
-    /// Connections that read; each shows nothing until it is told whose rows are wanted.
-    pub(crate) fn readers(&self, options: &StoreOptions) -> PgPool {
-        let reading = self.options.clone().options([("default_transaction_read_only", "on")]);
-        PgPoolOptions::new()
-            .max_connections(options.readers)
-            .acquire_timeout(options.reader_wait)
-            .test_before_acquire(true)
-            .connect_lazy_with(reading)
+    /// How to connect to read.
+    pub(crate) fn to_read(&self) -> PgConnectOptions {
+        self.options.clone().options([("default_transaction_read_only", "on")])
     }
 }
 
@@ -85,9 +79,7 @@ async fn lock(connection: &mut PgConnection) -> Result<(), StoreError> {
 
 /// Connects to look, beside whoever writes.
 pub(crate) async fn connect_to_look(options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
-    let reading = Server::new(options, CONNECT_TIMEOUT)
-        .options
-        .options([("default_transaction_read_only", "on"), ("statement_timeout", NO_TIMEOUT)]);
+    let reading = Server::new(options, CONNECT_TIMEOUT).to_read().options([("statement_timeout", NO_TIMEOUT)]);
     let connecting = timeout(CONNECT_TIMEOUT, reading.connect()).await;
     Ok(connecting.map_err(|_| Unavailable::Unreachable)??)
 }
@@ -116,12 +108,13 @@ pub(crate) async fn ensure_role(connection: &mut PgConnection) -> Result<(), Sto
     }
 }
 
-/// The commands after which a reading connection shows what that somebody may see.
-pub(crate) fn show(whose: Whose) -> String {
-    match whose {
+/// Has a reading connection show what that somebody may see; before the first time it shows nothing.
+pub(crate) async fn show(connection: &mut PgConnection, whose: Whose) -> Result<(), sqlx::Error> {
+    let commands = match whose {
         Whose::Everybodys => "RESET ROLE; SET probeops.tenant = ''".to_owned(),
         Whose::Tenant(tenant) => format!("SET ROLE probeops_tenant; SET probeops.tenant = '{}'", tenant.uuid()),
-    }
+    };
+    sqlx::raw_sql(AssertSqlSafe(commands)).execute(connection).await.map(drop)
 }
 
 /// Turns the time limit of statements off, or on again, for migrations and bulk work.

@@ -1,5 +1,8 @@
 //! How many measurements each tenant was accepted in the running hour, day and month, counted where they are accepted: exact however many ask at once.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
 use control_core::authorize::TenantScope;
 use control_core::quota::{Account, Counted, Spans};
 use serde::Serialize;
@@ -9,10 +12,43 @@ use crate::dialect::{rows, uuid};
 use crate::error::StoreError;
 use crate::row::{self, Row, RowError};
 use crate::statement::Statement;
+use crate::store::Store;
 use crate::tx::{self, Read, Tx};
 
+/// What was counted of tenants up to the last commit, for whoever only wants to know. Nobody else counts while this process has the database.
+#[derive(Debug, Default)]
+pub(crate) struct Latest(Mutex<HashMap<TenantId, Account>>);
+
+impl Latest {
+    pub(crate) fn of(&self, tenant: TenantId) -> Option<Account> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&tenant).copied()
+    }
+
+    /// Puts accounts in the place of what is known of their tenants.
+    pub(crate) fn put(&self, accounts: impl Iterator<Item = (TenantId, Account)>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.extend(accounts);
+        if known.len() > TENANTS {
+            known.clear();
+        }
+    }
+
+    /// Forgets all: what was committed last is not known here.
+    pub(crate) fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
 /// How many measurements of the tenant are counted in the running spans.
-pub async fn so_far(on: &mut impl Read, scope: TenantScope, spans: Spans) -> Result<Counted, StoreError> {
+pub async fn so_far(store: &Store, scope: TenantScope, spans: Spans) -> Result<Counted, StoreError> {
+    match store.account(scope.tenant()) {
+        Some(account) => Ok(account.counted_in(spans)),
+        None => on_disk(&mut store.reader().await?, scope, spans).await,
+    }
+}
+
+/// [`so_far`], from the row.
+pub(crate) async fn on_disk(on: &mut impl Read, scope: TenantScope, spans: Spans) -> Result<Counted, StoreError> {
     let statement = Statement::of(scope, SO_FAR)
         .bind(scope.tenant().uuid())
         .bind(spans.hour)
@@ -67,6 +103,9 @@ fn counted(row: &Row) -> Result<Counted, RowError> {
         month: row.number("in_month")?,
     })
 }
+
+/// Most tenants that are kept in memory; beyond that all are read again.
+pub(crate) const TENANTS: usize = 100_000;
 
 const SO_FAR: &str = "SELECT CASE WHEN hour >= $2 THEN in_hour ELSE 0 END AS in_hour, CASE WHEN day >= $3 THEN in_day ELSE 0 END AS in_day,
 CASE WHEN month >= $4 THEN in_month ELSE 0 END AS in_month FROM tenant_quota WHERE tenant = $1";

@@ -5,11 +5,10 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, SqliteConnection, SqlitePool};
+use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, SqliteConnection};
 
 use crate::metrics::Counters;
-use crate::store::StoreOptions;
 
 mod checkpoint;
 
@@ -37,12 +36,8 @@ pub(crate) fn to_write(connect: SqliteConnectOptions) -> SqliteConnectOptions {
 }
 
 /// The connections that read.
-pub(crate) fn readers(connect: SqliteConnectOptions, options: &StoreOptions) -> SqlitePool {
-    SqlitePoolOptions::new()
-        .max_connections(options.readers)
-        .acquire_timeout(options.reader_wait)
-        .test_before_acquire(false)
-        .connect_lazy_with(connect.read_only(true))
+pub(crate) fn to_read(connect: SqliteConnectOptions) -> SqliteConnectOptions {
+    connect.read_only(true)
 }
 
 /// Makes the file, or finds it, readable and writable by its owner only; its log and its shared memory take the same mode from it.

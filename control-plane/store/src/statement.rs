@@ -14,7 +14,7 @@ use crate::database::Kind;
 use crate::dialect;
 
 /// A statement, whose data it is about, and its parameters in order.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Statement {
     text: &'static str,
     whose: Whose,
@@ -31,7 +31,7 @@ pub(crate) enum Whose {
 }
 
 /// A value of a parameter; none is NULL.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Parameter {
     Uuid(Option<Uuid>),
     Text(Option<Cow<'static, str>>),

@@ -4,21 +4,23 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sqlx::{PgPool, SqlitePool};
+use control_core::quota::Account;
+use shared_protocol::id::TenantId;
 use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::connection::ReadingConnection;
 use crate::database::{Database, Kind, Place};
 use crate::error::{StoreError, Unavailable};
 use crate::hot::Hot;
 use crate::lock::Lock;
 use crate::metrics::{Counters, StoreMetrics};
+use crate::readers::{Readers, To};
+use crate::statement::Statement;
 use crate::tx::{BoxFuture, Reader, Tx};
 use crate::writer::{self, Operation, Source, Writer, WriterThread};
-use crate::{hot, postgres, schema, sqlite};
+use crate::{hot, postgres, schema, sqlite, tx};
 
 /// How the database is opened.
 #[derive(Debug, Clone)]
@@ -65,31 +67,6 @@ struct Inner {
     lock: Mutex<Option<Lock>>,
 }
 
-#[derive(Debug)]
-enum Readers {
-    Sqlite(SqlitePool),
-    Postgres(PgPool),
-}
-
-impl Readers {
-    async fn acquire(&self) -> Result<ReadingConnection, sqlx::Error> {
-        Ok(match self {
-            Self::Sqlite(pool) => ReadingConnection::Sqlite(pool.acquire().await?),
-            Self::Postgres(pool) => ReadingConnection::Postgres {
-                connection: pool.acquire().await?,
-                shows: None,
-            },
-        })
-    }
-
-    async fn close(&self) {
-        match self {
-            Self::Sqlite(pool) => pool.close().await,
-            Self::Postgres(pool) => pool.close().await,
-        }
-    }
-}
-
 impl Store {
     /// Opens a database, makes it if it is a file that is not there, and brings it to this version's schema.
     ///
@@ -102,7 +79,7 @@ impl Store {
             Place::File(file) => open_file(&file, &options)?,
             Place::Server(server) => {
                 let server = postgres::Server::new(&server, options.busy_wait);
-                let readers = Readers::Postgres(server.readers(&options));
+                let readers = Readers::new(To::Server(Box::new(server.to_read())), &options);
                 (Source::Postgres(server), readers, None)
             }
         };
@@ -130,10 +107,7 @@ impl Store {
 
     /// Which database it is.
     pub fn kind(&self) -> Kind {
-        match self.inner.readers {
-            Readers::Sqlite(_) => Kind::Sqlite,
-            Readers::Postgres(_) => Kind::Postgres,
-        }
+        self.inner.readers.kind()
     }
 
     /// Runs an operation in the write transaction and answers once it is on disk. An operation that fails is undone alone.
@@ -180,8 +154,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`] where none comes free in time.
     pub async fn reader(&self) -> Result<Reader, StoreError> {
-        let connection = self.inner.readers.acquire().await?;
-        Ok(Reader::new(connection, Arc::clone(&self.inner.counters)))
+        let place = self.inner.readers.place().await?;
+        Ok(Reader::new(place, Arc::clone(&self.inner.counters)))
     }
 
     /// Writes what still waits, closes the database and lets go of its lock. Later calls answer unavailable.
@@ -204,19 +178,25 @@ impl Store {
         self.inner.counters.snapshot(u64::try_from(waiting).unwrap_or(u64::MAX))
     }
 
+    /// What is counted of a tenant as of the last commit, where the writer knows it.
+    pub(crate) fn account(&self, tenant: TenantId) -> Option<Account> {
+        self.inner.counters.quotas.of(tenant)
+    }
+
     /// Reads the whole database and names what is damaged; empty where nothing is. Takes long on a large one.
     /// PostgreSQL keeps that to itself (checksums of pages, `amcheck`): there it finds nothing.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] where it is damaged beyond being checked.
     pub async fn check_integrity(&self) -> Result<Vec<String>, StoreError> {
-        let Readers::Sqlite(pool) = &self.inner.readers else {
-            return Ok(Vec::new());
-        };
-        let mut connection = pool.acquire().await?;
-        let mut findings: Vec<String> = sqlx::query_scalar(INTEGRITY_CHECK).fetch_all(&mut *connection).await?;
-        findings.retain(|finding| finding != "ok");
-        Ok(findings)
+        match self.kind() {
+            Kind::Sqlite => {
+                let mut findings = tx::all(&mut self.reader().await?, Statement::own(INTEGRITY_CHECK), |row| row.text("integrity_check")).await?;
+                findings.retain(|finding| finding != "ok");
+                Ok(findings)
+            }
+            Kind::Postgres => Ok(Vec::new()),
+        }
     }
 }
 
@@ -224,7 +204,7 @@ fn open_file(file: &Path, options: &StoreOptions) -> Result<(Source, Readers, Op
     let lock = Lock::acquire(file)?;
     sqlite::make_private(file).map_err(|source| StoreError::Open { path: file.to_owned(), source })?;
     let connect = sqlite::connect_options(file, options.busy_wait);
-    let readers = Readers::Sqlite(sqlite::readers(connect.clone(), options));
+    let readers = Readers::new(To::File(Box::new(sqlite::to_read(connect.clone()))), options);
     Ok((Source::Sqlite(sqlite::File::new(sqlite::to_write(connect))), readers, Some(lock)))
 }
 

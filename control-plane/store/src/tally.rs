@@ -5,12 +5,14 @@
 //! operation that moved them, and forgotten with a batch that is lost or a connection that is left.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::mem;
 
 use control_core::quota::{Account, Quota, Span, Spans};
 use shared_protocol::id::TenantId;
 
 use crate::dialect::{rows, uuid};
 use crate::error::StoreError;
+use crate::quota::Latest;
 use crate::row::{self, Row, RowError};
 use crate::statement::Statement;
 use crate::tx::{self, Tx};
@@ -121,11 +123,12 @@ impl Tally {
     }
 
     /// The batch is on disk.
-    pub(crate) fn committed(&mut self) {
+    pub(crate) fn committed(&mut self, latest: &Latest) {
         self.before.clear();
-        self.moved.clear();
+        let moved = mem::take(&mut self.moved);
+        latest.put(moved.into_iter().filter_map(|tenant| Some((tenant, self.tenants.get(&tenant)?.account?))));
         self.used.clear();
-        if self.tenants.len() > TENANTS {
+        if self.tenants.len() > quota::TENANTS {
             self.tenants.clear();
         }
     }
@@ -152,9 +155,6 @@ fn of_tenant(row: &Row) -> Result<(TenantId, OfTenant), RowError> {
         },
     ))
 }
-
-/// Most tenants whose numbers are kept between batches; beyond that all are read again.
-const TENANTS: usize = 100_000;
 
 const LOAD: &str = concat!(
     "SELECT asked.tenant, (SELECT COUNT(*) FROM job_open o WHERE o.tenant = asked.tenant) AS open, q.hour, q.in_hour, q.day, q.in_day, q.month, q.in_month

@@ -30,8 +30,12 @@ pub(crate) enum Step {
 /// What the database said.
 #[derive(Default)]
 pub(crate) struct Answer {
-    /// The rows of the last step.
+    /// The rows of all steps.
     pub(crate) rows: Vec<Row>,
+    /// Where among them those of the last step begin.
+    pub(crate) last: usize,
+    /// Where those of the next step will.
+    next: usize,
     /// How many rows the last step changed.
     pub(crate) changed: u64,
     /// The transaction's number, where it was told; also where a later step failed.
@@ -46,6 +50,14 @@ pub(crate) struct Prepared {
     latest: u64,
 }
 
+impl Answer {
+    const fn step_done(&mut self, changed: u64) {
+        self.changed = changed;
+        self.last = self.next;
+        self.next = self.rows.len();
+    }
+}
+
 /// Sends steps to SQLite.
 pub(crate) async fn to_sqlite(connection: &mut SqliteConnection, steps: Vec<Step>, answer: &mut Answer) -> Result<(), sqlx::Error> {
     let (text, parameters) = one_after_the_other(steps);
@@ -53,7 +65,7 @@ pub(crate) async fn to_sqlite(connection: &mut SqliteConnection, steps: Vec<Step
     let mut answers = connection.fetch_many(query);
     while let Some(one) = answers.try_next().await? {
         match one {
-            Either::Left(done) => answer.changed = done.rows_affected(),
+            Either::Left(done) => answer.step_done(done.rows_affected()),
             Either::Right(row) => answer.rows.push(Row::Sqlite(row)),
         }
     }
@@ -79,7 +91,7 @@ async fn receive(connection: &mut PgConnection, query: &Query, done: &mut usize,
     while let Some(one) = answers.try_next().await? {
         match one {
             Either::Left(command) => {
-                answer.changed = command.rows_affected();
+                answer.step_done(command.rows_affected());
                 *done += 1;
             }
             Either::Right(row) if query.number == Some(*done) => answer.transaction = Some(TransactionId(row.try_get(0)?)),

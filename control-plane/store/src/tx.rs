@@ -4,9 +4,10 @@ use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::connection::{COMMIT, Connection, RELEASE, ROLLBACK, ReadingConnection, SAVEPOINT, TransactionId, UNDO};
+use crate::connection::{COMMIT, Connection, RELEASE, ROLLBACK, SAVEPOINT, TransactionId, UNDO};
 use crate::error::{StoreError, Unavailable};
 use crate::metrics::Counters;
+use crate::readers::Place;
 use crate::row::{self, Row, RowError};
 use crate::statement::Statement;
 use crate::tally::Tally;
@@ -41,7 +42,7 @@ enum Begun {
 /// A reading connection; it sees what was committed before each of its statements.
 #[derive(Debug)]
 pub struct Reader {
-    connection: ReadingConnection,
+    place: Place,
     counters: Arc<Counters>,
 }
 
@@ -122,21 +123,25 @@ impl Tx {
         self.go().await.map(drop)
     }
 
-    /// Keeps the operation and commits. A transaction in which nothing was asked of the database was never begun there.
+    /// Keeps the operation and commits, together with the statements that wait. A transaction in which nothing was asked of the database was
+    /// never begun there.
     pub(crate) async fn commit(&mut self) -> Result<(), StoreError> {
-        if self.waiting.len() > self.operation && matches!(self.begun, Begun::Waiting) {
-            self.go().await?;
-        }
         match (&self.connection, &self.begun) {
-            (_, Begun::Waiting) => self.waiting.clear(),
-            // Without its number nobody could ask what became of it.
-            (Connection::Postgres(_), Begun::Sent(None)) => return Err(Unavailable::Unreachable.into()),
-            (Connection::Sqlite(_) | Connection::Postgres(_), Begun::Sent(_)) => {
-                self.waiting.extend([Step::Command(RELEASE), Step::Command(COMMIT)]);
-                self.go().await?;
+            (_, Begun::Waiting) if self.waiting.len() == self.operation => {
+                self.waiting.clear();
+                self.tally.committed(&self.counters.quotas);
+                return Ok(());
             }
+            // Without its number nobody could ask what became of it.
+            (Connection::Postgres(_), Begun::Waiting) => drop(self.go().await?),
+            (Connection::Sqlite(_) | Connection::Postgres(_), Begun::Waiting | Begun::Sent(_)) => {}
         }
-        self.tally.committed();
+        if let (Connection::Postgres(_), Begun::Sent(None)) = (&self.connection, &self.begun) {
+            return Err(Unavailable::Unreachable.into());
+        }
+        self.waiting.extend([Step::Command(RELEASE), Step::Command(COMMIT)]);
+        self.go().await?;
+        self.tally.committed(&self.counters.quotas);
         Ok(())
     }
 
@@ -179,8 +184,8 @@ impl Tx {
 }
 
 impl Reader {
-    pub(crate) const fn new(connection: ReadingConnection, counters: Arc<Counters>) -> Self {
-        Self { connection, counters }
+    pub(crate) const fn new(place: Place, counters: Arc<Counters>) -> Self {
+        Self { place, counters }
     }
 }
 
@@ -197,7 +202,7 @@ impl sealed::Connected for Tx {
 
 impl sealed::Connected for Reader {
     async fn fetch(&mut self, statement: Statement) -> Result<Vec<Row>, StoreError> {
-        Ok(self.connection.on(statement.whose()).await?.fetch(statement).await?)
+        self.place.fetch(statement).await
     }
 
     fn skipped(&self, rows: u64) {
@@ -223,6 +228,22 @@ pub(crate) async fn optional<T>(on: &mut impl Read, statement: Statement, read: 
 /// Runs a statement that answers with no rows; says how many it changed.
 pub(crate) async fn execute(tx: &mut Tx, statement: Statement) -> Result<u64, StoreError> {
     Ok(tx.ask(statement).await?.changed)
+}
+
+/// Runs two statements in one go, the second whatever the first answers, and makes values of the rows of each.
+pub(crate) async fn both<T, U>(
+    tx: &mut Tx,
+    (first, read_first): (Statement, fn(&Row) -> Result<T, RowError>),
+    (second, read_second): (Statement, fn(&Row) -> Result<U, RowError>),
+) -> Result<(Vec<T>, Vec<U>), StoreError> {
+    tx.waiting.push(Step::Statement(first));
+    let answer = tx.ask(second).await?;
+    let (of_first, of_second) = answer.rows.split_at(answer.last);
+    let ((of_first, skipped), (of_second, more)) = (row::known(of_first, read_first)?, row::known(of_second, read_second)?);
+    if skipped + more > 0 {
+        sealed::Connected::skipped(tx, skipped + more);
+    }
+    Ok((of_first, of_second))
 }
 
 /// Runs a statement whose answer nobody needs, together with what comes next. If it fails, so does its operation.

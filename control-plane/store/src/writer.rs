@@ -149,6 +149,7 @@ impl Writer {
         match self.source.connect().await {
             Ok(connection) => {
                 self.counters.reopened.add(1);
+                self.counters.quotas.forget();
                 self.pauses = pauses();
                 Some(Tx::new(connection, Arc::clone(&self.counters)))
             }

@@ -50,7 +50,6 @@ impl Jobs {
         let scope = grant.scope()?;
         let tier = grant.tier().ok_or(ServiceError::NotFound)?;
         let tiers = self.lifecycle().tiers.table();
-        let mut reader = self.store().reader().await?;
-        allowances::rates(self.lifecycle(), &mut reader, scope, grant.actor(), tiers.of(tier)).await
+        allowances::rates(self.lifecycle(), scope, grant.actor(), tiers.of(tier)).await
     }
 }

@@ -48,10 +48,10 @@ impl Reports {
         let measurement = read::parse_id::<MeasurementId>(id)?;
         let page = read::page::<JobId>(query.limit, query.cursor.as_deref())?;
         let mut reader = self.store.reader().await?;
-        if control_store::jobs::measurement(&mut reader, scope, measurement).await?.is_none() {
+        let rows = control_store::reports::of_measurement(&mut reader, scope, measurement, &page).await?;
+        if rows.is_empty() && control_store::jobs::measurement(&mut reader, scope, measurement).await?.is_none() {
             return Err(ServiceError::NotFound);
         }
-        let rows = control_store::reports::of_measurement(&mut reader, scope, measurement, &page).await?;
         let reports = rows.into_iter().filter_map(|row| Some((row.job, job_report(&row)?))).collect();
         Ok(read::cut(reports, &page))
     }

@@ -25,7 +25,7 @@ impl Subscriptions {
         let rows = usage::days(&mut reader, scope, from.number(), to.number()).await?;
         let tiers = self.lifecycle.tiers.table();
         let limits = tiers.of(tier);
-        let rates = allowances::rates(&self.lifecycle, &mut reader, scope, grant.actor(), limits).await?;
+        let rates = allowances::rates(&self.lifecycle, scope, grant.actor(), limits).await?;
         let mut allowances: Vec<Allowance> = rates.into_iter().map(|rate| rate.allowance).collect();
         allowances.extend(self.standing(&mut reader, grant, limits).await?);
         Ok(Usage {

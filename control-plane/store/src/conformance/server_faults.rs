@@ -9,8 +9,9 @@ use test_postgres::OwnServer;
 use tokio::task::JoinSet;
 
 use super::{Made as _, OnPostgres, World, at, random, system};
+use crate::statement::Statement;
 use crate::tenants::{self, NewTenant};
-use crate::{Database, Store, StoreError, StoreOptions, Unavailable};
+use crate::{Database, Store, StoreError, StoreOptions, Unavailable, tx};
 
 fn tenant() -> NewTenant {
     NewTenant {
@@ -101,6 +102,62 @@ async fn dbf_02_dbf_03_a_server_killed_under_load_loses_nothing_acknowledged_and
         assert!(!exists(&store, id).await, "refused, so it is not there");
     }
     store.close().await;
+}
+
+#[tokio::test]
+async fn dbf_01_a_reading_connection_that_is_gone_is_replaced_without_anybody_seeing_it() {
+    let world = World::<OnPostgres>::with(StoreOptions {
+        readers: 2,
+        ..StoreOptions::default()
+    })
+    .await;
+    let (mut one, mut other) = (world.reader().await, world.reader().await);
+    for reader in [&mut one, &mut other] {
+        assert!(tenants::find(reader, system(), world.ours.tenant).await.unwrap().is_some());
+    }
+    drop(other);
+    let mut admin = PgConnection::connect(&world.made.0.url()).await.unwrap();
+    let end_readers = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'probeops'
+AND datname = current_database() AND pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')";
+    assert_eq!(admin.execute(end_readers).await.unwrap().rows_affected(), 2);
+    // One that is in use, and one that waits for the next.
+    assert!(tenants::find(&mut one, system(), world.ours.tenant).await.unwrap().is_some());
+    drop(one);
+    assert!(exists(&world.store, world.ours.tenant).await && exists(&world.store, world.theirs.tenant).await);
+    admin.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn who_goes_away_in_the_middle_of_an_answer_leaves_no_connection_behind_and_spoils_none() {
+    let world = World::<OnPostgres>::with(StoreOptions {
+        readers: 1,
+        ..StoreOptions::default()
+    })
+    .await;
+    let mut admin = PgConnection::connect(&world.made.0.url()).await.unwrap();
+    for _ in 0..3 {
+        let mut reader = world.reader().await;
+        let slow = tx::all(&mut reader, Statement::own("SELECT CAST(pg_sleep(1) AS TEXT) AS slept"), |row| {
+            row.text("slept")
+        });
+        let asked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()";
+        let mut slow = Box::pin(slow);
+        // It has reached the server, and nobody waits for it any more.
+        loop {
+            tokio::select! {
+                biased;
+                _ = &mut slow => panic!("it sleeps"),
+                sleeping = sqlx::query_scalar::<_, i64>(asked).fetch_one(&mut admin) => if sleeping.unwrap() == 1 { break },
+            }
+        }
+        drop(slow);
+        drop(reader);
+        assert!(exists(&world.store, world.ours.tenant).await);
+    }
+    let connected = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'probeops' AND datname = current_database()";
+    let connected: i64 = sqlx::query_scalar(connected).fetch_one(&mut admin).await.unwrap();
+    assert_eq!(connected, 2, "the writer and the one reader");
+    admin.close().await.unwrap();
 }
 
 /// The commit reaches the server, and its answer is lost: the server is asked what became of it.

@@ -36,8 +36,15 @@ async fn api_09_a_quota_is_exact_in_each_of_its_spans_and_begins_anew_with_the_n
     }
     assert_eq!(ask(&world, ours, 0, limits(3, 9, 9)).await, Enqueued::OverQuota(Span::Hour));
     assert_eq!(ask(&world, world.theirs, 0, limits(3, 9, 9)).await, QUEUED, "another tenant has its own");
-    let counted = quota::so_far(&mut world.reader().await, ours.scope, Spans::of(at(0))).await.unwrap();
+    let counted = quota::so_far(&world.store, ours.scope, Spans::of(at(0))).await.unwrap();
     assert_eq!(counted, Counted { hour: 3, day: 3, month: 3 });
+    let next = Spans::of(at(3_600));
+    for counted in [
+        quota::so_far(&world.store, ours.scope, next).await.unwrap(),
+        quota::on_disk(&mut world.reader().await, ours.scope, next).await.unwrap(),
+    ] {
+        assert_eq!(counted, Counted { hour: 0, day: 3, month: 3 }, "as of the next hour");
+    }
 
     let next_hour = 3_600;
     assert_eq!(ask(&world, ours, next_hour, limits(3, 4, 9)).await, QUEUED);

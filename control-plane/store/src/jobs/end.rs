@@ -4,14 +4,14 @@ use control_core::authorize::SystemScope;
 use control_core::quota::Spans;
 use serde::Serialize;
 use shared_protocol::end::{End, RefuseReason};
-use shared_protocol::id::{AgentId, Attempt, JobId, JobRef, MeasurementId, TenantId};
+use shared_protocol::id::{AgentId, Attempt, Epoch, IncarnationId, JobId, JobRef, MeasurementId, TenantId};
 use shared_protocol::tier::Tier;
 use shared_protocol::time::UnixMicros;
 
 use super::{OpenJob, OpenState, open_columns, open_job};
 use crate::dialect::{rows, uuid};
 use crate::error::StoreError;
-use crate::row;
+use crate::row::{self, Row, RowError};
 use crate::statement::Statement;
 use crate::tx::{self, Tx};
 use crate::usage::Used;
@@ -128,6 +128,22 @@ pub(crate) async fn take_handed_out(tx: &mut Tx, of: impl Iterator<Item = (Agent
     tx::all(tx, Statement::own(OPEN_HANDED_OUT).bind(row::json(&meant)?), open_job).await
 }
 
+/// A report that may end a job: of which outbox it is, over which session it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub(crate) struct Claim {
+    pub(crate) agent: AgentId,
+    pub(crate) epoch: Epoch,
+    pub(crate) incarnation: IncarnationId,
+    pub(crate) seq: i64,
+    #[serde(flatten)]
+    pub(crate) job: JobRef,
+}
+
+/// [`take_handed_out`], as a statement, for those claims alone that come over their agents' latest sessions and are news.
+pub(crate) fn take_claimed(claims: &[Claim]) -> Result<(Statement, fn(&Row) -> Result<OpenJob, RowError>), StoreError> {
+    Ok((Statement::own(OPEN_CLAIMED).bind(row::json(claims)?), open_job))
+}
+
 /// A job whose row was just taken out of `job_open`, and the end that it gets.
 pub(crate) struct Closing {
     pub(crate) gone: OpenJob,
@@ -234,6 +250,21 @@ const OPEN_HANDED_OUT: &str = concat!(
     ") AS meant JOIN job_open o ON o.id = meant.job WHERE o.attempt = meant.attempt AND o.attempt > 0 AND o.agent = meant.agent) RETURNING ",
     open_columns!()
 );
+/// The conditions on sessions and outboxes are those of `reports::ingest::outbox`.
+const OPEN_CLAIMED: &str = concat!(
+    "DELETE FROM job_open WHERE id IN (SELECT o.id FROM (SELECT ",
+    uuid!("value ->> 'job'"),
+    " AS job, ",
+    uuid!("value ->> 'agent'"),
+    " AS agent, ",
+    uuid!("value ->> 'incarnation'"),
+    " AS incarnation, CAST(value ->> 'attempt' AS BIGINT) AS attempt, CAST(value ->> 'epoch' AS BIGINT) AS epoch, CAST(value ->> 'seq' AS BIGINT) AS seq FROM ",
+    rows!("$1"),
+    ") AS claim JOIN job_open o ON o.id = claim.job JOIN agent_session s ON s.agent = claim.agent AND s.epoch = claim.epoch
+JOIN agent a ON a.id = s.agent AND a.state = 'active' LEFT JOIN agent_outbox b ON b.agent = s.agent AND b.incarnation = claim.incarnation
+WHERE o.attempt = claim.attempt AND o.attempt > 0 AND o.agent = claim.agent AND claim.seq > COALESCE(b.up_to, 0)) RETURNING ",
+    open_columns!()
+);
 const WRITE_END: &str = concat!(
     "UPDATE job SET outcome = gone.outcome, reason = gone.reason, ended_at = gone.ended_at, attempt = gone.attempt, cancel_requested_at = gone.cancel_requested_at
 FROM (SELECT ",
@@ -245,4 +276,4 @@ CAST(value ->> 'attempt' AS BIGINT) AS attempt, CAST(value ->> 'cancel_requested
 );
 
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[OPEN_MEANT, OPEN_MANY, OPEN_OF_AGENT, OPEN_LEASED, OPEN_HANDED_OUT, WRITE_END];
+pub(super) const STATEMENTS: &[&str] = &[OPEN_MEANT, OPEN_MANY, OPEN_OF_AGENT, OPEN_LEASED, OPEN_HANDED_OUT, OPEN_CLAIMED, WRITE_END];

@@ -17,12 +17,14 @@ use crate::usage::Used;
 
 mod aside;
 mod discarded;
+mod gate;
 mod in_time;
 mod insert;
 mod late;
 mod outbox;
 mod windows;
 
+use gate::Gate;
 use outbox::Taken;
 use windows::Window;
 
@@ -154,15 +156,16 @@ struct Arrived<'a> {
 
 /// Takes reports in, as if they came one after the other.
 pub async fn ingest(tx: &mut Tx, all: &[Ingest]) -> Result<Vec<Vec<IngestOutcome>>, StoreError> {
-    let taken = outbox::take(tx, all).await?;
+    let (taken, mut gate) = outbox::take(tx, all).await?;
     let fresh: Vec<Arrived<'_>> = taken.iter().filter_map(Taken::fresh).collect();
     let mut settled = Vec::with_capacity(fresh.len());
     let mut rest = fresh.as_slice();
     while !rest.is_empty() {
         let (wave, later) = rest.split_at(wave(rest));
-        settled.append(&mut settle(tx, wave).await?);
+        settled.append(&mut settle(tx, wave, &mut gate).await?);
         rest = later;
     }
+    gate.shut()?;
     let (mut taken, mut settled) = (taken.into_iter(), settled.into_iter());
     let mut next = |_: &IncomingReport| match taken.next()? {
         Taken::Known(outcome) => Some(outcome),
@@ -182,7 +185,7 @@ fn wave(of: &[Arrived<'_>]) -> usize {
 }
 
 /// Settles reports of as many jobs; one outcome for each, in their order.
-async fn settle(tx: &mut Tx, wave: &[Arrived<'_>]) -> Result<Vec<IngestOutcome>, StoreError> {
+async fn settle(tx: &mut Tx, wave: &[Arrived<'_>], gate: &mut Gate) -> Result<Vec<IngestOutcome>, StoreError> {
     let (mut readable, mut windows, mut unreadable) = (Vec::with_capacity(wave.len()), Vec::new(), Vec::new());
     for &arrived in wave {
         match (&arrived.report.readable, &arrived.report.window) {
@@ -192,7 +195,7 @@ async fn settle(tx: &mut Tx, wave: &[Arrived<'_>]) -> Result<Vec<IngestOutcome>,
         }
     }
     let mut outcomes = HashMap::with_capacity(wave.len());
-    let untimely = in_time::store(tx, readable, &mut outcomes).await?;
+    let untimely = in_time::store(tx, gate, readable, &mut outcomes).await?;
     late::judge(tx, untimely, &mut outcomes).await?;
     windows::store(tx, windows, &mut outcomes).await?;
     aside::set(tx, unreadable, &mut outcomes).await?;

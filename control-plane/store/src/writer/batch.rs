@@ -72,7 +72,15 @@ struct Set<H: Hot> {
     answers: Vec<oneshot::Sender<Result<H::Answer, StoreError>>>,
 }
 
-/// What came of each of the sets.
+/// A set of each kind.
+struct Sets {
+    running: Set<Running>,
+    ingest: Set<Ingest>,
+    enqueue: Set<Enqueue>,
+    lease: Set<Lease>,
+}
+
+/// What came of each of them.
 type Answers = (
     Vec<<Running as sealed::Set>::Answer>,
     Vec<<Ingest as sealed::Set>::Answer>,
@@ -180,16 +188,40 @@ impl Batch {
         for alone in self.alone {
             applying.alone(alone).await?;
         }
-        applying
-            .sets(Set::of(self.running), Set::of(self.ingest), Set::of(self.enqueue), Set::of(self.lease))
-            .await?;
-        tally::write(tx).map_err(|error| broken(&error))?;
-        tx.commit().await.map_err(|error| {
-            let broken = broken(&error);
-            // A refusal is an answer; only a lost connection is none.
-            let in_doubt = tx.transaction().filter(|_| broken.reason == Unavailable::Unreachable);
-            Broken { in_doubt, ..broken }
-        })
+        let sets = Sets {
+            running: Set::of(self.running),
+            ingest: Set::of(self.ingest),
+            enqueue: Set::of(self.enqueue),
+            lease: Set::of(self.lease),
+        };
+        applying.sets(sets).await
+    }
+}
+
+impl Sets {
+    const fn is_empty(&self) -> bool {
+        self.running.all.is_empty() && self.ingest.all.is_empty() && self.enqueue.all.is_empty() && self.lease.all.is_empty()
+    }
+
+    /// Applies all of them; the statements of which nobody needs the answer still wait.
+    async fn apply(&self, tx: &mut Tx) -> Result<Answers, StoreError> {
+        // A job that is accepted and reported in one batch was running before it ended.
+        let running = some(tx, &self.running.all).await?;
+        let ingest = some(tx, &self.ingest.all).await?;
+        let enqueue = some(tx, &self.enqueue.all).await?;
+        let lease = some(tx, &self.lease.all).await?;
+        Ok((running, ingest, enqueue, lease))
+    }
+
+    fn settled(self, (of_running, of_ingest, of_enqueue, of_lease): Answers) -> impl Iterator<Item = Settled> {
+        let (running, ingest) = (self.running.settled(of_running), self.ingest.settled(of_ingest));
+        let (enqueue, lease) = (self.enqueue.settled(of_enqueue), self.lease.settled(of_lease));
+        running.chain(ingest).chain(enqueue).chain(lease)
+    }
+
+    fn refused(self, reason: Unavailable) -> impl Iterator<Item = Settled> {
+        let (running, ingest) = (self.running.refused(reason), self.ingest.refused(reason));
+        running.chain(ingest).chain(self.enqueue.refused(reason)).chain(self.lease.refused(reason))
     }
 }
 
@@ -217,39 +249,61 @@ impl Applying<'_> {
         self.settle(one).await
     }
 
-    /// Applies all sets as one; if that fails, each by itself. A savepoint for each would have each page of the batch copied aside as often, and
-    /// the last statements of a set would not travel with the next.
-    async fn sets(&mut self, running: Set<Running>, ingest: Set<Ingest>, enqueue: Set<Enqueue>, lease: Set<Lease>) -> Result<(), Broken> {
-        if running.all.is_empty() && ingest.all.is_empty() && enqueue.all.is_empty() && lease.all.is_empty() {
-            return Ok(());
+    /// Applies all sets as one and commits; if a statement of theirs fails, each set by itself. A savepoint for each would have each page of the
+    /// batch copied aside as often, and the last statements would not travel with the commit.
+    async fn sets(mut self, sets: Sets) -> Result<(), Broken> {
+        if sets.is_empty() {
+            return self.commit().await.map_err(|error| self.uncommitted(&error));
         }
         self.next_savepoint();
-        match guarded(whole_sets(self.tx, &running, &ingest, &enqueue, &lease)).await? {
-            Ok((of_running, of_ingest, of_enqueue, of_lease)) => {
-                self.settled.extend(running.settled(of_running));
-                self.settled.extend(ingest.settled(of_ingest));
-                self.settled.extend(enqueue.settled(of_enqueue));
-                self.settled.extend(lease.settled(of_lease));
-                self.savepoint = Savepoint::Holds;
-                Ok(())
-            }
-            // What the database cannot do for all of them, it cannot do for one.
-            Err(StoreError::Unavailable(reason)) => {
-                self.settled.extend(running.refused(reason));
-                self.settled.extend(ingest.refused(reason));
-                self.settled.extend(enqueue.refused(reason));
-                self.settled.extend(lease.refused(reason));
-                self.undo().await
-            }
-            Err(error) => {
-                self.undo().await?;
-                tracing::warn!(%error, "the sets of a batch were refused together; each is tried by itself");
-                self.set(running).await?;
-                self.set(ingest).await?;
-                self.set(enqueue).await?;
-                self.set(lease).await
-            }
+        let refused = match guarded(sets.apply(self.tx)).await? {
+            Ok(answers) => match self.commit().await {
+                Ok(()) => {
+                    self.settled.extend(sets.settled(answers));
+                    return Ok(());
+                }
+                Err(error) if self.in_doubt(&error).is_some() => {
+                    self.settled.extend(sets.settled(answers));
+                    return Err(self.uncommitted(&error));
+                }
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        // What the database cannot do for all of them, it cannot do for one.
+        if let StoreError::Unavailable(reason) = refused {
+            self.settled.extend(sets.refused(reason));
+            // It cannot be undone where it was the commit itself that failed: then nothing of the batch stands.
+            self.undo().await.map_err(|broken| Broken { reason, ..broken })?;
+        } else {
+            self.undo().await?;
+            tracing::warn!(error = %refused, "the sets of a batch were refused together; each is tried by itself");
+            self.set(sets.running).await?;
+            self.set(sets.ingest).await?;
+            self.set(sets.enqueue).await?;
+            self.set(sets.lease).await?;
         }
+        self.commit().await.map_err(|error| self.uncommitted(&error))
+    }
+
+    /// Writes what the batch came to, and commits it, together with all that waits.
+    async fn commit(&mut self) -> Result<(), StoreError> {
+        tally::write(self.tx)?;
+        self.tx.commit().await
+    }
+
+    /// What a commit that failed leaves.
+    fn uncommitted(&self, error: &StoreError) -> Broken {
+        Broken {
+            in_doubt: self.in_doubt(error),
+            ..broken(error)
+        }
+    }
+
+    /// The transaction, where nobody answered whether it was committed. A refusal is an answer; only a lost connection is none.
+    fn in_doubt(&self, error: &StoreError) -> Option<TransactionId> {
+        let unanswered = matches!(error, StoreError::Unavailable(Unavailable::Unreachable));
+        self.tx.transaction().filter(|_| unanswered)
     }
 
     /// Applies all operations of a kind at once; if that fails, one by one.
@@ -325,17 +379,6 @@ async fn whole_set<H: Hot>(tx: &mut Tx, all: &[H]) -> Result<Vec<H::Answer>, Sto
     let answers = some(tx, all).await?;
     tx.flush().await?;
     Ok(answers)
-}
-
-/// Applies sets of all kinds, down to the last statement; the answers of each.
-async fn whole_sets(tx: &mut Tx, running: &Set<Running>, ingest: &Set<Ingest>, enqueue: &Set<Enqueue>, lease: &Set<Lease>) -> Result<Answers, StoreError> {
-    // A job that is accepted and reported in one batch was running before it ended.
-    let running = some(tx, &running.all).await?;
-    let ingest = some(tx, &ingest.all).await?;
-    let enqueue = some(tx, &enqueue.all).await?;
-    let lease = some(tx, &lease.all).await?;
-    tx.flush().await?;
-    Ok((running, ingest, enqueue, lease))
 }
 
 async fn some<H: Hot>(tx: &mut Tx, all: &[H]) -> Result<Vec<H::Answer>, StoreError> {

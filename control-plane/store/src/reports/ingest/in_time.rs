@@ -4,21 +4,21 @@ use std::collections::HashMap;
 
 use shared_protocol::id::JobId;
 
+use super::gate::Gate;
 use super::insert::{Stored, Timing, insert_first};
 use super::{Arrived, Facts, IngestOutcome};
 use crate::error::StoreError;
-use crate::jobs::{self, Closing, OpenJob};
+use crate::jobs::{self, Closing};
 use crate::tx::Tx;
 
-/// Stores the reports whose jobs are open; gives the others back. The gate: whoever takes a row out of `job_open` writes the end.
+/// Stores the reports whose jobs are open; gives the others back.
 pub(super) async fn store<'a>(
     tx: &mut Tx,
+    gate: &mut Gate,
     readable: Vec<(Arrived<'a>, &'a Facts)>,
     outcomes: &mut HashMap<JobId, IngestOutcome>,
 ) -> Result<Vec<(Arrived<'a>, &'a Facts)>, StoreError> {
-    let meant = readable.iter().map(|(arrived, _)| (arrived.from.agent, arrived.job()));
-    let gone = jobs::take_handed_out(tx, meant).await?;
-    let mut gone: HashMap<JobId, OpenJob> = gone.into_iter().map(|job| (job.job, job)).collect();
+    let mut gone = gate.pass(tx, &readable).await?;
     let (mut closing, mut stored, mut untimely) = (Vec::with_capacity(gone.len()), Vec::with_capacity(gone.len()), Vec::new());
     for (arrived, facts) in readable {
         let report = arrived.report;

@@ -6,9 +6,11 @@ use serde::Serialize;
 use shared_protocol::id::{AgentId, Epoch, IncarnationId};
 
 use super::discarded::{self, Discarded};
+use super::gate::{self, Gate};
 use super::{Arrived, Ingest, IngestOutcome, sequence};
 use crate::dialect::{rows, uuid};
 use crate::error::StoreError;
+use crate::jobs;
 use crate::row::{self, Row, RowError};
 use crate::statement::Statement;
 use crate::tx::{self, Tx};
@@ -24,9 +26,11 @@ pub(super) enum Taken<'a> {
 /// An outbox on disk: its life, and the last number taken in of it. None before its first report.
 type Outbox = Option<(IncarnationId, u64)>;
 
-/// Moves the outboxes past these reports; says of each what it is, in their order.
-pub(super) async fn take<'a>(tx: &mut Tx, all: &'a [Ingest]) -> Result<Vec<Taken<'a>>, StoreError> {
-    let mut sessions = sessions(tx, all).await?;
+/// Moves the outboxes past these reports; says of each what it is, in their order, and which jobs were taken out of the open ones for them.
+pub(super) async fn take<'a>(tx: &mut Tx, all: &'a [Ingest]) -> Result<(Vec<Taken<'a>>, Gate), StoreError> {
+    let claims = gate::claims(all);
+    let (sessions, gone) = tx::both(tx, (sessions(all)?, session_outbox), jobs::take_claimed(&claims)?).await?;
+    let mut sessions: HashMap<(AgentId, Epoch), Outbox> = sessions.into_iter().collect();
     let mut taken = Vec::with_capacity(all.len());
     let (mut gaps, mut moved) = (Vec::new(), HashMap::new());
     for from in all {
@@ -52,7 +56,7 @@ pub(super) async fn take<'a>(tx: &mut Tx, all: &'a [Ingest]) -> Result<Vec<Taken
     }
     discarded::record(tx, &gaps)?;
     keep(tx, moved)?;
-    Ok(taken)
+    Ok((taken, Gate::new(claims, gone)))
 }
 
 impl<'a> Taken<'a> {
@@ -65,7 +69,7 @@ impl<'a> Taken<'a> {
 }
 
 /// The outboxes of those sessions that are their agents' latest, of agents that may work.
-async fn sessions(tx: &mut Tx, all: &[Ingest]) -> Result<HashMap<(AgentId, Epoch), Outbox>, StoreError> {
+fn sessions(all: &[Ingest]) -> Result<Statement, StoreError> {
     #[derive(Serialize)]
     struct Session {
         agent: AgentId,
@@ -76,8 +80,7 @@ async fn sessions(tx: &mut Tx, all: &[Ingest]) -> Result<HashMap<(AgentId, Epoch
         epoch: from.epoch,
     };
     let batch: Vec<Session> = all.iter().map(session).collect();
-    let rows = tx::all(tx, Statement::own(SESSIONS).bind(row::json(&batch)?), session_outbox).await?;
-    Ok(rows.into_iter().collect())
+    Ok(Statement::own(SESSIONS).bind(row::json(&batch)?))
 }
 
 fn keep(tx: &mut Tx, moved: HashMap<AgentId, (IncarnationId, u64)>) -> Result<(), StoreError> {
