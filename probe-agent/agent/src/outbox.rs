@@ -18,7 +18,8 @@ use shared_protocol::codec::decode_report;
 use shared_protocol::frame::OutboxState;
 use shared_protocol::id::{Attempt, IncarnationId, JobId, JobRef, Sequence, StandingId};
 use shared_protocol::time::UnixMicros;
-use sqlx::sqlite::SqlitePool;
+use sqlx::{Connection as _, SqliteConnection};
+use tokio::sync::{MappedMutexGuard, MutexGuard};
 use uuid::Uuid;
 
 use crate::state_dir::StateDir;
@@ -48,7 +49,8 @@ impl Default for OutboxSettings {
 /// The agent's outbox; cheap to clone, all clones are one.
 #[derive(Debug, Clone)]
 pub struct Outbox {
-    pool: SqlitePool,
+    /// None once it is closed.
+    connection: Arc<tokio::sync::Mutex<Option<SqliteConnection>>>,
     /// Shared by all clones: a new life begins for each of them.
     incarnation: Arc<Mutex<IncarnationId>>,
     settings: OutboxSettings,
@@ -96,7 +98,7 @@ impl Outbox {
     pub async fn open(state: &StateDir, settings: OutboxSettings, now: UnixMicros, random: [u8; 10]) -> Result<Self, OutboxError> {
         let opened = file::open(state, IncarnationId::new(now, random), now).await?;
         let outbox = Self {
-            pool: opened.pool,
+            connection: Arc::new(tokio::sync::Mutex::new(Some(opened.connection))),
             incarnation: Arc::new(Mutex::new(opened.incarnation)),
             settings,
             usage: Arc::default(),
@@ -110,7 +112,7 @@ impl Outbox {
     /// # Errors
     /// [`OutboxError`] where the file cannot be read.
     pub async fn state(&self) -> Result<OutboxState, OutboxError> {
-        let first: Option<i64> = sqlx::query_scalar(FIRST).fetch_one(&self.pool).await?;
+        let first: Option<i64> = sqlx::query_scalar(FIRST).fetch_one(&mut *self.connection().await?).await?;
         let usage = self.usage();
         let next_seq = usage.last.next();
         Ok(OutboxState {
@@ -157,24 +159,26 @@ impl Outbox {
     }
 
     async fn give_up_window(&self) -> Result<Vec<StandingId>, OutboxError> {
-        let body: Option<Vec<u8>> = sqlx::query_scalar(GIVE_UP_WINDOW).fetch_optional(&self.pool).await?;
+        let body: Vec<Vec<u8>> = sqlx::query_scalar(GIVE_UP_WINDOW).fetch_all(&mut *self.connection().await?).await?;
         self.recount(self.usage().set_aside).await?;
-        let report = body.and_then(|body| decode_report(&String::from_utf8_lossy(&body)).ok());
+        let report = body.first().and_then(|body| decode_report(&String::from_utf8_lossy(body)).ok());
         Ok(report.and_then(|report| report.standing).map(|window| window.id).into_iter().collect())
     }
 
     async fn insert(&self, job: JobRef, body: &str, now: UnixMicros) -> Result<(Sequence, u64), OutboxError> {
         let bytes = i64::try_from(body.len()).unwrap_or(i64::MAX);
-        let stored: i64 = sqlx::query_scalar(APPEND)
+        // All of the answer is waited for, not its row alone: that comes before the commit.
+        let stored: Vec<i64> = sqlx::query_scalar(APPEND)
             .bind(job.job.uuid())
             .bind(i64::from(job.attempt.0))
             .bind(now.micros())
             .bind(bytes)
             .bind(i64::from(damage::checksum(job, body)))
             .bind(body)
-            .fetch_one(&self.pool)
+            .fetch_all(&mut *self.connection().await?)
             .await?;
-        Ok((sequence(stored)?, bytes.unsigned_abs()))
+        let stored = stored.first().ok_or(OutboxError::Damaged)?;
+        Ok((sequence(*stored)?, bytes.unsigned_abs()))
     }
 
     /// The reports after one, oldest first, at most `limit`. A record whose checksum does not fit is dropped, counted and told in `hello`.
@@ -188,7 +192,7 @@ impl Outbox {
         let rows: Vec<(i64, Uuid, i64, i64, Vec<u8>)> = sqlx::query_as(READ_AFTER)
             .bind(stored(after))
             .bind(i64::from(limit))
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *self.connection().await?)
             .await?;
         let mut reports = Vec::with_capacity(rows.len());
         for (seq, job, attempt, checksum, body) in rows {
@@ -211,7 +215,7 @@ impl Outbox {
     pub async fn jobs(&self, limit: usize) -> Result<Vec<JobRef>, OutboxError> {
         let rows: Vec<(Uuid, i64)> = sqlx::query_as(JOBS)
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *self.connection().await?)
             .await?;
         let job_ref = |(job, attempt): (Uuid, i64)| {
             u32::try_from(attempt).ok().map(|attempt| JobRef {
@@ -227,8 +231,8 @@ impl Outbox {
     /// # Errors
     /// [`OutboxError`] where the file cannot be written; they are sent again then, and known there.
     pub async fn acknowledged(&self, up_to: Sequence) -> Result<(), OutboxError> {
-        sqlx::query(FORGET).bind(stored(up_to)).execute(&self.pool).await?;
-        self.recount(self.usage().set_aside).await
+        let counted = sqlx::query_as(FORGET).bind(stored(up_to)).fetch_one(&mut *self.connection().await?).await?;
+        self.recounted(counted, self.usage().set_aside)
     }
 
     /// Whether new jobs may be taken. Reports of jobs already taken are kept in any case.
@@ -273,25 +277,33 @@ impl Outbox {
     /// [`OutboxError`] where the file cannot be written; the old life goes on then.
     pub async fn begin_new_life(&self, now: UnixMicros, random: [u8; 10]) -> Result<(), OutboxError> {
         let fresh = IncarnationId::new(now, random);
-        sqlx::query(NEW_LIFE).bind(fresh.uuid()).execute(&self.pool).await?;
+        sqlx::query(NEW_LIFE).bind(fresh.uuid()).execute(&mut *self.connection().await?).await?;
         *self.incarnation.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
     }
 
     /// Closes the file in order.
     pub async fn close(&self) {
-        self.pool.close().await;
+        if let Some(connection) = self.connection.lock().await.take()
+            && let Err(error) = connection.close().await
+        {
+            tracing::warn!(%error, "the outbox was not closed cleanly");
+        }
     }
 
     async fn set_record_aside(&self, seq: i64) -> Result<(), OutboxError> {
         tracing::error!(seq, "a report in the outbox cannot be read and was set aside");
-        sqlx::query(DROP_DAMAGED).bind(seq).execute(&self.pool).await?;
-        sqlx::query(COUNT_DAMAGED).execute(&self.pool).await?;
+        sqlx::query(DROP_DAMAGED).bind(seq).execute(&mut *self.connection().await?).await?;
+        sqlx::query(COUNT_DAMAGED).execute(&mut *self.connection().await?).await?;
         self.recount(self.usage().set_aside + 1).await
     }
 
     async fn recount(&self, set_aside: u64) -> Result<(), OutboxError> {
-        let (reports, bytes, oldest, windows, window_bytes, last): (i64, i64, Option<i64>, i64, i64, i64) = sqlx::query_as(USAGE).fetch_one(&self.pool).await?;
+        let counted = sqlx::query_as(USAGE).fetch_one(&mut *self.connection().await?).await?;
+        self.recounted(counted, set_aside)
+    }
+
+    fn recounted(&self, (reports, bytes, oldest, windows, window_bytes, last): Counted, set_aside: u64) -> Result<(), OutboxError> {
         let last = sequence(last)?;
         self.with_usage(|usage| {
             *usage = Usage {
@@ -306,6 +318,12 @@ impl Outbox {
             };
         });
         Ok(())
+    }
+
+    /// The file's connection, in turn. It is not asked whether it is there: it leads to a file.
+    async fn connection(&self) -> Result<MappedMutexGuard<'_, SqliteConnection>, OutboxError> {
+        let closed = |_| OutboxError::Storage(sqlx::Error::PoolClosed);
+        MutexGuard::try_map(self.connection.lock().await, Option::as_mut).map_err(closed)
     }
 
     fn usage(&self) -> Usage {
@@ -326,19 +344,37 @@ fn stored(seq: Sequence) -> i64 {
     i64::try_from(seq.value()).unwrap_or(i64::MAX)
 }
 
+/// Reports of jobs, their bytes, when the oldest was kept; windows, their bytes; the last number given.
+type Counted = (i64, i64, Option<i64>, i64, i64, i64);
+
 const FIRST: &str = "SELECT MIN(seq) FROM report";
-const APPEND: &str = "INSERT INTO report (job, attempt, at_us, bytes, checksum, body) VALUES ($1, $2, $3, $4, $5, $6) RETURNING seq";
+/// What is written next is on disk when it is answered.
+macro_rules! durable {
+    ($statement:literal) => {
+        concat!("PRAGMA synchronous = FULL; ", $statement)
+    };
+}
+
+/// What the outbox holds.
+macro_rules! usage {
+    () => {
+        "SELECT COUNT(*) FILTER (WHERE attempt > 0), COALESCE(SUM(bytes) FILTER (WHERE attempt > 0), 0), MIN(at_us) FILTER (WHERE attempt > 0),
+COUNT(*) FILTER (WHERE attempt = 0), COALESCE(SUM(bytes) FILTER (WHERE attempt = 0), 0),
+COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'report'), 0) FROM report"
+    };
+}
+
+const APPEND: &str = durable!("INSERT INTO report (job, attempt, at_us, bytes, checksum, body) VALUES ($1, $2, $3, $4, $5, $6) RETURNING seq");
 const READ_AFTER: &str = "SELECT seq, job, attempt, checksum, CAST(body AS BLOB) FROM report WHERE seq > $1 ORDER BY seq LIMIT $2";
 // A window of standing work has no attempt: nobody handed it out.
 const JOBS: &str = "SELECT job, attempt FROM report WHERE attempt > 0 ORDER BY seq LIMIT $1";
-const GIVE_UP_WINDOW: &str = "DELETE FROM report WHERE seq = (SELECT MIN(seq) FROM report WHERE attempt = 0) RETURNING CAST(body AS BLOB)";
-const FORGET: &str = "DELETE FROM report WHERE seq <= $1";
-const DROP_DAMAGED: &str = "DELETE FROM report WHERE seq = $1";
-const COUNT_DAMAGED: &str = "UPDATE life SET set_aside = set_aside + 1";
-const NEW_LIFE: &str = "UPDATE life SET incarnation = $1";
-const USAGE: &str = "SELECT COUNT(*) FILTER (WHERE attempt > 0), COALESCE(SUM(bytes) FILTER (WHERE attempt > 0), 0), MIN(at_us) FILTER (WHERE attempt > 0),
-COUNT(*) FILTER (WHERE attempt = 0), COALESCE(SUM(bytes) FILTER (WHERE attempt = 0), 0),
-COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'report'), 0) FROM report";
+const GIVE_UP_WINDOW: &str = durable!("DELETE FROM report WHERE seq = (SELECT MIN(seq) FROM report WHERE attempt = 0) RETURNING CAST(body AS BLOB)");
+/// Not waited for: what is there again after a power cut is sent again, and known at the other end. The next report that is kept takes it to disk.
+const FORGET: &str = concat!("PRAGMA synchronous = NORMAL; DELETE FROM report WHERE seq <= $1; ", usage!());
+const DROP_DAMAGED: &str = durable!("DELETE FROM report WHERE seq = $1");
+const COUNT_DAMAGED: &str = durable!("UPDATE life SET set_aside = set_aside + 1");
+const NEW_LIFE: &str = durable!("UPDATE life SET incarnation = $1");
+const USAGE: &str = usage!();
 
 #[cfg(test)]
 mod tests;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use shared_protocol::id::IncarnationId;
 use shared_protocol::time::UnixMicros;
-use sqlx::ConnectOptions;
-use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use uuid::Uuid;
 
 use super::error::OutboxError;
@@ -15,7 +15,7 @@ use crate::state_dir::{StateDir, StateDirError};
 
 /// An outbox's file that was found good.
 pub(super) struct Opened {
-    pub(super) pool: SqlitePool,
+    pub(super) connection: SqliteConnection,
     pub(super) incarnation: IncarnationId,
     pub(super) set_aside: u64,
 }
@@ -37,32 +37,32 @@ async fn open_as_it_is(state: &StateDir, fresh: IncarnationId, set_aside: i64) -
     for companion in COMPANIONS {
         state.check_if_present(&format!("{FILE}{companion}"))?;
     }
-    let pool = SqlitePoolOptions::new()
-        .max_connections(1)
-        .min_connections(1)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .test_before_acquire(false)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_with(options(&path))
-        .await?;
-    let read = prepare(&pool, fresh, set_aside).await;
-    if read.is_err() {
-        pool.close().await;
+    let mut connection = options(&path).connect().await?;
+    match prepare(&mut connection, fresh, set_aside).await {
+        Ok((incarnation, set_aside)) => Ok(Opened {
+            connection,
+            incarnation,
+            set_aside,
+        }),
+        Err(error) => {
+            // The file may be renamed next.
+            if let Err(error) = connection.close().await {
+                tracing::debug!(%error, "the outbox was not closed cleanly");
+            }
+            Err(error)
+        }
     }
-    let (incarnation, set_aside) = read?;
-    Ok(Opened { pool, incarnation, set_aside })
 }
 
-async fn prepare(pool: &SqlitePool, fresh: IncarnationId, set_aside: i64) -> Result<(IncarnationId, u64), OutboxError> {
-    let verdict: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(pool).await?;
+async fn prepare(connection: &mut SqliteConnection, fresh: IncarnationId, set_aside: i64) -> Result<(IncarnationId, u64), OutboxError> {
+    let verdict: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut *connection).await?;
     if verdict != "ok" {
         return Err(OutboxError::Damaged);
     }
-    let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(pool).await?;
+    let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *connection).await?;
     match found {
         0 => {
-            let mut transaction = pool.begin().await?;
+            let mut transaction = connection.begin().await?;
             sqlx::raw_sql(SCHEMA).execute(&mut *transaction).await?;
             sqlx::query(BEGIN_LIFE).bind(fresh.uuid()).bind(set_aside).execute(&mut *transaction).await?;
             transaction.commit().await?;
@@ -70,7 +70,7 @@ async fn prepare(pool: &SqlitePool, fresh: IncarnationId, set_aside: i64) -> Res
         FORMAT => {}
         _ => return Err(OutboxError::Newer { found }),
     }
-    let life: Option<(Uuid, i64)> = sqlx::query_as(LIFE).fetch_optional(pool).await?;
+    let life: Option<(Uuid, i64)> = sqlx::query_as(LIFE).fetch_optional(connection).await?;
     let (incarnation, set_aside) = life.ok_or(OutboxError::Damaged)?;
     Ok((IncarnationId::from_uuid(incarnation), set_aside.unsigned_abs()))
 }
@@ -116,7 +116,6 @@ pub(super) const FILE: &str = "outbox.db";
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 /// The format this build writes.
 const FORMAT: i64 = 1;
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 const SCHEMA: &str = "
 CREATE TABLE life (
     only INTEGER PRIMARY KEY CHECK (only = 1),

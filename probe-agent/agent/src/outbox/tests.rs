@@ -76,6 +76,44 @@ async fn reports_are_numbered_read_in_order_and_forgotten_when_acknowledged() {
 }
 
 #[tokio::test]
+async fn kil_01_a_report_is_in_the_files_when_it_is_said_to_be_kept() {
+    let bench = Bench::new();
+    let outbox = bench.open().await.unwrap();
+    for number in 1..=30 {
+        outbox.append(job(number), "body", now()).await.unwrap();
+        // As a power cut would leave them: nothing but what was written so far.
+        let copy = Bench::new();
+        for name in ["outbox.db", "outbox.db-wal"] {
+            fs::copy(bench.file().with_file_name(name), copy.file().with_file_name(name)).unwrap();
+        }
+        let copied = copy.open().await.unwrap();
+        assert_eq!(copied.last(), seq(u64::from(number)));
+        copied.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_report_is_waited_for_on_its_way_to_disk_and_its_leaving_is_not() {
+    let bench = Bench::new();
+    let outbox = bench.open().await.unwrap();
+    let synchronous = async || {
+        let mut connection = outbox.connection().await.unwrap();
+        sqlx::query_scalar::<_, i64>("PRAGMA synchronous").fetch_one(&mut *connection).await.unwrap()
+    };
+    let (normal, full) = (1, 2);
+    for number in 1..=2 {
+        outbox.append(job(number), "body", now()).await.unwrap();
+        assert_eq!(synchronous().await, full);
+        outbox.acknowledged(seq(u64::from(number))).await.unwrap();
+        assert_eq!(synchronous().await, normal);
+    }
+    outbox.begin_new_life(now(), [9; 10]).await.unwrap();
+    assert_eq!(synchronous().await, full);
+    outbox.close().await;
+    assert!(matches!(outbox.append(job(3), "body", now()).await, Err(OutboxError::Storage(_))));
+}
+
+#[tokio::test]
 async fn kil_01_what_was_kept_is_there_after_a_restart_and_numbers_go_on() {
     let bench = Bench::new();
     let outbox = bench.open().await.unwrap();
@@ -123,12 +161,48 @@ async fn dsk_01_a_full_outbox_takes_no_new_jobs_but_keeps_reports_and_recovers()
 async fn dsk_01_an_append_that_the_disk_refuses_keeps_nothing_and_may_be_repeated() {
     let bench = Bench::new();
     let outbox = bench.open().await.unwrap();
-    sqlx::query("PRAGMA max_page_count = 12").execute(&outbox.pool).await.unwrap();
+    sqlx::query("PRAGMA max_page_count = 12")
+        .execute(&mut *outbox.connection().await.unwrap())
+        .await
+        .unwrap();
     let big = "x".repeat(100_000);
     assert!(matches!(outbox.append(job(1), &big, now()).await, Err(OutboxError::Storage(_))));
     assert_eq!(outbox.depth(), 0);
-    sqlx::query("PRAGMA max_page_count = 100000").execute(&outbox.pool).await.unwrap();
+    sqlx::query("PRAGMA max_page_count = 100000")
+        .execute(&mut *outbox.connection().await.unwrap())
+        .await
+        .unwrap();
     assert_eq!(outbox.append(job(1), &big, now()).await.unwrap(), seq(1));
+}
+
+/// The log is written at the commit, after the row of the answer. A limit on the size of files stands for the disk's end.
+#[tokio::test]
+async fn dsk_01_a_commit_that_the_disk_refuses_keeps_nothing_and_says_so() {
+    const ON_A_SMALL_DISK: &str = "PROBEOPS_TEST_ON_A_SMALL_DISK";
+    if std::env::var_os(ON_A_SMALL_DISK).is_none() {
+        let status = std::process::Command::new("sh")
+            .args(["-c", "trap '' XFSZ; ulimit -f 200; exec \"$0\" --exact \"$1\""])
+            .arg(std::env::current_exe().unwrap())
+            .arg("outbox::tests::dsk_01_a_commit_that_the_disk_refuses_keeps_nothing_and_says_so")
+            .env(ON_A_SMALL_DISK, "1")
+            .status();
+        assert!(status.unwrap().success());
+        return;
+    }
+    let bench = Bench::new();
+    let outbox = bench.open().await.unwrap();
+    let mut kept = 0;
+    let refused = loop {
+        match outbox.append(job(1), &"x".repeat(10_000), now()).await {
+            Ok(_) => kept += 1,
+            Err(refused) => break refused,
+        }
+        assert!(kept < 100, "there is an end to it");
+    };
+    assert!(matches!(refused, OutboxError::Storage(_)), "{refused:?}");
+    assert_eq!(outbox.depth(), kept);
+    let read = outbox.read_after(Sequence::ZERO, 100).await.unwrap();
+    assert_eq!((u64::try_from(read.len()).unwrap(), outbox.last()), (kept, seq(kept)));
 }
 
 #[tokio::test]
@@ -138,7 +212,10 @@ async fn dsk_06_a_flipped_byte_in_a_record_drops_that_record_only_and_is_counted
     for number in 1..=3 {
         outbox.append(job(number), &format!("marker-{number}-of-the-record"), now()).await.unwrap();
     }
-    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&outbox.pool).await.unwrap();
+    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+        .execute(&mut *outbox.connection().await.unwrap())
+        .await
+        .unwrap();
     outbox.close().await;
     let mut bytes = fs::read(bench.file()).unwrap();
     let at = bytes.windows(8).position(|window| window == b"marker-2").unwrap();
@@ -184,7 +261,10 @@ async fn dsk_06_a_torn_page_is_noticed_when_the_agent_starts() {
     for number in 1..=50 {
         outbox.append(job(number), &"x".repeat(2_000), now()).await.unwrap();
     }
-    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&outbox.pool).await.unwrap();
+    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+        .execute(&mut *outbox.connection().await.unwrap())
+        .await
+        .unwrap();
     outbox.close().await;
     let mut bytes = fs::read(bench.file()).unwrap();
     bytes[8192..20_480].fill(0);
@@ -211,7 +291,10 @@ async fn dsk_06_a_link_an_open_mode_or_a_newer_format_is_refused_and_nothing_is_
 
     let outbox = bench.open().await.unwrap();
     assert_eq!(fs::metadata(bench.file()).unwrap().mode() & 0o777, 0o600);
-    sqlx::query("PRAGMA user_version = 2").execute(&outbox.pool).await.unwrap();
+    sqlx::query("PRAGMA user_version = 2")
+        .execute(&mut *outbox.connection().await.unwrap())
+        .await
+        .unwrap();
     outbox.close().await;
     assert!(matches!(bench.open().await, Err(OutboxError::Newer { found: 2 })));
     assert_eq!(bench.set_aside_files(), 0);
