@@ -124,8 +124,12 @@ impl Stacks {
         let mut fold = Fold::default();
         for (place, frames, value) in &counted {
             let command = (self.commands == Commands::Told).then(|| command(&place.command));
-            let names = frames.iter().map(|frame| self.names.of(self.mappings.modules(), *frame));
-            fold.add(place.pid, command, names, *value);
+            let mut names: Vec<String> = frames.iter().map(|frame| self.names.of(self.mappings.modules(), *frame)).collect();
+            match self.unit {
+                StackUnit::Samples => {}
+                StackUnit::Microseconds => names::leave_scheduler(&mut names),
+            }
+            fold.add(place.pid, command, names.into_iter(), *value);
         }
         Ok(fold.told(self.unit, self.top, extent))
     }

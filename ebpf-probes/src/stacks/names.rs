@@ -85,7 +85,7 @@ impl Names {
     /// What a frame is called.
     pub(super) fn of(&self, modules: &[Module], frame: Frame) -> String {
         match frame {
-            Frame::Kernel(address) => format!("{}_[k]", self.kernel.get(&address).map_or(NAMELESS, String::as_str)),
+            Frame::Kernel(address) => format!("{}{KERNEL}", self.kernel.get(&address).map_or(NAMELESS, String::as_str)),
             Frame::File { module, offset } => {
                 let named = self.function(module, offset).and_then(|(_, name)| name.clone());
                 named.unwrap_or_else(|| {
@@ -132,6 +132,17 @@ impl Names {
             };
         }
     }
+}
+
+/// Leaves out, at the inner end of a stack, how a task left its CPU, and who looked: it waits in what called the scheduler.
+pub(super) fn leave_scheduler(names: &mut Vec<String>) {
+    while names.len() > 1 && names.last().and_then(|name| name.strip_suffix(KERNEL)).is_some_and(is_of_scheduler) {
+        names.pop();
+    }
+}
+
+fn is_of_scheduler(name: &str) -> bool {
+    SCHEDULER.contains(&name) || LOOKERS.iter().any(|looker| name.starts_with(looker))
 }
 
 /// Where a function begins and ends in its file, and its name.
@@ -183,6 +194,12 @@ fn harmless(name: &str) -> String {
     fits.take(NAME_CHARACTERS).collect()
 }
 
+/// What marks a function of the kernel.
+const KERNEL: &str = "_[k]";
+/// The scheduler's own.
+const SCHEDULER: [&str; 5] = ["__schedule", "schedule", "schedule_idle", "schedule_rtlock", "preempt_schedule_common"];
+/// What our programs are called through, and they themselves.
+const LOOKERS: [&str; 4] = ["bpf_prog_", "bpf_trace_run", "__bpf_trace_", "__traceiter_"];
 const NAMES: Walk = Walk {
     program: "tell_names",
     through: "task",
@@ -214,6 +231,28 @@ mod tests {
         assert_eq!(kernel_name("futex_wait+0x1a/0x40"), "futex_wait");
         assert_eq!(kernel_name("nf_hook_slow+0x1/0x40 [nf_tables]"), "nf_hook_slow [nf_tables]");
         assert_eq!(kernel_name("0xffffffff81000000"), "[kernel]");
+    }
+
+    #[test]
+    fn a_task_waits_in_what_called_the_scheduler() {
+        let left = |names: &str| {
+            let mut names: Vec<String> = names.split(' ').map(str::to_owned).collect();
+            leave_scheduler(&mut names);
+            names.join(" ")
+        };
+        assert_eq!(
+            left(
+                "main schedule futex_wait_[k] schedule_[k] __schedule_[k] __traceiter_sched_switch_[k] bpf_trace_run4_[k] bpf_prog_6deef7357e7b4530_slept_[k]"
+            ),
+            "main schedule futex_wait_[k]"
+        );
+        assert_eq!(
+            left("main schedule"),
+            "main schedule",
+            "a program's own function is none of the scheduler's, whatever its name"
+        );
+        assert_eq!(left("kthread_[k] schedule_timeout_[k] schedule_[k]"), "kthread_[k] schedule_timeout_[k]");
+        assert_eq!(left("schedule_[k]"), "schedule_[k]", "something is left");
     }
 
     #[test]

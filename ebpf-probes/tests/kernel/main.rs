@@ -443,6 +443,9 @@ mod tests {
             // Other threads of this process may wait meanwhile as well.
             // Whoever is made to stop on the way to sleep waits for a CPU meanwhile, which is no sleep; the kernel itself counts it nowhere.
             assert!(all >= SLEPT_US && futex >= SLEPT_US, "{hooks:?}: {futex} of {all} us in {seen:?}");
+            let how_it_was_seen = ["bpf_prog_", "bpf_trace_run", "__schedule"];
+            let told = seen.functions.iter().find(|name| how_it_was_seen.iter().any(|how| name.starts_with(how)));
+            assert_eq!(told, None, "{seen:?}");
         }
     }
 
