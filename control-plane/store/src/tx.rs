@@ -230,12 +230,11 @@ pub(crate) async fn execute(tx: &mut Tx, statement: Statement) -> Result<u64, St
     Ok(tx.ask(statement).await?.changed)
 }
 
+/// A statement, and what makes a value of each row of its answer.
+pub(crate) type Question<T> = (Statement, fn(&Row) -> Result<T, RowError>);
+
 /// Runs two statements in one go, the second whatever the first answers, and makes values of the rows of each.
-pub(crate) async fn both<T, U>(
-    tx: &mut Tx,
-    (first, read_first): (Statement, fn(&Row) -> Result<T, RowError>),
-    (second, read_second): (Statement, fn(&Row) -> Result<U, RowError>),
-) -> Result<(Vec<T>, Vec<U>), StoreError> {
+pub(crate) async fn both<T, U>(tx: &mut Tx, (first, read_first): Question<T>, (second, read_second): Question<U>) -> Result<(Vec<T>, Vec<U>), StoreError> {
     tx.waiting.push(Step::Statement(first));
     let answer = tx.ask(second).await?;
     let (of_first, of_second) = answer.rows.split_at(answer.last);

@@ -11,9 +11,9 @@ use shared_protocol::time::UnixMicros;
 use super::{OpenJob, OpenState, open_columns, open_job};
 use crate::dialect::{rows, uuid};
 use crate::error::StoreError;
-use crate::row::{self, Row, RowError};
+use crate::row;
 use crate::statement::Statement;
-use crate::tx::{self, Tx};
+use crate::tx::{self, Question, Tx};
 use crate::usage::Used;
 
 /// A job that was just given its end.
@@ -139,8 +139,8 @@ pub(crate) struct Claim {
     pub(crate) job: JobRef,
 }
 
-/// [`take_handed_out`], as a statement, for those claims alone that come over their agents' latest sessions and are news.
-pub(crate) fn take_claimed(claims: &[Claim]) -> Result<(Statement, fn(&Row) -> Result<OpenJob, RowError>), StoreError> {
+/// [`take_handed_out`], as a question, for those claims alone that come over their agents' latest sessions and are news.
+pub(crate) fn take_claimed(claims: &[Claim]) -> Result<Question<OpenJob>, StoreError> {
     Ok((Statement::own(OPEN_CLAIMED).bind(row::json(claims)?), open_job))
 }
 

@@ -89,8 +89,9 @@ async fn main() -> Result<()> {
     }
     let after = house.services.store_metrics();
 
-    let half = bench.paced(whole(rate_of(&rounds) / 2.0), lasting, arguments.seed).await?;
-    let (gentle, starts) = bench.starts(&mut fleet, GENTLE_RATE, lasting, arguments.seed).await?;
+    let paced = lasting * PACED_ROUNDS;
+    let half = bench.paced(whole(rate_of(&rounds) / 2.0), paced, arguments.seed).await?;
+    let (gentle, starts) = bench.starts(&mut fleet, GENTLE_RATE, paced, arguments.seed).await?;
 
     fleet.stop().await?;
     house.services.stop().await;
@@ -122,5 +123,7 @@ const REPORT_BYTES: usize = 1_024;
 /// Jobs that graphile-worker carries in a round.
 const JOBS_BESIDE: u32 = 50_000;
 const QUICK_JOBS_BESIDE: u32 = 5_000;
+/// How many rounds long a load below the highest is kept up: a tail is told by what comes now and then, as a checkpoint of the database.
+const PACED_ROUNDS: u32 = 4;
 /// The rate at which a job should start at once.
 const GENTLE_RATE: u32 = 200;
