@@ -175,7 +175,7 @@ impl Drop for Place {
 }
 
 impl Shared {
-    /// A connection; best one that shows what is wanted.
+    /// A connection: best one that shows what is wanted, last one that may still be answering somebody else.
     async fn take(&self, whose: Whose) -> Result<(Kept, Origin), StoreError> {
         while let Some(mut kept) = self.take_idle(whose) {
             if kept.state == State::Answered || matches!(timeout(self.wait, kept.connection.ping()).await, Ok(Ok(()))) {
@@ -187,8 +187,10 @@ impl Shared {
 
     fn take_idle(&self, whose: Whose) -> Option<Kept> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let showing = idle.iter().rposition(|kept| kept.shows == Some(whose) && kept.state == State::Answered);
-        showing.map(|place| idle.remove(place)).or_else(|| idle.pop())
+        let answered = |kept: &Kept| kept.state == State::Answered;
+        let showing = idle.iter().rposition(|kept| answered(kept) && kept.shows == Some(whose));
+        let best = showing.or_else(|| idle.iter().rposition(answered));
+        best.map(|place| idle.remove(place)).or_else(|| idle.pop())
     }
 
     fn take_all(&self) -> Vec<Kept> {
