@@ -1,6 +1,6 @@
 //! Adding numbers to series: hours, their samples, and the latest value.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use control_core::authorize::SystemScope;
 use control_core::series::{Detail, Good, Hour, Identity, Rollup, Sample, Sketch, pack, unpack};
@@ -14,7 +14,7 @@ use crate::dialect::{bytes, rows, uuid};
 use crate::error::StoreError;
 use crate::row::{self, Row, RowError};
 use crate::statement::Statement;
-use crate::tx::{self, Tx};
+use crate::tx::{self, Question, Tx};
 
 /// Numbers taken at one moment, each with its series.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,13 +52,13 @@ pub struct RolledUp {
 /// Adds the numbers of reports, of each at most once, however often this is called with it.
 pub async fn roll(tx: &mut Tx, _: SystemScope, reports: &[(JobId, Roll)]) -> Result<RolledUp, StoreError> {
     let jobs: Vec<JobId> = reports.iter().map(|(job, _)| *job).collect();
-    let statement = Statement::own(TAKE_DUE).bind(row::json(&jobs)?);
-    let taken: HashSet<JobId> = tx::all(tx, statement, |row| Ok(JobId::from_uuid(row.uuid("job")?)))
-        .await?
-        .into_iter()
-        .collect();
+    let take = Statement::own(TAKE_DUE).bind(row::json(&jobs)?);
+    let taken = |row: &Row| Ok(JobId::from_uuid(row.uuid("job")?));
+    // What is stored of their hours is asked for in the same trip, also for those that turn out not to be due any more.
+    let (taken, stored) = tx::both(tx, (take, taken), stored(reports.iter().map(|(_, roll)| roll))?).await?;
+    let taken: HashSet<JobId> = taken.into_iter().collect();
     let due: Vec<&Roll> = reports.iter().filter(|(job, _)| taken.contains(job)).map(|(_, roll)| roll).collect();
-    let samples = merge(tx, &due).await?;
+    let samples = merge(tx, &due, stored)?;
     Ok(RolledUp {
         reports: u64::try_from(due.len()).unwrap_or(u64::MAX),
         samples,
@@ -67,8 +67,9 @@ pub async fn roll(tx: &mut Tx, _: SystemScope, reports: &[(JobId, Roll)]) -> Res
 
 /// Adds numbers that no report stands behind: what agents see of their own hosts.
 pub async fn add(tx: &mut Tx, _: SystemScope, rolls: &[Roll]) -> Result<RolledUp, StoreError> {
-    let rolls: Vec<&Roll> = rolls.iter().collect();
-    let samples = merge(tx, &rolls).await?;
+    let (statement, cell) = stored(rolls)?;
+    let stored = tx::all(tx, statement, cell).await?;
+    let samples = merge(tx, &rolls.iter().collect::<Vec<_>>(), stored)?;
     Ok(RolledUp { reports: 0, samples })
 }
 
@@ -79,9 +80,10 @@ struct Cell {
     samples: Vec<Sample>,
 }
 
-type Cells = BTreeMap<(SeriesKey, Hour), Cell>;
+type Key = (SeriesKey, Hour);
+type Cells = BTreeMap<Key, Cell>;
 
-async fn merge(tx: &mut Tx, rolls: &[&Roll]) -> Result<u64, StoreError> {
+fn merge(tx: &mut Tx, rolls: &[&Roll], stored: Vec<(Key, Cell)>) -> Result<u64, StoreError> {
     let mut cells = Cells::new();
     let mut latest: BTreeMap<SeriesKey, (&Roll, &Part)> = BTreeMap::new();
     let mut count = 0;
@@ -102,7 +104,7 @@ async fn merge(tx: &mut Tx, rolls: &[&Roll]) -> Result<u64, StoreError> {
     if cells.is_empty() {
         return Ok(0);
     }
-    for (key, stored) in stored(tx, &cells).await? {
+    for (key, stored) in stored {
         if let Some(cell) = cells.get_mut(&key) {
             cell.rollup.merge(&stored.rollup);
             cell.samples.extend(stored.samples);
@@ -113,31 +115,33 @@ async fn merge(tx: &mut Tx, rolls: &[&Roll]) -> Result<u64, StoreError> {
     Ok(count)
 }
 
-async fn stored(tx: &mut Tx, cells: &Cells) -> Result<Vec<((SeriesKey, Hour), Cell)>, StoreError> {
-    #[derive(Serialize)]
-    struct Key {
+/// The hours that these come to, as they are.
+fn stored<'a>(rolls: impl IntoIterator<Item = &'a Roll>) -> Result<Question<(Key, Cell)>, StoreError> {
+    #[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
+    struct Wanted {
         series: i64,
         hour: i64,
     }
-    let keys: Vec<_> = cells
-        .keys()
-        .map(|(series, hour)| Key {
-            series: series.0,
-            hour: hour.0,
+    let wanted: BTreeSet<Wanted> = rolls
+        .into_iter()
+        .flat_map(|roll| {
+            let hour = Hour::of(roll.at).0;
+            roll.parts.iter().map(move |part| Wanted { series: part.series.0, hour })
         })
         .collect();
-    tx::all(tx, Statement::own(STORED).bind(row::json(&keys)?), |row| {
-        let key = (SeriesKey(row.number("series")?), Hour(row.number("hour")?));
-        let samples = row.bytes_or_none("samples")?;
-        let cell = Cell {
-            rollup: rollup(row)?,
-            samples: samples
-                .map_or(Ok(Vec::new()), |samples| unpack(&samples))
-                .map_err(|_| RowError::Unknown("samples"))?,
-        };
-        Ok((key, cell))
-    })
-    .await
+    Ok((Statement::own(STORED).bind(row::json(&wanted)?), cell))
+}
+
+fn cell(row: &Row) -> Result<(Key, Cell), RowError> {
+    let key = (SeriesKey(row.number("series")?), Hour(row.number("hour")?));
+    let samples = row.bytes_or_none("samples")?;
+    let cell = Cell {
+        rollup: rollup(row)?,
+        samples: samples
+            .map_or(Ok(Vec::new()), |samples| unpack(&samples))
+            .map_err(|_| RowError::Unknown("samples"))?,
+    };
+    Ok((key, cell))
 }
 
 fn write(tx: &mut Tx, cells: &Cells) -> Result<(), StoreError> {
