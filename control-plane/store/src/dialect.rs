@@ -40,7 +40,14 @@ macro_rules! bytes {
     };
 }
 
-pub(crate) use {bytes, element, rows, uuid};
+/// Two columns of bytes one after the other: SQLite makes a text of them, of the same bytes.
+macro_rules! joined {
+    ($text:literal) => {
+        concat!("{joined ", $text, "}")
+    };
+}
+
+pub(crate) use {bytes, element, joined, rows, uuid};
 
 /// A mark, and what stands before and after its argument.
 struct Piece {
@@ -49,7 +56,7 @@ struct Piece {
     postgres: (&'static str, &'static str),
 }
 
-const PIECES: [Piece; 5] = [
+const PIECES: [Piece; 6] = [
     Piece {
         name: "rows",
         sqlite: ("jsonb_each(", ")"),
@@ -74,6 +81,11 @@ const PIECES: [Piece; 5] = [
         name: "bytes",
         sqlite: ("unhex(", ")"),
         postgres: ("decode(", ", 'hex')"),
+    },
+    Piece {
+        name: "joined",
+        sqlite: ("CAST(", " AS BLOB)"),
+        postgres: ("(", ")"),
     },
 ];
 

@@ -68,11 +68,23 @@ pub fn pack(samples: &[Sample]) -> Vec<u8> {
     bytes
 }
 
-/// Reads packed samples, in the order of their instants.
+/// Reads packed samples, in the order of their instants; also several packs one after the other, as adding to them without a look makes them.
 ///
 /// # Errors
 /// [`Unreadable`] where the bytes are not what was written.
-pub fn unpack(bytes: &[u8]) -> Result<Vec<Sample>, Unreadable> {
+pub fn unpack(mut bytes: &[u8]) -> Result<Vec<Sample>, Unreadable> {
+    let mut samples = Vec::new();
+    unpack_one(&mut bytes, &mut samples)?;
+    if !bytes.is_empty() {
+        while !bytes.is_empty() {
+            unpack_one(&mut bytes, &mut samples)?;
+        }
+        samples.sort_by_key(|sample| sample.at_ms);
+    }
+    Ok(samples)
+}
+
+fn unpack_one(bytes: &mut &[u8], samples: &mut Vec<Sample>) -> Result<(), Unreadable> {
     let Some((&[VERSION, scale], mut rest)) = bytes.split_first_chunk::<2>() else {
         return Err(Unreadable);
     };
@@ -80,7 +92,6 @@ pub fn unpack(bytes: &[u8]) -> Result<Vec<Sample>, Unreadable> {
         return Err(Unreadable);
     }
     let length = varint::read(&mut rest)?;
-    let mut samples = Vec::new();
     let (mut at, mut distance) = (0_i64, 0_i64);
     let mut before = 0_i64;
     let mut bits = 0_u64;
@@ -96,7 +107,8 @@ pub fn unpack(bytes: &[u8]) -> Result<Vec<Sample>, Unreadable> {
         };
         samples.push(Sample { at_ms: at, value });
     }
-    if rest.is_empty() { Ok(samples) } else { Err(Unreadable) }
+    *bytes = rest;
+    Ok(())
 }
 
 /// The fewest decimal places with which every value is exact; none where some value needs more.
@@ -190,6 +202,14 @@ mod tests {
         }
 
         #[test]
+        fn packs_one_after_the_other_read_as_one(packs in prop::collection::vec(prop::collection::vec(sample(), 0..20), 1..8)) {
+            let read = unpack(&packs.iter().flat_map(|samples| pack(samples)).collect::<Vec<_>>()).unwrap();
+            let mut samples = packs.concat();
+            samples.sort_by_key(|sample| sample.at_ms);
+            prop_assert_eq!(read, samples);
+        }
+
+        #[test]
         fn hostile_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = unpack(&[&[VERSION, 3], bytes.as_slice()].concat());
             let _ = unpack(&[&[VERSION, AS_BYTES], bytes.as_slice()].concat());
@@ -220,5 +240,6 @@ mod tests {
         assert_eq!(unpack(&bytes[..bytes.len() - 1]), Err(Unreadable));
         assert_eq!(unpack(&[]), Err(Unreadable));
         assert_eq!(unpack(&[2, 0, 0]), Err(Unreadable));
+        assert_eq!(unpack(&[&bytes[..], &bytes[..9]].concat()), Err(Unreadable));
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control_core::authorize::SystemScope;
-use control_core::series::{Contribution, Hour, Identity};
+use control_core::series::{Contribution, Detail, Hour, Identity};
 use control_store::series::{self, Part, Roll, SeriesKey};
 use control_store::{Store, StoreError};
 use shared_protocol::id::JobId;
@@ -34,6 +34,8 @@ pub(crate) struct Roller {
     refused: HashSet<Identity>,
     /// What agents saw of their hosts and is not added yet.
     host: Vec<Contribution>,
+    /// How long the writer was busy with the reports of the last round.
+    busy: Duration,
 }
 
 impl Roller {
@@ -45,6 +47,7 @@ impl Roller {
             keys: HashMap::new(),
             refused: HashSet::new(),
             host: Vec::new(),
+            busy: Duration::ZERO,
         }
     }
 
@@ -84,7 +87,7 @@ impl Roller {
     /// Lets more reports come, and takes what hosts say meanwhile, for which there is little room; not while the control plane stops.
     async fn linger(&mut self, host: &mut mpsc::Receiver<Vec<Contribution>>) {
         let stopping = self.stopping.clone();
-        let mut over = pin!(tokio::time::sleep(LINGER));
+        let mut over = pin!(tokio::time::sleep(rest_after(self.busy)));
         loop {
             tokio::select! {
                 () = stopping.cancelled() => return,
@@ -117,6 +120,7 @@ impl Roller {
     }
 
     async fn reports(&mut self) -> Result<(), StoreError> {
+        self.busy = Duration::ZERO;
         loop {
             let mut due = series::due(&mut self.store.reader().await?, SystemScope::for_own_work(), REPORTS_PER_READ).await?;
             let contributions: Vec<&Contribution> = due.iter().map(|row| &row.contribution).collect();
@@ -127,9 +131,9 @@ impl Roller {
             let mut touched = HashSet::new();
             for row in &due {
                 let roll = self.resolved(&row.contribution);
-                touched.extend(roll.parts.iter().map(|part| part.series));
+                touched.extend(roll.parts.iter().filter(|part| part.detail == Detail::Samples).map(|part| part.series));
                 slice.push((row.job, roll));
-                if touched.len() >= SERIES_OF_REPORTS_PER_COMMIT {
+                if touched.len() >= SERIES_OF_REPORTS_PER_COMMIT || slice.len() >= REPORTS_PER_COMMIT {
                     self.roll(std::mem::take(&mut slice)).await?;
                     touched.clear();
                     tokio::time::sleep(BREATH).await;
@@ -143,14 +147,16 @@ impl Roller {
         }
     }
 
-    async fn roll(&self, slice: Vec<(JobId, Roll)>) -> Result<(), StoreError> {
+    async fn roll(&mut self, slice: Vec<(JobId, Roll)>) -> Result<(), StoreError> {
         if slice.is_empty() {
             return Ok(());
         }
+        let began = clock::monotonic();
         let rolled = self
             .store
             .write(move |tx| Box::pin(async move { series::roll(tx, SystemScope::for_own_work(), &slice).await }))
             .await?;
+        self.busy += clock::monotonic().since(began);
         self.metrics.series_samples.inc_by(rolled.samples);
         Ok(())
     }
@@ -251,6 +257,11 @@ impl Roller {
     }
 }
 
+/// How long the reports that come next are let come together: an hour of a series is written whole each time, so the less often the fuller it is.
+fn rest_after(busy: Duration) -> Duration {
+    busy.saturating_mul(REST).clamp(LINGER, LINGER_MAX)
+}
+
 fn key(of: &Contribution) -> impl Ord + '_ {
     (of.tenant, of.agent, &of.probe, &of.target)
 }
@@ -264,17 +275,24 @@ pub(super) enum Work {
 
 /// Reports that come together are added together: a series that many of them touch is written once. What dashboards show is that old at least.
 const LINGER: Duration = Duration::from_secs(1);
+/// So many times as long as the writer was busy with a round: everybody else has it for 98 % of the time.
+const REST: u32 = 50;
+/// What dashboards show is hardly older than that, however much there is to do.
+const LINGER_MAX: Duration = Duration::from_secs(15);
 /// How often what hosts say is added, hours are sealed, and what failed is tried again.
 const OFTEN: Duration = Duration::from_secs(30);
 /// Refused series are asked for again about each ten minutes.
 const ROUNDS_UNTIL_ASKED_AGAIN: u32 = 20;
 /// How long after its end an hour is sealed.
 const SEAL_AFTER: Duration = Duration::from_mins(5);
-/// Most reports added by one operation of the writer.
-const REPORTS_PER_READ: u32 = 2_000;
-/// Most series that reports touch in one operation of the writer, and those of the one report that went beyond: whoever waits for the writer waits that
-/// long, a millisecond or two, also where a series has thousands of samples in its hour.
+/// Most reports read at a time, about a kilobyte each: what one agent says of one target is together only as far as it was read together.
+const REPORTS_PER_READ: u32 = 20_000;
+/// Most series with samples that reports touch in one operation of the writer, and those of the one report that went beyond, each with the one or two
+/// sums over agents and targets that it counts in: whoever waits for the writer waits that long, some milliseconds where a series has thousands of
+/// samples in its hour.
 const SERIES_OF_REPORTS_PER_COMMIT: usize = 16;
+/// Most reports of one such operation.
+const REPORTS_PER_COMMIT: usize = 250;
 /// Between two such operations: who waits has to wait for one of them, not for all.
 const BREATH: Duration = Duration::from_millis(3);
 /// Most series of hosts, each with a few samples, in one operation; and most series registered by one.
@@ -287,3 +305,14 @@ const PAUSE: Duration = Duration::from_millis(20);
 const KEYS_MAX: usize = 200_000;
 /// Most looks of agents at their hosts kept until they are added.
 const HOST_MAX: usize = 50_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longer_a_round_took_the_longer_the_next_waits_within_bounds() {
+        let [least, more, most] = [0, 100, 10_000].map(|busy| rest_after(Duration::from_millis(busy)));
+        assert_eq!([least, more, most], [LINGER, Duration::from_secs(5), LINGER_MAX]);
+    }
+}

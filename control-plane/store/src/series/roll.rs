@@ -1,6 +1,6 @@
 //! Adding numbers to series: hours, their samples, and the latest value.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use control_core::authorize::SystemScope;
 use control_core::series::{Detail, Good, Hour, Identity, Rollup, Sample, Sketch, pack, unpack};
@@ -9,8 +9,9 @@ use shared_protocol::id::JobId;
 use shared_protocol::time::UnixMicros;
 use uuid::Uuid;
 
+use super::seal::without_samples;
 use super::{SeriesKey, agent_column};
-use crate::dialect::{bytes, rows, uuid};
+use crate::dialect::{bytes, joined, rows, uuid};
 use crate::error::StoreError;
 use crate::row::{self, Row, RowError};
 use crate::statement::Statement;
@@ -104,32 +105,49 @@ fn merge(tx: &mut Tx, rolls: &[&Roll], stored: Vec<(Key, Cell)>) -> Result<u64, 
     if cells.is_empty() {
         return Ok(0);
     }
+    let mut rewritten = Vec::new();
     for (key, stored) in stored {
         if let Some(cell) = cells.get_mut(&key) {
             cell.rollup.merge(&stored.rollup);
-            cell.samples.extend(stored.samples);
+            if !stored.samples.is_empty() {
+                cell.samples.extend(stored.samples);
+                rewritten.push(key);
+            }
         }
+    }
+    if !rewritten.is_empty() {
+        tx::later(tx, without_samples(&rewritten)?);
     }
     write(tx, &cells)?;
     write_latest(tx, &latest)?;
     Ok(count)
 }
 
-/// The hours that these come to, as they are.
+/// The hours that these come to, as they are; with their samples only where it is time to pack them anew.
 fn stored<'a>(rolls: impl IntoIterator<Item = &'a Roll>) -> Result<Question<(Key, Cell)>, StoreError> {
-    #[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
+    #[derive(Serialize)]
     struct Wanted {
         series: i64,
         hour: i64,
+        /// How many samples come to it.
+        more: u64,
     }
-    let wanted: BTreeSet<Wanted> = rolls
+    let mut wanted: BTreeMap<Key, u64> = BTreeMap::new();
+    for roll in rolls {
+        for part in &roll.parts {
+            *wanted.entry((part.series, Hour::of(roll.at))).or_default() += u64::from(part.detail == Detail::Samples);
+        }
+    }
+    let wanted: Vec<_> = wanted
         .into_iter()
-        .flat_map(|roll| {
-            let hour = Hour::of(roll.at).0;
-            roll.parts.iter().map(move |part| Wanted { series: part.series.0, hour })
+        .map(|((series, hour), more)| Wanted {
+            series: series.0,
+            hour: hour.0,
+            more,
         })
         .collect();
-    Ok((Statement::own(STORED).bind(row::json(&wanted)?), cell))
+    let statement = Statement::own(STORED).bind(row::json(&wanted)?).bind(PACKED_ANEW_EACH);
+    Ok((statement, cell))
 }
 
 fn cell(row: &Row) -> Result<(Key, Cell), RowError> {
@@ -228,9 +246,14 @@ const TAKE_DUE: &str = concat!(
     rows!("$1"),
     ") RETURNING job"
 );
+/// What comes to the samples of an hour is put behind them unread, in a pack of its own; each time so many have come, all are packed as one.
+/// A pack's beginning takes as much as three samples.
+const PACKED_ANEW_EACH: i64 = 256;
+
 const STORED: &str = concat!(
-    "SELECT r.series, r.hour, r.n, r.ok, r.min, r.max, r.sum, r.sketch, r.samples FROM
-(SELECT CAST(value ->> 'series' AS BIGINT) AS series, CAST(value ->> 'hour' AS BIGINT) AS hour FROM ",
+    "SELECT r.series, r.hour, r.n, r.ok, r.min, r.max, r.sum, r.sketch,
+CASE WHEN r.n / $2 < (r.n + wanted.more) / $2 THEN r.samples END AS samples FROM (SELECT CAST(value ->> 'series' AS BIGINT) AS series,
+CAST(value ->> 'hour' AS BIGINT) AS hour, CAST(value ->> 'more' AS BIGINT) AS more FROM ",
     rows!("$1"),
     ") AS wanted JOIN rollup_1h r ON r.series = wanted.series AND r.hour = wanted.hour"
 );
@@ -244,7 +267,9 @@ CAST(value ->> 'max' AS DOUBLE PRECISION), CAST(value ->> 'sum' AS DOUBLE PRECIS
     " FROM ",
     rows!("$1"),
     " WHERE true ON CONFLICT (series, hour) DO UPDATE SET n = excluded.n, ok = excluded.ok, min = excluded.min, max = excluded.max,
-sum = excluded.sum, sketch = excluded.sketch, samples = excluded.samples"
+sum = excluded.sum, sketch = excluded.sketch, samples = COALESCE(",
+    joined!("rollup_1h.samples || excluded.samples"),
+    ", excluded.samples, rollup_1h.samples)"
 );
 const WRITE_LATEST: &str = concat!(
     "INSERT INTO series_latest (tenant, series, agent, probe, name, target, at, value, good) SELECT ",

@@ -13,12 +13,6 @@ use crate::row::{self, RowError};
 use crate::statement::Statement;
 use crate::tx::{self, Tx};
 
-#[derive(Serialize)]
-struct Key {
-    series: i64,
-    hour: i64,
-}
-
 /// Seals at most `limit` hours that lie before an hour; says how many.
 pub async fn seal(tx: &mut Tx, _: SystemScope, before: Hour, limit: u32) -> Result<u64, StoreError> {
     let open = tx::all(tx, Statement::own(OPEN).bind(before.0).bind(limit), |row| {
@@ -32,18 +26,32 @@ pub async fn seal(tx: &mut Tx, _: SystemScope, before: Hour, limit: u32) -> Resu
     let mut keys = Vec::with_capacity(open.len());
     let mut days: BTreeMap<(SeriesKey, Day), Vec<Sample>> = BTreeMap::new();
     for (series, hour, samples) in open {
-        keys.push(Key {
-            series: series.0,
-            hour: hour.0,
-        });
+        keys.push((series, hour));
         days.entry((series, hour.day())).or_default().extend(samples);
     }
     for (key, samples) in stored(tx, &days).await? {
         days.entry(key).or_default().extend(samples);
     }
     write(tx, &days)?;
-    tx::later(tx, Statement::own(SEALED).bind(row::json(&keys)?));
+    tx::later(tx, without_samples(&keys)?);
     Ok(u64::try_from(keys.len()).unwrap_or(u64::MAX))
+}
+
+/// Takes the samples of hours away.
+pub(super) fn without_samples(keys: &[(SeriesKey, Hour)]) -> Result<Statement, StoreError> {
+    #[derive(Serialize)]
+    struct Key {
+        series: i64,
+        hour: i64,
+    }
+    let keys: Vec<_> = keys
+        .iter()
+        .map(|(series, hour)| Key {
+            series: series.0,
+            hour: hour.0,
+        })
+        .collect();
+    Ok(Statement::own(WITHOUT_SAMPLES).bind(row::json(&keys)?))
 }
 
 async fn stored(tx: &mut Tx, days: &BTreeMap<(SeriesKey, Day), Vec<Sample>>) -> Result<Vec<((SeriesKey, Day), Vec<Sample>)>, StoreError> {
@@ -102,11 +110,11 @@ CAST(value ->> 'n' AS BIGINT), ",
     rows!("$1"),
     " WHERE true ON CONFLICT (series, day) DO UPDATE SET n = excluded.n, samples = excluded.samples"
 );
-const SEALED: &str = concat!(
+const WITHOUT_SAMPLES: &str = concat!(
     "UPDATE rollup_1h SET samples = NULL FROM (SELECT CAST(value ->> 'series' AS BIGINT) AS series, CAST(value ->> 'hour' AS BIGINT) AS hour FROM ",
     rows!("$1"),
-    ") AS sealed WHERE rollup_1h.series = sealed.series AND rollup_1h.hour = sealed.hour"
+    ") AS those WHERE rollup_1h.series = those.series AND rollup_1h.hour = those.hour"
 );
 
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[OPEN, STORED, WRITE, SEALED];
+pub(super) const STATEMENTS: &[&str] = &[OPEN, STORED, WRITE, WITHOUT_SAMPLES];
