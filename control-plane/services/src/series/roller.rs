@@ -275,10 +275,10 @@ pub(super) enum Work {
 
 /// Reports that come together are added together: a series that many of them touch is written once. What dashboards show is that old at least.
 const LINGER: Duration = Duration::from_secs(1);
-/// So many times as long as the writer was busy with a round: everybody else has it for 98 % of the time.
-const REST: u32 = 50;
+/// So many times as long as the writer was busy with a round: everybody else has it for 99 % of the time.
+const REST: u32 = 100;
 /// What dashboards show is hardly older than that, however much there is to do.
-const LINGER_MAX: Duration = Duration::from_secs(15);
+const LINGER_MAX: Duration = Duration::from_secs(5);
 /// How often what hosts say is added, hours are sealed, and what failed is tried again.
 const OFTEN: Duration = Duration::from_secs(30);
 /// Refused series are asked for again about each ten minutes.
@@ -292,7 +292,7 @@ const REPORTS_PER_READ: u32 = 20_000;
 /// samples in its hour.
 const SERIES_OF_REPORTS_PER_COMMIT: usize = 16;
 /// Most reports of one such operation.
-const REPORTS_PER_COMMIT: usize = 250;
+const REPORTS_PER_COMMIT: usize = 128;
 /// Between two such operations: who waits has to wait for one of them, not for all.
 const BREATH: Duration = Duration::from_millis(3);
 /// Most series of hosts, each with a few samples, in one operation; and most series registered by one.
@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn the_longer_a_round_took_the_longer_the_next_waits_within_bounds() {
-        let [least, more, most] = [0, 100, 10_000].map(|busy| rest_after(Duration::from_millis(busy)));
-        assert_eq!([least, more, most], [LINGER, Duration::from_secs(5), LINGER_MAX]);
+        let [least, more, most] = [0, 30, 10_000].map(|busy| rest_after(Duration::from_millis(busy)));
+        assert_eq!([least, more, most], [LINGER, Duration::from_secs(3), LINGER_MAX]);
     }
 }

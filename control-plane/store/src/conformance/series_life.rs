@@ -311,3 +311,56 @@ async fn numbers_of_every_size_come_back_as_they_were() {
     let samples: Vec<f64> = samples(&world, side, key).await.into_iter().map(Sample::value).collect();
     assert_eq!(samples, values);
 }
+
+#[tokio::test]
+async fn samples_that_come_a_few_at_a_time_are_all_there_open_and_sealed() {
+    let world = World::new().await;
+    let side = world.ours;
+    let identity = Identity {
+        tenant: side.tenant,
+        agent: Some(side.agent),
+        target: String::new(),
+        probe: Contribution::AGENT.to_owned(),
+        name: "cpu_percent".to_owned(),
+    };
+    let key = register(&world, vec![identity.clone()]).await.keys[&identity];
+    // More than are left one behind the other before they are packed anew, every tenth of them later than the next, bytes of all kinds among them.
+    let mut state = 7;
+    let all: Vec<(UnixMicros, f64)> = (0_i64..1_000)
+        .map(|second| {
+            let value = f64::from(u32::try_from(next(&mut state) % 1_000).unwrap());
+            (at(if second % 10 == 0 { second + 15 } else { second }), value / 7.0)
+        })
+        .collect();
+    let mut rest = all.as_slice();
+    while !rest.is_empty() {
+        let (few, later) = rest.split_at(rest.len().min(1 + usize::try_from(next(&mut state) % 9).unwrap()));
+        rest = later;
+        let rolls: Vec<Roll> = few
+            .iter()
+            .map(|(at, value)| Roll {
+                at: *at,
+                good: Good::Yes,
+                parts: vec![Part {
+                    series: key,
+                    identity: identity.clone(),
+                    value: *value,
+                    detail: Detail::Samples,
+                }],
+            })
+            .collect();
+        world.write(move |tx| Box::pin(async move { series::add(tx, system(), &rolls).await })).await;
+    }
+    assert_eq!(hours(&world, side, key).await.into_values().map(|rollup| rollup.n).sum::<u64>(), 1_000);
+    let ordered = |mut samples: Vec<Sample>| {
+        samples.sort_by(|one, other| (one.at(), one.value()).partial_cmp(&(other.at(), other.value())).unwrap());
+        samples
+    };
+    let expected = ordered(all.iter().map(|(at, value)| Sample::new(*at, *value)).collect());
+    assert_eq!(ordered(samples(&world, side, key).await), expected);
+    let sealed = world
+        .write(|tx| Box::pin(async move { series::seal(tx, system(), Hour(i64::MAX), 100).await }))
+        .await;
+    assert_eq!(sealed, 1);
+    assert_eq!(ordered(samples(&world, side, key).await), expected);
+}
