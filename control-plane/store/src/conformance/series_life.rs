@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use control_core::series::{Contribution, Day, Detail, Good, Hour, Identity, Reading, Rollup, Sample, series_max};
+use control_core::series::{Contribution, Day, Detail, Good, Hour, Identity, Reading, Rollup, Sample, pack, series_max};
 use shared_protocol::id::{AgentId, JobId};
 use shared_protocol::tier::Tier;
 use shared_protocol::time::UnixMicros;
@@ -10,6 +10,8 @@ use shared_protocol::time::UnixMicros;
 use super::{Side, World, at, facts, random, report, system};
 use crate::reports::Facts;
 use crate::series::{self, Part, Registered, Roll, RolledUp, SeriesFilter, SeriesKey};
+use crate::statement::Statement;
+use crate::tx;
 
 /// Registers and adds everything that is due, as the control plane does, at most `limit` reports at a time.
 async fn roll_up(world: &World, limit: u32) -> u64 {
@@ -358,6 +360,18 @@ async fn samples_that_come_a_few_at_a_time_are_all_there_open_and_sealed() {
     };
     let expected = ordered(all.iter().map(|(at, value)| Sample::new(*at, *value)).collect());
     assert_eq!(ordered(samples(&world, side, key).await), expected);
+    let bytes = tx::all(
+        &mut world.reader().await,
+        Statement::own("SELECT CAST(length(samples) AS BIGINT) AS bytes FROM rollup_1h"),
+        |row| row.number::<i64>("bytes"),
+    )
+    .await
+    .unwrap();
+    let packed = i64::try_from(pack(&expected).len()).unwrap();
+    assert!(
+        bytes[0] > packed && bytes[0] < packed + 1_000,
+        "{bytes:?}: the last come loose, the others packed, as {packed}"
+    );
     let sealed = world
         .write(|tx| Box::pin(async move { series::seal(tx, system(), Hour(i64::MAX), 100).await }))
         .await;
