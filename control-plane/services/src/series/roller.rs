@@ -257,7 +257,8 @@ impl Roller {
     }
 }
 
-/// How long the reports that come next are let come together: an hour of a series is written whole each time, so the less often the fuller it is.
+/// How long the reports that come next are let come together. Each operation costs the writer a commit and the sums of every hour it touches, however
+/// few reports it adds: the more the last round cost, the more should share the next.
 fn rest_after(busy: Duration) -> Duration {
     busy.saturating_mul(REST).clamp(LINGER, LINGER_MAX)
 }

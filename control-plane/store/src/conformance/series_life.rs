@@ -281,10 +281,8 @@ async fn res_09_a_tenant_has_as_many_series_as_its_tier_allows() {
     assert_eq!(register(&world, vec![theirs]).await.refused, 0, "another tenant's room is its own");
 }
 
-#[tokio::test]
-async fn numbers_of_every_size_come_back_as_they_were() {
-    let world = World::new().await;
-    let side = world.ours;
+/// Nothing, in a series of what the agent sees of its own host.
+async fn of_the_host(world: &World, side: Side) -> Part {
     let identity = Identity {
         tenant: side.tenant,
         agent: Some(side.agent),
@@ -292,25 +290,32 @@ async fn numbers_of_every_size_come_back_as_they_were() {
         probe: Contribution::AGENT.to_owned(),
         name: "cpu_percent".to_owned(),
     };
-    let key = register(&world, vec![identity.clone()]).await.keys[&identity];
+    Part {
+        series: register(world, vec![identity.clone()]).await.keys[&identity],
+        identity,
+        value: 0.0,
+        detail: Detail::Samples,
+    }
+}
+
+#[tokio::test]
+async fn numbers_of_every_size_come_back_as_they_were() {
+    let world = World::new().await;
+    let side = world.ours;
+    let part = of_the_host(&world, side).await;
     let values = [0.1 + 0.2, 1.0 / 3.0, -1e-7, 1e300, f64::MIN_POSITIVE, 12_345_678.901_234_5, 2.0_f64.powi(60)];
     let rolls: Vec<Roll> = (0_i64..)
         .zip(values)
         .map(|(hour, value)| Roll {
             at: at(hour * 3_600),
             good: Good::No,
-            parts: vec![Part {
-                series: key,
-                identity: identity.clone(),
-                value,
-                detail: Detail::Samples,
-            }],
+            parts: vec![Part { value, ..part.clone() }],
         })
         .collect();
     world.write(move |tx| Box::pin(async move { series::add(tx, system(), &rolls).await })).await;
-    let stored: Vec<f64> = hours(&world, side, key).await.into_values().map(|rollup| rollup.max).collect();
+    let stored: Vec<f64> = hours(&world, side, part.series).await.into_values().map(|rollup| rollup.max).collect();
     assert_eq!(stored, values);
-    let samples: Vec<f64> = samples(&world, side, key).await.into_iter().map(Sample::value).collect();
+    let samples: Vec<f64> = samples(&world, side, part.series).await.into_iter().map(Sample::value).collect();
     assert_eq!(samples, values);
 }
 
@@ -318,14 +323,7 @@ async fn numbers_of_every_size_come_back_as_they_were() {
 async fn samples_that_come_a_few_at_a_time_are_all_there_open_and_sealed() {
     let world = World::new().await;
     let side = world.ours;
-    let identity = Identity {
-        tenant: side.tenant,
-        agent: Some(side.agent),
-        target: String::new(),
-        probe: Contribution::AGENT.to_owned(),
-        name: "cpu_percent".to_owned(),
-    };
-    let key = register(&world, vec![identity.clone()]).await.keys[&identity];
+    let part = of_the_host(&world, side).await;
     // More than are left one behind the other before they are packed anew, every tenth of them later than the next, bytes of all kinds among them.
     let mut state = 7;
     let all: Vec<(UnixMicros, f64)> = (0_i64..1_000)
@@ -343,23 +341,18 @@ async fn samples_that_come_a_few_at_a_time_are_all_there_open_and_sealed() {
             .map(|(at, value)| Roll {
                 at: *at,
                 good: Good::Yes,
-                parts: vec![Part {
-                    series: key,
-                    identity: identity.clone(),
-                    value: *value,
-                    detail: Detail::Samples,
-                }],
+                parts: vec![Part { value: *value, ..part.clone() }],
             })
             .collect();
         world.write(move |tx| Box::pin(async move { series::add(tx, system(), &rolls).await })).await;
     }
-    assert_eq!(hours(&world, side, key).await.into_values().map(|rollup| rollup.n).sum::<u64>(), 1_000);
+    assert_eq!(hours(&world, side, part.series).await.into_values().map(|rollup| rollup.n).sum::<u64>(), 1_000);
     let ordered = |mut samples: Vec<Sample>| {
         samples.sort_by(|one, other| (one.at(), one.value()).partial_cmp(&(other.at(), other.value())).unwrap());
         samples
     };
     let expected = ordered(all.iter().map(|(at, value)| Sample::new(*at, *value)).collect());
-    assert_eq!(ordered(samples(&world, side, key).await), expected);
+    assert_eq!(ordered(samples(&world, side, part.series).await), expected);
     let bytes = tx::all(
         &mut world.reader().await,
         Statement::own("SELECT CAST(length(samples) AS BIGINT) AS bytes FROM rollup_1h"),
@@ -376,5 +369,5 @@ async fn samples_that_come_a_few_at_a_time_are_all_there_open_and_sealed() {
         .write(|tx| Box::pin(async move { series::seal(tx, system(), Hour(i64::MAX), 100).await }))
         .await;
     assert_eq!(sealed, 1);
-    assert_eq!(ordered(samples(&world, side, key).await), expected);
+    assert_eq!(ordered(samples(&world, side, part.series).await), expected);
 }
