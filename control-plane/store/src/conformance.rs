@@ -101,6 +101,14 @@ impl<D: Made> World<D> {
         self.store.write(apply).await.unwrap()
     }
 
+    pub(super) async fn write_series<T, F>(&self, apply: F) -> T
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        self.store.write_series(apply).await.unwrap()
+    }
+
     pub(super) async fn submit<H: Hot>(&self, asked: H) -> H::Answer {
         self.store.submit(asked).await.unwrap()
     }

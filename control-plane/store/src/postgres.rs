@@ -15,6 +15,8 @@ use crate::statement::Whose;
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
     options: PgConnectOptions,
+    /// The number of the lock that a connection which writes holds.
+    lock: i64,
 }
 
 /// What became of a transaction whose commit was not answered.
@@ -36,7 +38,15 @@ impl Server {
             .disable_statement_logging()
             .options(SETTINGS)
             .options([("lock_timeout", lock_wait)]);
-        Self { options }
+        Self { options, lock: LOCK }
+    }
+
+    /// The same server for whoever writes series beside the writer, with a lock of its own.
+    pub(crate) fn for_series(&self) -> Self {
+        Self {
+            lock: LOCK_OF_SERIES,
+            ..self.clone()
+        }
     }
 
     /// Connects to write: only who holds the lock, on this very connection, may. Where the connection is lost, so is the lock.
@@ -53,7 +63,7 @@ impl Server {
         sqlx::raw_sql(COMMIT_ON_DISK).execute(&mut connection).await?;
         sqlx::raw_sql(BY_KEYS).execute(&mut connection).await?;
         sqlx::raw_sql(PLAIN_LITERALS).execute(&mut connection).await?;
-        lock(&mut connection).await?;
+        lock(&mut connection, self.lock).await?;
         Ok(connection)
     }
 
@@ -64,15 +74,15 @@ impl Server {
 }
 
 /// Takes the lock. One that a control plane held which has just died is free within seconds, so it is asked for some times.
-async fn lock(connection: &mut PgConnection) -> Result<(), StoreError> {
+async fn lock(connection: &mut PgConnection, number: i64) -> Result<(), StoreError> {
     for _ in 0..LOCK_TRIES {
-        let row = sqlx::query(TAKE_LOCK).bind(LOCK).fetch_one(&mut *connection).await?;
+        let row = sqlx::query(TAKE_LOCK).bind(number).fetch_one(&mut *connection).await?;
         if row.try_get(0)? {
             return Ok(());
         }
         sleep(LOCK_PAUSE).await;
     }
-    let holder = sqlx::query(LOCK_HOLDER).fetch_optional(connection).await?;
+    let holder = sqlx::query(LOCK_HOLDER).bind(number).fetch_optional(connection).await?;
     let holder = holder.and_then(|row| row.try_get(0).ok()).unwrap_or_else(|| "unknown".to_owned());
     Err(StoreError::InUse { holder })
 }
@@ -163,13 +173,15 @@ const PLAIN_LITERALS: &str = "SET standard_conforming_strings = on";
 
 /// The number of the lock, the same for every control plane: "probeops" in ASCII.
 const LOCK: i64 = 0x7072_6f62_656f_7073;
+/// The lock of series: the next number.
+pub(crate) const LOCK_OF_SERIES: i64 = LOCK + 1;
 const LOCK_TRIES: u32 = 30;
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
 const TAKE_LOCK: &str = "SELECT pg_try_advisory_lock($1)";
 const LOCK_HOLDER: &str = "SELECT format('server process %s, connected from %s', l.pid, COALESCE(host(a.client_addr), 'this machine'))
 FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE l.locktype = 'advisory' AND l.granted AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
-AND l.classid = 1886547810 AND l.objid = 1701802099";
+AND l.classid::bigint << 32 | l.objid::bigint = $1";
 
 const FATE: &str = "SELECT pg_xact_status($1::text::xid8)";
 

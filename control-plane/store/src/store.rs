@@ -1,4 +1,4 @@
-//! The open database: one writer, a few readers, the lock that keeps a second control plane out.
+//! The open database: one writer, on PostgreSQL a second one for series, a few readers, the lock that keeps a second control plane out.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +11,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::connection::Connection;
 use crate::database::{Database, Kind, Place};
 use crate::error::{StoreError, Unavailable};
 use crate::hot::Hot;
@@ -54,17 +55,25 @@ pub struct Store {
 
 #[derive(Debug)]
 struct Inner {
-    /// Bound [`QUEUE`]; a full queue makes the caller wait, then answers unavailable.
-    operations: mpsc::Sender<Operation>,
+    writer: Lane,
+    /// Who writes series beside the writer, where the database takes two at a time.
+    series: Option<Lane>,
     readers: Readers,
     write_wait: Duration,
-    stop: Arc<Notify>,
-    /// The writer's task; aborted when the store is dropped without being closed, which rolls its transaction back.
-    writer: Mutex<JoinSet<()>>,
-    /// Held for as long as the task may run.
+    /// Held for as long as the writer's task may run.
     _thread: WriterThread,
     counters: Arc<Counters>,
     lock: Mutex<Option<Lock>>,
+}
+
+/// Somebody who writes, and the queue before it.
+#[derive(Debug)]
+struct Lane {
+    /// Bound [`QUEUE`]; a full queue makes the caller wait, then answers unavailable.
+    operations: mpsc::Sender<Operation>,
+    stop: Arc<Notify>,
+    /// Aborted when the store is dropped without being closed, which rolls its transaction back.
+    task: Mutex<JoinSet<()>>,
 }
 
 impl Store {
@@ -85,19 +94,19 @@ impl Store {
         };
         let mut connection = source.connect().await?;
         schema::migrate(&mut connection).await?;
-        let (operations, queue) = mpsc::channel(QUEUE);
-        let stop = Arc::new(Notify::new());
         let counters = Arc::new(Counters::default());
-        let task = Writer::new(source, connection, queue, Arc::clone(&stop), Arc::clone(&counters));
+        let series = match &source {
+            Source::Sqlite(_) => None,
+            Source::Postgres(server) => Some(beside(server, &counters).await),
+        };
         let thread = WriterThread::start().map_err(StoreError::Thread)?;
-        let tasks = thread.spawn(task.run());
+        let writer = Lane::open(source, Some(connection), &counters, |task| thread.spawn(task));
         Ok(Self {
             inner: Arc::new(Inner {
-                operations,
+                writer,
+                series,
                 readers,
                 write_wait: options.write_wait,
-                stop,
-                writer: Mutex::new(tasks),
                 _thread: thread,
                 counters,
                 lock: Mutex::new(lock),
@@ -122,9 +131,20 @@ impl Store {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
-        let (answer, answered) = oneshot::channel();
-        self.send(writer::alone(apply, answer)).await?;
-        answered.await.unwrap_or(Err(Unavailable::NotCommitted.into()))
+        self.inner.writer.write(apply, self.inner.write_wait).await
+    }
+
+    /// Likewise, for what touches nothing but series: nobody else's writes wait for it on PostgreSQL, where it has a transaction of its own.
+    ///
+    /// # Errors
+    /// Those of [`Store::write`].
+    pub async fn write_series<T, F>(&self, apply: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        let lane = self.inner.series.as_ref().unwrap_or(&self.inner.writer);
+        lane.write(apply, self.inner.write_wait).await
     }
 
     /// Has an operation applied together with those of its kind that wait at the same time, and answers once it is on disk. One that fails is
@@ -134,19 +154,8 @@ impl Store {
     /// What the operation answered; [`StoreError::Unavailable`] where nothing of it was kept.
     pub async fn submit<H: Hot>(&self, asked: H) -> Result<H::Answer, StoreError> {
         let (answer, answered) = oneshot::channel();
-        self.send(hot::operation(asked, answer)).await?;
+        self.inner.writer.send(hot::operation(asked, answer), self.inner.write_wait).await?;
         answered.await.unwrap_or(Err(Unavailable::NotCommitted.into()))
-    }
-
-    async fn send(&self, operation: Operation) -> Result<(), StoreError> {
-        self.inner
-            .operations
-            .send_timeout(operation, self.inner.write_wait)
-            .await
-            .map_err(|refused| match refused {
-                SendTimeoutError::Timeout(_) => Unavailable::QueueFull.into(),
-                SendTimeoutError::Closed(_) => Unavailable::Closed.into(),
-            })
     }
 
     /// Takes a reading connection; it goes back when dropped.
@@ -160,11 +169,8 @@ impl Store {
 
     /// Writes what still waits, closes the database and lets go of its lock. Later calls answer unavailable.
     pub async fn close(&self) {
-        self.inner.stop.notify_one();
-        let mut tasks = std::mem::take(&mut *self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner));
-        let ended = timeout(CLOSE_TIMEOUT, async { while tasks.join_next().await.is_some() {} }).await;
-        if ended.is_err() {
-            tracing::warn!("the writer did not end in time; what waited was not written");
+        for lane in self.inner.series.iter().chain([&self.inner.writer]) {
+            lane.close().await;
         }
         if timeout(CLOSE_TIMEOUT, self.inner.readers.close()).await.is_err() {
             tracing::warn!("a reading connection was not given back in time");
@@ -174,7 +180,8 @@ impl Store {
 
     /// What the store did since it was opened.
     pub fn metrics(&self) -> StoreMetrics {
-        let waiting = self.inner.operations.max_capacity() - self.inner.operations.capacity();
+        let operations = &self.inner.writer.operations;
+        let waiting = operations.max_capacity() - operations.capacity();
         self.inner.counters.snapshot(u64::try_from(waiting).unwrap_or(u64::MAX))
     }
 
@@ -198,6 +205,61 @@ impl Store {
             Kind::Postgres => Ok(Vec::new()),
         }
     }
+}
+
+impl Lane {
+    fn open(source: Source, connection: Option<Connection>, counters: &Arc<Counters>, spawn: impl FnOnce(BoxFuture<'static, ()>) -> JoinSet<()>) -> Self {
+        let (operations, queue) = mpsc::channel(QUEUE);
+        let stop = Arc::new(Notify::new());
+        let task = Writer::new(source, connection, queue, Arc::clone(&stop), Arc::clone(counters));
+        let task = Mutex::new(spawn(Box::pin(task.run())));
+        Self { operations, stop, task }
+    }
+
+    async fn write<T, F>(&self, apply: F, wait: Duration) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        self.send(writer::alone(apply, answer), wait).await?;
+        answered.await.unwrap_or(Err(Unavailable::NotCommitted.into()))
+    }
+
+    async fn send(&self, operation: Operation, wait: Duration) -> Result<(), StoreError> {
+        self.operations.send_timeout(operation, wait).await.map_err(|refused| match refused {
+            SendTimeoutError::Timeout(_) => Unavailable::QueueFull.into(),
+            SendTimeoutError::Closed(_) => Unavailable::Closed.into(),
+        })
+    }
+
+    /// Writes what still waits.
+    async fn close(&self) {
+        self.stop.notify_one();
+        let mut tasks = std::mem::take(&mut *self.task.lock().unwrap_or_else(PoisonError::into_inner));
+        let ended = timeout(CLOSE_TIMEOUT, async { while tasks.join_next().await.is_some() {} }).await;
+        if ended.is_err() {
+            tracing::warn!("a writer did not end in time; what waited was not written");
+        }
+    }
+}
+
+/// Who writes series on a server. A connection that it cannot have yet, as while that of another control plane which has just lost the writer's
+/// lock still holds the lock of series, it makes later: until then series wait, and nothing else.
+async fn beside(server: &postgres::Server, counters: &Arc<Counters>) -> Lane {
+    let source = Source::Postgres(server.for_series());
+    let connection = match source.connect().await {
+        Ok(connection) => Some(connection),
+        Err(error) => {
+            tracing::warn!(%error, "series cannot be written yet");
+            None
+        }
+    };
+    Lane::open(source, connection, counters, |task| {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(task);
+        tasks
+    })
 }
 
 fn open_file(file: &Path, options: &StoreOptions) -> Result<(Source, Readers, Option<Lock>), StoreError> {

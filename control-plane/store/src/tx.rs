@@ -16,7 +16,7 @@ use crate::trip::{Answer, Prepared, Step};
 /// A boxed future, as operations of [`crate::Store::write`] return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// The write transaction; there is one at a time in the whole process.
+/// The write transaction; there is one at a time in the whole process, and on PostgreSQL a second one for series.
 #[derive(Debug)]
 pub struct Tx {
     connection: Connection,

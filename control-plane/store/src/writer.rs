@@ -1,4 +1,4 @@
-//! The one task that writes. It drains its channel, applies every operation inside one transaction, commits once, then answers everyone.
+//! The task that writes, and on PostgreSQL a second one for series. It drains its channel, applies every operation inside one transaction, commits once, then answers everyone.
 //! How a batch is applied is in `batch.rs`; here is the connection, and what becomes of a batch whose commit fails.
 
 use std::sync::Arc;
@@ -63,10 +63,17 @@ impl Source {
 }
 
 impl Writer {
-    pub(crate) fn new(source: Source, connection: Connection, operations: mpsc::Receiver<Operation>, stop: Arc<Notify>, counters: Arc<Counters>) -> Self {
+    /// Without a connection it makes one for the first operation.
+    pub(crate) fn new(
+        source: Source,
+        connection: Option<Connection>,
+        operations: mpsc::Receiver<Operation>,
+        stop: Arc<Notify>,
+        counters: Arc<Counters>,
+    ) -> Self {
         Self {
             source,
-            tx: Some(Tx::new(connection, Arc::clone(&counters))),
+            tx: connection.map(|connection| Tx::new(connection, Arc::clone(&counters))),
             operations,
             stop,
             counters,

@@ -24,7 +24,12 @@ pub(crate) struct Gone {
 /// Removes everything that is past its time now.
 pub(crate) async fn let_go(store: &Store, tiers: &TierTable, now: UnixMicros, stopping: &CancellationToken) -> Result<Gone, StoreError> {
     let mut gone = Gone::default();
-    let work = Work { store, stopping };
+    let work = Work {
+        store,
+        stopping,
+        what: What::Other,
+    };
+    let of_series = Work { what: What::Series, ..work };
     for class in Tier::ALL {
         let cutoff = Retention::of(class, tiers.of(class).retention_days).cutoff(now);
         gone.reports += work
@@ -39,10 +44,10 @@ pub(crate) async fn let_go(store: &Store, tiers: &TierTable, now: UnixMicros, st
         let mut first = SeriesKey(0);
         while let Some(last) = retention::series_after(&mut store.reader().await?, SYSTEM, first, SERIES_PER_ROUND).await? {
             let range = (first, last);
-            gone.days += work
+            gone.days += of_series
                 .repeat(move |tx| Box::pin(retention::days(tx, SYSTEM, class, range, cutoff.days_below, ROWS_PER_COMMIT)))
                 .await?;
-            gone.hours += work
+            gone.hours += of_series
                 .repeat(move |tx| Box::pin(retention::hours(tx, SYSTEM, class, range, cutoff.hours_below, ROWS_PER_COMMIT)))
                 .await?;
             first = last;
@@ -55,7 +60,7 @@ pub(crate) async fn let_go(store: &Store, tiers: &TierTable, now: UnixMicros, st
         .await?;
     // One that was just made has no hours yet; an old one without any is dead.
     let before = now.minus(SERIES_YOUNG);
-    gone.series = work
+    gone.series = of_series
         .repeat(move |tx| {
             Box::pin(async move { Ok(u64::try_from(control_store::series::forget_dead(tx, SYSTEM, before, ROWS_PER_COMMIT).await?.len()).unwrap_or(0)) })
         })
@@ -69,9 +74,18 @@ pub(crate) async fn let_go(store: &Store, tiers: &TierTable, now: UnixMicros, st
     Ok(gone)
 }
 
+#[derive(Clone, Copy)]
 struct Work<'a> {
     store: &'a Store,
     stopping: &'a CancellationToken,
+    what: What,
+}
+
+/// Whose rows an operation removes.
+#[derive(Clone, Copy)]
+enum What {
+    Series,
+    Other,
 }
 
 impl Work<'_> {
@@ -92,7 +106,10 @@ impl Work<'_> {
         &self,
         apply: impl for<'c> FnOnce(&'c mut Tx) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let done = self.store.write(apply).await?;
+        let done = match self.what {
+            What::Series => self.store.write_series(apply).await?,
+            What::Other => self.store.write(apply).await?,
+        };
         tokio::time::sleep(PAUSE).await;
         Ok(done)
     }

@@ -1,16 +1,16 @@
 //! The one task that adds numbers to the series: those of reports from what the store says is due, those of hosts from memory, and seals
 //! the hours that are over. After a crash it finds what is due and goes on.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use control_core::authorize::SystemScope;
 use control_core::series::{Contribution, Detail, Hour, Identity};
-use control_store::series::{self, Part, Roll, SeriesKey};
+use control_store::series::{self, DueRow, Part, Roll, SeriesKey};
 use control_store::{Store, StoreError};
-use shared_protocol::id::JobId;
+use shared_protocol::id::{AgentId, JobId, TenantId};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -122,14 +122,10 @@ impl Roller {
     async fn reports(&mut self) -> Result<(), StoreError> {
         self.busy = Duration::ZERO;
         loop {
-            let mut due = series::due(&mut self.store.reader().await?, SystemScope::for_own_work(), REPORTS_PER_READ).await?;
-            let contributions: Vec<&Contribution> = due.iter().map(|row| &row.contribution).collect();
-            self.register(&contributions).await?;
-            // Those of the same series stand together, so that each is written once.
-            due.sort_by(|one, other| key(&one.contribution).cmp(&key(&other.contribution)));
+            let Due { together, all } = self.due().await?;
             let mut slice: Vec<(JobId, Roll)> = Vec::new();
             let mut touched = HashSet::new();
-            for row in &due {
+            for row in together.into_values().flatten() {
                 let roll = self.resolved(&row.contribution);
                 touched.extend(roll.parts.iter().filter(|part| part.detail == Detail::Samples).map(|part| part.series));
                 slice.push((row.job, roll));
@@ -140,11 +136,31 @@ impl Roller {
                 }
             }
             self.roll(slice).await?;
-            if due.len() < usize::try_from(REPORTS_PER_READ).unwrap_or(usize::MAX) {
+            if all {
                 // What came meanwhile is for the next round, together with what comes until then.
                 return Ok(());
             }
         }
+    }
+
+    /// What is due, page by page: a thread that looks through thousands of reports at once is missed by everybody else.
+    async fn due(&mut self) -> Result<Due, StoreError> {
+        let mut due = Due::default();
+        let mut after = None;
+        for _ in 0..PAGES_PER_READ {
+            let page = series::due(&mut self.store.reader().await?, SystemScope::for_own_work(), after, REPORTS_PER_PAGE).await?;
+            due.all = page.len() < usize::try_from(REPORTS_PER_PAGE).unwrap_or(usize::MAX);
+            after = page.last().map(|row| row.job);
+            let contributions: Vec<&Contribution> = page.iter().map(|row| &row.contribution).collect();
+            self.register(&contributions).await?;
+            for row in page {
+                due.together.entry(of(&row.contribution)).or_default().push(row);
+            }
+            if due.all {
+                break;
+            }
+        }
+        Ok(due)
     }
 
     async fn roll(&mut self, slice: Vec<(JobId, Roll)>) -> Result<(), StoreError> {
@@ -154,7 +170,7 @@ impl Roller {
         let began = clock::monotonic();
         let rolled = self
             .store
-            .write(move |tx| Box::pin(async move { series::roll(tx, SystemScope::for_own_work(), &slice).await }))
+            .write_series(move |tx| Box::pin(async move { series::roll(tx, SystemScope::for_own_work(), &slice).await }))
             .await?;
         self.busy += clock::monotonic().since(began);
         self.metrics.series_samples.inc_by(rolled.samples);
@@ -176,7 +192,7 @@ impl Roller {
             let rolls: Vec<Roll> = slice.iter().map(|contribution| self.resolved(contribution)).collect();
             let rolled = self
                 .store
-                .write(move |tx| Box::pin(async move { series::add(tx, SystemScope::for_own_work(), &rolls).await }))
+                .write_series(move |tx| Box::pin(async move { series::add(tx, SystemScope::for_own_work(), &rolls).await }))
                 .await?;
             self.metrics.series_samples.inc_by(rolled.samples);
             self.host.drain(..count);
@@ -189,7 +205,7 @@ impl Roller {
         while !self.stopping.is_cancelled() {
             let sealed = self
                 .store
-                .write(move |tx| Box::pin(async move { series::seal(tx, SystemScope::for_own_work(), before, HOURS_PER_COMMIT).await }))
+                .write_series(move |tx| Box::pin(async move { series::seal(tx, SystemScope::for_own_work(), before, HOURS_PER_COMMIT).await }))
                 .await?;
             if sealed < u64::from(HOURS_PER_COMMIT) {
                 break;
@@ -218,7 +234,7 @@ impl Roller {
             let (wanted, at) = (slice.to_vec(), clock::now());
             let registered = self
                 .store
-                .write(move |tx| Box::pin(async move { series::register(tx, SystemScope::for_own_work(), &wanted, at).await }))
+                .write_series(move |tx| Box::pin(async move { series::register(tx, SystemScope::for_own_work(), &wanted, at).await }))
                 .await?;
             if registered.refused > 0 {
                 tracing::warn!(
@@ -263,8 +279,20 @@ fn rest_after(busy: Duration) -> Duration {
     busy.saturating_mul(REST).clamp(LINGER, LINGER_MAX)
 }
 
-fn key(of: &Contribution) -> impl Ord + '_ {
-    (of.tenant, of.agent, &of.probe, &of.target)
+/// Whose series a report's numbers come to: tenant, agent, probe and target.
+type Of = (TenantId, AgentId, String, String);
+
+fn of(contribution: &Contribution) -> Of {
+    (contribution.tenant, contribution.agent, contribution.probe.clone(), contribution.target.clone())
+}
+
+/// Reports that are due.
+#[derive(Default)]
+struct Due {
+    /// Those of the same series stand together, so that each is written once.
+    together: BTreeMap<Of, Vec<DueRow>>,
+    /// Whether there were no more.
+    all: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -286,8 +314,10 @@ const OFTEN: Duration = Duration::from_secs(30);
 const ROUNDS_UNTIL_ASKED_AGAIN: u32 = 20;
 /// How long after its end an hour is sealed.
 const SEAL_AFTER: Duration = Duration::from_mins(5);
-/// Most reports read at a time, about a kilobyte each: what one agent says of one target is together only as far as it was read together.
-const REPORTS_PER_READ: u32 = 20_000;
+/// Most reports of one page.
+const REPORTS_PER_PAGE: u32 = 2_000;
+/// Most pages in memory, about a kilobyte a report: what one agent says of one target is together only as far as it was read together.
+const PAGES_PER_READ: u32 = 10;
 /// Most series with samples that reports touch in one operation of the writer, and those of the one report that went beyond, each with the one or two
 /// sums over agents and targets that it counts in: whoever waits for the writer waits that long, some milliseconds where a series has thousands of
 /// samples in its hour.

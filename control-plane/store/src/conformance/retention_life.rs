@@ -233,11 +233,11 @@ async fn series_leave_by_their_tenants_tier_and_the_dead_ones_for_good() {
     for side in [world.ours, world.theirs] {
         reported(&world, side, 1, at(0), "a.example", saying(Status::Ok, Fault::None)).await;
     }
-    let due = crate::series::due(&mut world.reader().await, system(), 9).await.unwrap();
+    let due = crate::series::due(&mut world.reader().await, system(), None, 9).await.unwrap();
     for row in due {
         let contribution = row.contribution.clone();
         world
-            .write(move |tx| {
+            .write_series(move |tx| {
                 Box::pin(async move {
                     let wanted: Vec<_> = contribution.parts().map(|(identity, ..)| identity).collect();
                     let keys = crate::series::register(tx, system(), &wanted, at(0)).await?.keys;
@@ -262,7 +262,7 @@ async fn series_leave_by_their_tenants_tier_and_the_dead_ones_for_good() {
     let last = retention::series_after(&mut world.reader().await, system(), first, 99).await.unwrap().unwrap();
     assert_eq!(retention::series_after(&mut world.reader().await, system(), last, 99).await.unwrap(), None);
     let (days, hours, dead) = world
-        .write(move |tx| {
+        .write_series(move |tx| {
             Box::pin(async move {
                 let days = retention::days(tx, system(), Tier::Free, (first, last), Day(i64::MAX), 99).await?;
                 let hours = retention::hours(tx, system(), Tier::Free, (first, last), Hour(i64::MAX), 99).await?;

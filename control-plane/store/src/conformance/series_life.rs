@@ -16,17 +16,19 @@ use crate::tx;
 /// Registers and adds everything that is due, as the control plane does, at most `limit` reports at a time.
 async fn roll_up(world: &World, limit: u32) -> u64 {
     let mut rolled = 0;
+    let mut after = None;
     loop {
-        let due = series::due(&mut world.reader().await, system(), limit).await.unwrap();
+        let due = series::due(&mut world.reader().await, system(), after, limit).await.unwrap();
         if due.is_empty() {
             return rolled;
         }
+        after = due.last().map(|row| row.job);
         let mut reports = Vec::new();
         for row in due {
             reports.push((row.job, resolved(world, &row.contribution).await));
         }
         rolled += world
-            .write(move |tx| Box::pin(async move { series::roll(tx, system(), &reports).await }))
+            .write_series(move |tx| Box::pin(async move { series::roll(tx, system(), &reports).await }))
             .await
             .reports;
     }
@@ -52,7 +54,7 @@ async fn resolved(world: &World, contribution: &Contribution) -> Roll {
 
 async fn register(world: &World, wanted: Vec<Identity>) -> Registered {
     world
-        .write(move |tx| Box::pin(async move { series::register(tx, system(), &wanted, at(0)).await }))
+        .write_series(move |tx| Box::pin(async move { series::register(tx, system(), &wanted, at(0)).await }))
         .await
 }
 
@@ -105,7 +107,7 @@ async fn a_reports_numbers_come_in_once_however_often_they_are_offered() {
     let world = World::new().await;
     let side = world.ours;
     measured(&world, side, 1, at(30), 0.25).await;
-    let due = series::due(&mut world.reader().await, system(), 9).await.unwrap();
+    let due = series::due(&mut world.reader().await, system(), None, 9).await.unwrap();
     assert_eq!(
         (due.len(), due[0].contribution.target.as_str(), due[0].contribution.probe.as_str()),
         (1, "127.0.0.1", "ping")
@@ -113,7 +115,9 @@ async fn a_reports_numbers_come_in_once_however_often_they_are_offered() {
     let reports = vec![(due[0].job, resolved(&world, &due[0].contribution).await)];
     for expected in [1, 0, 0] {
         let again = reports.clone();
-        let rolled = world.write(move |tx| Box::pin(async move { series::roll(tx, system(), &again).await })).await;
+        let rolled = world
+            .write_series(move |tx| Box::pin(async move { series::roll(tx, system(), &again).await }))
+            .await;
         assert_eq!(
             rolled,
             RolledUp {
@@ -159,12 +163,12 @@ async fn i9_roll_ups_equal_what_the_stored_reports_come_to() {
                 roll_up(&world, 50).await;
                 let before = Hour::of(at(i64::try_from(next(&mut dice) % 40_000).unwrap()));
                 world
-                    .write(move |tx| Box::pin(async move { series::seal(tx, system(), before, 3).await }))
+                    .write_series(move |tx| Box::pin(async move { series::seal(tx, system(), before, 3).await }))
                     .await;
             }
             2 => {
                 // The control plane falls over between two commits: what was not rolled up is still due.
-                let due = series::due(&mut world.reader().await, system(), 2).await.unwrap();
+                let due = series::due(&mut world.reader().await, system(), None, 2).await.unwrap();
                 for row in due {
                     resolved(&world, &row.contribution).await;
                 }
@@ -191,7 +195,7 @@ async fn i9_roll_ups_equal_what_the_stored_reports_come_to() {
     raw.sort_by(|left, right| (left.at(), left.value()).partial_cmp(&(right.at(), right.value())).unwrap());
     for before in [Hour(0), Hour(i64::MAX)] {
         world
-            .write(move |tx| Box::pin(async move { series::seal(tx, system(), before, 999).await }))
+            .write_series(move |tx| Box::pin(async move { series::seal(tx, system(), before, 999).await }))
             .await;
         let mut kept = samples(&world, side, key).await;
         kept.sort_by(|left, right| (left.at(), left.value()).partial_cmp(&(right.at(), right.value())).unwrap());
@@ -312,7 +316,9 @@ async fn numbers_of_every_size_come_back_as_they_were() {
             parts: vec![Part { value, ..part.clone() }],
         })
         .collect();
-    world.write(move |tx| Box::pin(async move { series::add(tx, system(), &rolls).await })).await;
+    world
+        .write_series(move |tx| Box::pin(async move { series::add(tx, system(), &rolls).await }))
+        .await;
     let stored: Vec<f64> = hours(&world, side, part.series).await.into_values().map(|rollup| rollup.max).collect();
     assert_eq!(stored, values);
     let samples: Vec<f64> = samples(&world, side, part.series).await.into_iter().map(Sample::value).collect();
@@ -344,7 +350,9 @@ async fn samples_that_come_a_few_at_a_time_are_all_there_open_and_sealed() {
                 parts: vec![Part { value: *value, ..part.clone() }],
             })
             .collect();
-        world.write(move |tx| Box::pin(async move { series::add(tx, system(), &rolls).await })).await;
+        world
+            .write_series(move |tx| Box::pin(async move { series::add(tx, system(), &rolls).await }))
+            .await;
     }
     assert_eq!(hours(&world, side, part.series).await.into_values().map(|rollup| rollup.n).sum::<u64>(), 1_000);
     let ordered = |mut samples: Vec<Sample>| {
@@ -366,7 +374,7 @@ async fn samples_that_come_a_few_at_a_time_are_all_there_open_and_sealed() {
         "{bytes:?}: the last come loose, the others packed, as {packed}"
     );
     let sealed = world
-        .write(|tx| Box::pin(async move { series::seal(tx, system(), Hour(i64::MAX), 100).await }))
+        .write_series(|tx| Box::pin(async move { series::seal(tx, system(), Hour(i64::MAX), 100).await }))
         .await;
     assert_eq!(sealed, 1);
     assert_eq!(ordered(samples(&world, side, part.series).await), expected);

@@ -6,9 +6,11 @@ use shared_protocol::id::TenantId;
 use shared_protocol::tier::Tier;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use test_postgres::OwnServer;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::{Made as _, OnPostgres, World, at, random, system};
+use crate::postgres::LOCK_OF_SERIES;
 use crate::statement::Statement;
 use crate::tenants::{self, NewTenant};
 use crate::{Database, Store, StoreError, StoreOptions, Unavailable, tx};
@@ -156,8 +158,48 @@ async fn who_goes_away_in_the_middle_of_an_answer_leaves_no_connection_behind_an
     }
     let connected = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'probeops' AND datname = current_database()";
     let connected: i64 = sqlx::query_scalar(connected).fetch_one(&mut admin).await.unwrap();
-    assert_eq!(connected, 2, "the writer and the one reader");
+    assert_eq!(connected, 3, "the writer, who writes series, and the one reader");
     admin.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn neither_series_nor_the_rest_wait_for_each_others_writes() {
+    let world = World::<OnPostgres>::new().await;
+    let (began, beginning) = oneshot::channel();
+    let (end, ending) = oneshot::channel::<()>();
+    let held = world.store.write_series(move |tx| {
+        Box::pin(async move {
+            tx.sent().await?;
+            began.send(()).unwrap();
+            ending.await.unwrap();
+            Ok(())
+        })
+    });
+    let rest = async {
+        beginning.await.unwrap();
+        let id = create(&world.store).await.unwrap();
+        assert!(exists(&world.store, id).await);
+        end.send(()).unwrap();
+    };
+    let (held, ()) = tokio::join!(held, rest);
+    held.unwrap();
+}
+
+/// As that of a control plane which has lost the writer's lock and not yet noticed.
+#[tokio::test]
+async fn dbf_10_series_wait_while_somebody_else_has_their_lock_and_nothing_else_does() {
+    let made = OnPostgres::make();
+    let mut holder = PgConnection::connect(&made.0.url()).await.unwrap();
+    let hold = sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK_OF_SERIES);
+    hold.execute(&mut holder).await.unwrap();
+    let store = Store::open(made.database(), StoreOptions::default()).await.unwrap();
+    create(&store).await.unwrap();
+    let write = || store.write_series(|tx| Box::pin(async move { tx.sent().await.map(drop) }));
+    let refused = write().await;
+    assert!(refused.as_ref().is_err_and(StoreError::is_retryable), "{refused:?}");
+    holder.close().await.unwrap();
+    while write().await.is_err() {}
+    store.close().await;
 }
 
 /// The commit reaches the server, and its answer is lost: the server is asked what became of it.

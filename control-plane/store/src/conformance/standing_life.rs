@@ -294,7 +294,7 @@ async fn stw_08_a_window_is_stored_once_under_its_revision_and_nobody_elses_is()
     assert_eq!(windows(&world, world.theirs, id, WindowFilter::default()).await.len(), 0);
     let row = fare(&world, side, id).await;
     assert_eq!((row.last_window_at, row.lost, row.is_chosen), (Some(at(360)), 4, false));
-    let due = series::due(&mut world.reader().await, system(), 99).await.unwrap();
+    let due = series::due(&mut world.reader().await, system(), None, 99).await.unwrap();
     assert_eq!(due.len(), 4);
     assert!(
         due.iter()

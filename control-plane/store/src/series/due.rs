@@ -3,6 +3,7 @@
 use control_core::authorize::SystemScope;
 use control_core::series::{Contribution, Good, Reading};
 use shared_protocol::id::{AgentId, JobId, TenantId};
+use uuid::Uuid;
 
 use crate::error::StoreError;
 use crate::row::{Row, RowError};
@@ -18,9 +19,10 @@ pub struct DueRow {
     pub contribution: Contribution,
 }
 
-/// Reports whose numbers are due, in the order of their jobs.
-pub async fn due(on: &mut impl Read, _: SystemScope, limit: u32) -> Result<Vec<DueRow>, StoreError> {
-    tx::all(on, Statement::own(DUE).bind(limit), due_row).await
+/// Reports whose numbers are due, in the order of their jobs; a page's last job is where the next one begins.
+pub async fn due(on: &mut impl Read, _: SystemScope, after: Option<JobId>, limit: u32) -> Result<Vec<DueRow>, StoreError> {
+    let after = after.map_or(Uuid::nil(), JobId::uuid);
+    tx::all(on, Statement::own(DUE).bind(after).bind(limit), due_row).await
 }
 
 fn due_row(row: &Row) -> Result<DueRow, RowError> {
@@ -38,7 +40,7 @@ fn due_row(row: &Row) -> Result<DueRow, RowError> {
     })
 }
 
-const DUE: &str = "SELECT job, tenant, agent, probe, target, at, good, readings FROM series_due ORDER BY job LIMIT $1";
+const DUE: &str = "SELECT job, tenant, agent, probe, target, at, good, readings FROM series_due WHERE job > $1 ORDER BY job LIMIT $2";
 
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] = &[DUE];
