@@ -169,9 +169,13 @@ impl Store {
 
     /// Writes what still waits, closes the database and lets go of its lock. Later calls answer unavailable.
     pub async fn close(&self) {
-        for lane in self.inner.series.iter().chain([&self.inner.writer]) {
-            lane.close().await;
-        }
+        // Side by side: where a server is away, each takes all the time it may, and who stops the control plane waits for the sum.
+        let series = async {
+            if let Some(series) = &self.inner.series {
+                series.close().await;
+            }
+        };
+        tokio::join!(self.inner.writer.close(), series);
         if timeout(CLOSE_TIMEOUT, self.inner.readers.close()).await.is_err() {
             tracing::warn!("a reading connection was not given back in time");
         }

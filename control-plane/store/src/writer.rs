@@ -1,5 +1,5 @@
-//! The task that writes, and on PostgreSQL a second one for series. It drains its channel, applies every operation inside one transaction, commits once, then answers everyone.
-//! How a batch is applied is in `batch.rs`; here is the connection, and what becomes of a batch whose commit fails.
+//! The task that writes, and on PostgreSQL a second one for series. It drains its channel, applies every operation inside one transaction,
+//! commits once, then answers everyone. How a batch is applied is in `batch.rs`; here is the connection, and what becomes of a batch whose commit fails.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -156,6 +156,7 @@ impl Writer {
         match self.source.connect().await {
             Ok(connection) => {
                 self.counters.reopened.add(1);
+                // Also where only series were cut off: until a tenant's next measurement its quota is asked of the disk, which is never wrong.
                 self.counters.quotas.forget();
                 self.pauses = pauses();
                 Some(Tx::new(connection, Arc::clone(&self.counters)))

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use control_core::series::Identity;
 use shared_protocol::id::TenantId;
 use shared_protocol::tier::Tier;
 use sqlx::{Connection as _, Executor as _, PgConnection};
@@ -13,7 +14,7 @@ use super::{Made as _, OnPostgres, World, at, random, system};
 use crate::postgres::LOCK_OF_SERIES;
 use crate::statement::Statement;
 use crate::tenants::{self, NewTenant};
-use crate::{Database, Store, StoreError, StoreOptions, Unavailable, tx};
+use crate::{Database, Store, StoreError, StoreOptions, Unavailable, series, tx};
 
 fn tenant() -> NewTenant {
     NewTenant {
@@ -162,14 +163,24 @@ async fn who_goes_away_in_the_middle_of_an_answer_leaves_no_connection_behind_an
     admin.close().await.unwrap();
 }
 
+/// Each holds its transaction while the other's is begun and committed, on rows of the same tenant.
 #[tokio::test]
 async fn neither_series_nor_the_rest_wait_for_each_others_writes() {
     let world = World::<OnPostgres>::new().await;
+    let tenant = world.ours.tenant;
+    let new_series = |target: &str| Identity {
+        tenant,
+        agent: Some(world.ours.agent),
+        target: target.to_owned(),
+        probe: "ping".to_owned(),
+        name: "sent".to_owned(),
+    };
     let (began, beginning) = oneshot::channel();
     let (end, ending) = oneshot::channel::<()>();
+    let wanted = vec![new_series("one")];
     let held = world.store.write_series(move |tx| {
         Box::pin(async move {
-            tx.sent().await?;
+            series::register(tx, system(), &wanted, at(0)).await?;
             began.send(()).unwrap();
             ending.await.unwrap();
             Ok(())
@@ -177,12 +188,35 @@ async fn neither_series_nor_the_rest_wait_for_each_others_writes() {
     });
     let rest = async {
         beginning.await.unwrap();
-        let id = create(&world.store).await.unwrap();
-        assert!(exists(&world.store, id).await);
+        let changed = world
+            .write(move |tx| Box::pin(async move { tenants::set_tier(tx, system(), tenant, Tier::Standard).await }))
+            .await;
+        assert!(changed.is_some());
+        world.accept(world.ours).await;
         end.send(()).unwrap();
     };
-    let (held, ()) = tokio::join!(held, rest);
-    held.unwrap();
+    tokio::join!(held, rest).0.unwrap();
+
+    let (began, beginning) = oneshot::channel();
+    let (end, ending) = oneshot::channel::<()>();
+    let held = world.store.write(move |tx| {
+        Box::pin(async move {
+            tenants::set_tier(tx, system(), tenant, Tier::Enterprise).await?;
+            began.send(()).unwrap();
+            ending.await.unwrap();
+            Ok(())
+        })
+    });
+    let wanted = vec![new_series("two")];
+    let of_series = async {
+        beginning.await.unwrap();
+        let registered = world
+            .write_series(move |tx| Box::pin(async move { series::register(tx, system(), &wanted, at(0)).await }))
+            .await;
+        assert_eq!(registered.keys.len(), 1);
+        end.send(()).unwrap();
+    };
+    tokio::join!(held, of_series).0.unwrap();
 }
 
 /// As that of a control plane which has lost the writer's lock and not yet noticed.
